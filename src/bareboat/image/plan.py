@@ -1,0 +1,88 @@
+"""The plan: an image before any blob exists. Pure; its digest identifies the image (DESIGN: plan digest)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from bareboat.lock import ASSEMBLY_FORMAT, Deb, Wheel
+
+PREFIX = "/opt/venv"  # where wheels are installed, for every Python with pyvenv.cfg
+EPOCH = 315619200  # 1980-01-02T00:00:00Z: the mtime of every file we make (zip cannot say less)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The image's Python. version "3.13", full "3.13.5"; prefix and site: absolute, inside the image.
+
+    For Python with pyvenv.cfg: prefix /opt/venv, site /opt/venv/lib/python3.13/site-packages.
+    For Python 2.7: prefix /usr/local, site /usr/local/lib/python2.7/dist-packages.
+    """
+
+    version: str
+    full: str
+    executable: str  # "/usr/bin/python3.13"
+    prefix: str
+    site: str
+
+    @property
+    def shebang(self) -> str:
+        """The interpreter console scripts name: the environment's own python."""
+        return f"{self.prefix}/bin/python"
+
+
+def interpreter(version: str, full: str) -> Interpreter:
+    """The interpreter of a Debian base by its version."""
+    if version.startswith("2."):
+        return Interpreter(version, full, f"/usr/bin/python{version}", "/usr/local",
+                           f"/usr/local/lib/python{version}/dist-packages")
+    return Interpreter(version, full, f"/usr/bin/python{version}", PREFIX,
+                       f"{PREFIX}/lib/python{version}/site-packages")
+
+
+@dataclass(frozen=True)
+class GeneratedFile:
+    """A file made by bareboat. path: relative to the root; content: UTF-8 text; link: target of a symlink instead."""
+
+    path: str
+    content: str = ""
+    mode: int = 0o644
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Ordered sources, bottom to top, generated files and config: what an image is a function of."""
+
+    platform: str
+    family: str
+    suite: str
+    interpreter: Interpreter
+    debs: tuple[Deb, ...]
+    wheels: tuple[Wheel, ...]
+    generated: tuple[GeneratedFile, ...]
+    env: tuple[tuple[str, str], ...]
+    workdir: str = "/app"
+    date: str = ""
+    libc: str = ""
+
+    def document(self) -> dict[str, object]:
+        """What is hashed: sources by digest, never by where they were found."""
+        i = self.interpreter
+        return {
+            "format": ASSEMBLY_FORMAT,
+            "platform": self.platform,
+            "base": [self.family, self.suite],
+            "python": [i.version, i.full, i.executable, i.prefix, i.site],
+            "debs": [[d.name, d.version, d.architecture, d.sha256] for d in self.debs],
+            "wheels": [[w.filename, w.sha256, w.direct_url, w.requested] for w in self.wheels],
+            "generated": [[g.path, g.mode, g.content, g.link] for g in self.generated],
+            "config": {"env": [list(e) for e in self.env], "workdir": self.workdir},
+        }
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON: "sha256:<64 hex digits>"."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

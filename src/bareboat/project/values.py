@@ -1,0 +1,99 @@
+"""What a project is, as immutable values; how a folder becomes one is parse.py and convention.py.
+
+Paths inside the image are absolute POSIX strings; paths on the host are pathlib.Path, absolute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KEEP_LOCKED = "pylock"
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """Where the Python packages come from. Exactly one source wins; `source` says which and `files` what it read.
+
+    source: "uv.lock", "pylock", "pyproject", "requirements", "inline" (the project file's own list) or "none".
+    files: every file the resolution depends on, relative to the root, the source's own first (-r and -c included).
+    requirements: PEP 508 lines from the project file, added to the source's own.
+    """
+
+    source: str = "none"
+    files: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PythonRequest:
+    """The Python asked for: a PEP 440 specifier or a bare X.Y; `source` is the file and key that says so."""
+
+    specifier: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ProjectMount:
+    """A mount of the project: what convention or the file asks for, before anything is checked on disk."""
+
+    source: Path
+    target: str
+    read_only: bool
+    kind: str  # "code", "data", "results" or "mount"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A packaged project (pyproject.toml with a build system), importable from the mounted code.
+
+    name, version: from [project]; version "0" when dynamic. import_path: the directory inside the image that goes
+    into a .pth. scripts: console and gui scripts, name → "module:attr". native: it has compiled extensions, which
+    are built into a wheel.
+    """
+
+    name: str
+    version: str
+    import_path: str
+    scripts: tuple[tuple[str, str], ...] = ()
+    entry_points: tuple[tuple[str, str, str], ...] = ()  # group, name, value
+    native: bool = False
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Limits and shares: bytes, CPUs as a decimal count, processes; None means no limit is asked for."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    shm_size: int | None = None
+    gpus: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder, understood. Made by project.load; nothing in it has been resolved or locked yet."""
+
+    root: Path
+    name: str
+    file: str | None  # "bareboat.toml", "pyproject.toml" or None: convention alone
+    python: PythonRequest = PythonRequest()
+    base: str | None = None  # "debian:bookworm", "ubuntu:noble" or None: the suite that has the Python
+    dependencies: Dependencies = Dependencies()
+    apt: tuple[str, ...] = ()
+    apt_source: str = ""  # the file and key the list came from
+    platforms: tuple[str, ...] = ()  # "linux/amd64"; empty: this machine's
+    mounts: tuple[ProjectMount, ...] = ()  # code, data, results and others, in mount order
+    env: tuple[tuple[str, str], ...] = ()
+    env_file: str | None = None
+    workdir: str = "/app"
+    startup: str | None = None  # script, relative to the root, run before the command
+    command: tuple[str, ...] = ()  # the default command
+    commands: tuple[tuple[str, tuple[str, ...]], ...] = ()  # named commands
+    resources: Resources = Resources()
+    network: str = "host"  # "host" or "none"
+    package: Package | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)  # what convention decided, for init and -v
