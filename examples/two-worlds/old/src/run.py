@@ -1,0 +1,10 @@
+from __future__ import print_function
+
+import platform
+
+import numpy
+
+with open("results/versions.txt", "w") as f:
+    f.write(u"Python {} numpy {} sum {}\n".format(platform.python_version(), numpy.__version__,
+                                                  numpy.arange(10).sum()))
+print(open("results/versions.txt").read(), end="")

@@ -1,0 +1,90 @@
+"""The command line: one file per verb, same name, imported only when its verb is typed.
+
+Each verb's module has SUMMARY, EXAMPLES, configure(parser) and command(options) -> exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+
+VERBS: dict[str, dict[str, str]] = {
+    "environment": {
+        "init": "write a commented bareboat.toml that says what convention already gave",
+        "lock": "resolve packages and write pylock.toml and bareboat.lock",
+        "build": "make the image without running it",
+    },
+    "run once": {
+        "run": "run a program in the project's environment",
+    },
+    "records": {
+        "runs": "list runs",
+        "show": "the account of a run: image, code, data, results, log",
+        "diff": "what differs between two runs",
+        "rerun": "repeat a run from its record, with a verdict",
+    },
+    "images": {
+        "images": "list images",
+        "inspect": "layers, packages, and where the size goes",
+        "tag": "give an image a name",
+        "rmi": "remove a name, or an image",
+        "df": "what takes space in the store, and who shares it",
+        "gc": "free what was not used for a while",
+    },
+    "help": {
+        "doctor": "can this machine run bareboat, and if not, what to do",
+        "config": "every setting, its value and where it came from",
+        "completion": "shell completion for bash, zsh and fish",
+    },
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code is the program's own for run, 125 where bareboat failed."""
+    words = list(sys.argv[1:]) if argv is None else list(argv)
+    level = 1
+    while words and words[0] in ("-q", "--quiet", "-v", "--verbose"):
+        level = 0 if words.pop(0) in ("-q", "--quiet") else 2
+    if not words or words[0] in ("-h", "--help", "help"):
+        if len(words) > 1 and words[0] == "help":
+            words = [words[1], "--help"]
+        else:
+            sys.stdout.write(overview())
+            return 0
+    if words[0] in ("-V", "--version"):
+        from bareboat import __version__
+
+        sys.stdout.write(f"bareboat {__version__}\n")
+        return 0
+    verb, rest = words[0], words[1:]
+    if not any(verb in group for group in VERBS.values()):
+        return unknown(verb)
+    from bareboat.cli.dispatch import call
+
+    return call(verb, rest, level)
+
+
+def overview() -> str:
+    """The help page: every verb in one line, and the examples people start from."""
+    lines = ["bareboat: your code, your data, your results; everything else is an image made in seconds", "",
+             "  bareboat run -- python src/run.py      run in the environment the folder describes",
+             "  bareboat runs                          what ran, and how it ended",
+             "  bareboat rerun ID                      the same again, with a verdict", ""]
+    for group, verbs in VERBS.items():
+        lines.append(group)
+        lines += [f"  {name:11} {summary}" for name, summary in verbs.items()]
+        lines.append("")
+    lines += ["-q, -v before the verb: say less, say more.  bareboat VERB --help: its options and examples.", ""]
+    return "\n".join(lines)
+
+
+def unknown(verb: str) -> int:
+    """125 and the nearest verb."""
+    import difflib
+
+    names = [name for group in VERBS.values() for name in group]
+    near = difflib.get_close_matches(verb, names, 1)
+    hint = f"did you mean `bareboat {near[0]}`?" if near else "see `bareboat --help`"
+    if not near and verb.endswith((".py", ".sh")) or verb in ("python", "python3"):
+        hint = f"to run a program: bareboat run -- {verb} …"
+    sys.stderr.write(f"bareboat: there is no verb {verb!r}: {hint}\n")
+    return 125

@@ -1,0 +1,68 @@
+"""Parsing and calling one verb, and turning every failure into a message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from bareboat.errors import SIGNALLED, BareboatError
+
+SIGINT = 2
+
+
+def call(verb: str, words: list[str], level: int) -> int:
+    """Parse the words of a verb and run it. Errors end as text on standard error and the error's exit code."""
+    try:
+        module = import_module(f"bareboat.cli.{verb}")
+        options = module.parse(words) if hasattr(module, "parse") else parser_of(verb).parse_args(words)
+        options.level = level if getattr(options, "level", None) is None else options.level
+        code: int = module.command(options)
+        sys.stdout.flush()
+        return code
+    except BareboatError as e:
+        report(e)
+        return e.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nbareboat: interrupted\n")
+        return SIGNALLED + SIGINT
+    except BrokenPipeError:
+        # the reader of our output went away (| head): not an error, and nothing more can be said there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return SIGNALLED + 13
+    except OSError as e:
+        if e.errno in (28, 122, 30):  # ENOSPC, EDQUOT, EROFS outside the store's own writes
+            report(BareboatError("io.full", e.strerror or str(e), where=str(e.filename or ""),
+                                 hint="free some space there, or set BAREBOAT_HOME to another disk"))
+            return 125
+        raise
+
+
+def report(error: BareboatError) -> None:
+    """What, where and what next, on standard error, with the stable code at the end of the first line."""
+    from bareboat.cli.term import style
+
+    head, _, rest = str(error).partition("\n")
+    text = f"{style('bareboat: error:', 'red')} {head} {style('[' + error.code + ']', 'dim')}\n"
+    sys.stderr.write(text.encode(errors="backslashreplace").decode() + (rest + "\n" if rest else ""))
+
+
+def parser_of(verb: str):  # type: ignore[no-untyped-def]  # argparse is imported late, its type with it
+    """The argparse parser of a verb, with its examples below the options."""
+    import argparse
+
+    module = import_module(f"bareboat.cli.{verb}")
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str):  # type: ignore[no-untyped-def]
+            sys.stderr.write(f"bareboat {verb}: {message}\n  see `bareboat {verb} --help`\n")
+            raise SystemExit(125)
+
+    parser = Parser(prog=f"bareboat {verb}", description=module.SUMMARY, allow_abbrev=False,
+                    epilog="examples:\n" + module.EXAMPLES if module.EXAMPLES else None,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-q", "--quiet", dest="level", action="store_const", const=0, help="errors only")
+    group.add_argument("-v", "--verbose", dest="level", action="store_const", const=2, help="say more")
+    module.configure(parser)
+    return parser
