@@ -7,6 +7,7 @@ bareboat.lock is here and pure (text in, text out); resolving is resolve/'s.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 LOCK_FORMAT = 1
 ASSEMBLY_FORMAT = 1  # part of every plan: raised when the same lock would give other bytes
@@ -14,7 +15,7 @@ ASSEMBLY_FORMAT = 1  # part of every plan: raised when the same lock would give 
 
 @dataclass(frozen=True)
 class Deb:
-    """A Debian package: pool path (relative to the archive's root), sha256 as 64 hex digits, size in bytes."""
+    """A Debian package: pool path (below the archive's root), sha256 as 64 hex digits, size in bytes."""
 
     name: str
     version: str
@@ -68,10 +69,183 @@ class PlatformLock:
 
 @dataclass(frozen=True)
 class Lock:
-    """inputs: relative file name → sha256 of its bytes when the lock was made; request: sha256 of what was asked."""
+    """inputs: relative file name → sha256 of its bytes as locked; request: sha256 of what was asked."""
 
     inputs: tuple[tuple[str, str], ...]
     request: str
     platforms: tuple[PlatformLock, ...]
     format: int = LOCK_FORMAT
-    changes: tuple[str, ...] = field(default=(), compare=False)  # readable, one line each; set by resolving only
+    changes: tuple[str, ...] = field(default=(), compare=False)  # readable lines; set by resolving only
+
+
+_HEADER = """\
+# Made by bareboat: what every image of this project is built from, by digest. Commit it with pylock.toml.
+# `bareboat lock` brings it up to date, `bareboat lock --upgrade` takes newer versions.
+"""
+
+
+def dumps(lock: Lock) -> str:
+    """The canonical text of bareboat.lock (TOML 1.0): equal locks give equal bytes, one line per package.
+
+    Fields at their default are left out, so that a lock made before a field existed stays as it is.
+    """
+    out = [_HEADER, f"format = {lock.format}\n", f"request = {_text(lock.request)}\n"]
+    out.append("\n[inputs]\n" if lock.platforms else "platforms = []\n\n[inputs]\n")
+    out += [f"{_text(name)} = {_text(digest)}\n" for name, digest in sorted(lock.inputs)]
+    for p in lock.platforms:
+        out.append(f"\n[[platforms]]\nplatform = {_text(p.platform)}\nwheels = [\n")
+        out += [_row(w, _WHEEL_DEFAULTS) for w in p.wheels]
+        out.append("]\n\n[platforms.base]\n")
+        out += [f"{key} = {_text(getattr(p.base, key))}\n" for key in _BASE_KEYS]
+        out.append("packages = [\n")
+        out += [_row(d, _DEB_DEFAULTS) for d in p.base.packages]
+        out.append("]\n")
+    return "".join(out)
+
+
+def loads(text: str, where: str = "bareboat.lock") -> Lock:
+    """The lock of this text. Raises LockError "lock.malformed", "lock.format" (made by a newer bareboat).
+
+    Text as `dumps` writes it is read line by line, which is much faster than a TOML parser and imports
+    nothing; anything else (edited by hand, merged, other line ends) goes through tomllib and is checked key by key.
+    """
+    try:
+        lock = _read_canonical(text)
+        if _sound(lock) and dumps(lock) == text:
+            return lock
+    except (ValueError, KeyError, IndexError, TypeError):
+        pass
+    from bareboat.lock_toml import read_any
+
+    return read_any(text, where)
+
+
+def is_digest(value: object) -> bool:
+    """A sha256 as 64 lower-case hex digits."""
+    return isinstance(value, str) and len(value) == 64 and not value.strip("0123456789abcdef")
+
+
+def _sound(lock: Lock) -> bool:
+    """Whether format, digests and sizes are what they must be; the slow path says what is wrong if not."""
+    items: list[Deb | Wheel] = [i for p in lock.platforms for i in (*p.base.packages, *p.wheels)]
+    return (
+        lock.format == LOCK_FORMAT
+        and all(is_digest(digest) for _, digest in lock.inputs)
+        and all(is_digest(i.sha256) and type(i.size) is int for i in items)
+    )
+
+
+_BASE_KEYS = ("family", "suite", "date", "python", "python_full", "libc")
+_DEB_DEFAULTS: dict[str, object] = {"archive": "main"}
+_WHEEL_DEFAULTS: dict[str, object] = {"direct_url": "", "built_from": "", "requested": False}
+
+
+def _text(value: str) -> str:
+    """A TOML string: basic, or literal when that saves escapes (the JSON of direct_url)."""
+    plain = value.isprintable()
+    if plain and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    if plain and "'" not in value:
+        return f"'{value}'"
+    escaped = "".join(
+        {'"': '\\"', "\\": "\\\\"}.get(c) or (c if c.isprintable() else f"\\U{ord(c):08x}") for c in value
+    )
+    return f'"{escaped}"'
+
+
+def _row(item: Deb | Wheel, defaults: dict[str, object]) -> str:
+    cells = []
+    for key, value in item.__dict__.items():
+        if key in defaults and defaults[key] == value:
+            continue
+        if isinstance(value, bool):
+            cells.append(f"{key} = {'true' if value else 'false'}")
+        else:
+            cells.append(f"{key} = {value if isinstance(value, int) else _text(value)}")
+    return "  { " + ", ".join(cells) + " },\n"
+
+
+def _read_canonical(text: str) -> Lock:
+    """Read what dumps writes; any surprise is a ValueError; the caller compares the result with the text."""
+    top: dict[str, object] = {}
+    inputs: dict[str, object] = {}
+    platforms: list[dict[str, object]] = []
+    table = top
+    rows: list[dict[str, object]] = []
+    for line in text.split("\n"):
+        if line.startswith("  { "):
+            rows.append(_read_row(line))
+        elif line == "[[platforms]]":
+            table = {}
+            platforms.append(table)
+        elif line == "[platforms.base]":
+            table = {}
+            platforms[-1]["base"] = table
+        elif line == "[inputs]":
+            table = inputs
+        elif line.endswith(" = ["):
+            rows = []
+            table[line[:-4]] = rows
+        elif line and line != "]" and line[0] != "#":
+            key, value, end = _read_cell(line, 0)
+            if end != len(line):
+                raise ValueError(line)
+            table[key] = value
+    return lock_of({**top, "inputs": inputs, "platforms": platforms})
+
+
+def _read_row(line: str) -> dict[str, object]:
+    row: dict[str, object] = {}
+    at = 4
+    while True:
+        key, value, at = _read_cell(line, at)
+        row[key] = value
+        if line.startswith(" },", at):
+            return row
+        if not line.startswith(", ", at):
+            raise ValueError(line)
+        at += 2
+
+
+def _read_cell(line: str, at: int) -> tuple[str, object, int]:
+    """`key = value` at this position: the key, the value, and where it ends."""
+    quote = line[at]
+    if quote in "\"'":
+        end = line.index(quote, at + 1)
+        key, at = line[at + 1 : end], end + 1
+        if not line.startswith(" = ", at):
+            raise ValueError(line)
+    else:
+        end = line.index(" = ", at)
+        key, at = line[at:end], end
+    at += 3
+    quote = line[at]
+    if quote in "\"'":
+        end = line.index(quote, at + 1)
+        value = line[at + 1 : end]
+        if quote == '"' and "\\" in value:
+            raise ValueError(line)
+        return key, value, end + 1
+    end = at
+    while end < len(line) and line[end] not in ", ":
+        end += 1
+    word = line[at:end]
+    return key, word == "true" if word in ("true", "false") else int(word), end
+
+
+def lock_of(document: dict[str, object]) -> Lock:
+    """The lock of a parsed document whose types were checked or are yet to be. KeyError, TypeError."""
+    doc: dict[str, Any] = document
+    return Lock(
+        inputs=tuple(sorted(doc["inputs"].items())),
+        request=doc["request"],
+        platforms=tuple(
+            PlatformLock(
+                p["platform"],
+                Base(**{**p["base"], "packages": tuple(Deb(**row) for row in p["base"]["packages"])}),
+                tuple(Wheel(**row) for row in p["wheels"]),
+            )
+            for p in doc["platforms"]
+        ),
+        format=doc["format"],
+    )
