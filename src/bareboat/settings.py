@@ -1,0 +1,293 @@
+"""Every setting and variable, in one table: the fields of Settings. docs/settings.md is generated from it.
+
+A value comes from the first of: command line, environment, the user's settings.toml, the administrator's.
+What belongs to a project is in its project file, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bareboat.errors import BareboatError
+
+SYSTEM_FILE = Path("/etc/bareboat/settings.toml")
+
+
+class SettingsError(BareboatError):
+    """A setting is unknown, of the wrong type, or cannot be found: source, name, what is allowed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the table. kind: "path", "text", "url", "flag", "count", "size", "seconds" or "choice"."""
+
+    name: str  # as in settings.toml: "debian.mirror"
+    kind: str
+    help: str
+    default: str = ""  # as the documentation shows it
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: BAREBOAT_DEBIAN_MIRROR."""
+        return "BAREBOAT_" + self.name.upper().replace(".", "_").replace("-", "_")
+
+    @property
+    def allowed(self) -> str:
+        """What a value may be; completes "must be …"."""
+        return {
+            "path": "an absolute path (~ is the home directory)",
+            "text": "text",
+            "url": "a URL that begins with http://, https:// or file:///",
+            "flag": "true or false",
+            "count": "a whole number of at least 1",
+            "size": "a size like 8g, 512m or a number of bytes",
+            "seconds": "a number of seconds, at least 0",
+            "choice": " or ".join(self.choices),
+        }[self.kind]
+
+
+def _setting(name: str, kind: str, default: Any, help: str, *, shown: str = "", choices: tuple[str, ...] = ()) -> Any:
+    if not shown and default is not None:
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+    return field(default=default, metadata={"setting": Setting(name, kind, help, shown, choices)})
+
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings in force, typed. sources: name → where its value came from ("default", "BAREBOAT_JOBS", a file)."""
+
+    home: Path = _setting("home", "path", Path(), "All state of bareboat: store, records, caches.",
+                          shown="$XDG_DATA_HOME/bareboat, else ~/.local/share/bareboat")
+    engine: str = _setting("engine", "choice", "bubblewrap", "What runs containers.", choices=("bubblewrap",))
+    offline: bool = _setting("offline", "flag", False, "Never use the network; say what is missing instead.")
+    jobs: int | None = _setting("jobs", "count", None, "Parallel downloads, unpackings and compilations.",
+                                shown="the number of CPUs")
+    index_max_age: float = _setting("index-max-age", "seconds", 600.0,
+                                    "How old an answer of the package index or archive may be before it is asked again.",
+                                    shown="600")
+    debian_mirror: str | None = _setting("debian.mirror", "url", None, "Debian's archive, the URL above dists/ and pool/.",
+                                         shown="the host's own apt source")
+    debian_security_mirror: str | None = _setting("debian.security-mirror", "url", None,
+                                                  "Debian's security archive, the URL above dists/.",
+                                                  shown="the host's own apt source")
+    debian_keyring: Path | None = _setting("debian.keyring", "path", None,
+                                           "The keys that InRelease must be signed with.",
+                                           shown="the host's archive keyring, else the one that ships")
+    debian_snapshot: str | None = _setting("debian.snapshot", "url", None,
+                                           "A snapshot archive for packages that the mirror has dropped; "
+                                           "{date} in it becomes the lock's date as YYYYMMDDTHHMMSSZ.", shown="none")
+    debian_check_valid_until: bool = _setting("debian.check-valid-until", "flag", True,
+                                              "Refuse an InRelease whose Valid-Until has passed when locking.")
+    ubuntu_mirror: str | None = _setting("ubuntu.mirror", "url", None, "Ubuntu's archive, the URL above dists/ and pool/.",
+                                         shown="the host's own apt source")
+    scratch: str = _setting("scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.",
+                            choices=("tmpfs", "disk"))
+    scratch_size: int | None = _setting("scratch-size", "size", None, "The bound of a run's thin writable layer.",
+                                        shown="half of the memory, or of the free disk")
+    shm_size: int | None = _setting("shm-size", "size", None, "The size of /dev/shm.", shown="half of the memory")
+    results_keep_file: int = _setting("results-keep-file", "size", 64 * MIB,
+                                      "Largest result file whose bytes are kept with the run's record.", shown="64m")
+    results_keep_total: int = _setting("results-keep-total", "size", 512 * MIB,
+                                       "Largest sum of result files whose bytes are kept with one record.", shown="512m")
+    data_fingerprint_seconds: float = _setting("data-fingerprint-seconds", "seconds", 5.0,
+                                               "How long reading the data's sizes and times may take per run; "
+                                               "then the record says partial.", shown="5")
+    sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)  # variables that look like settings and are none
+
+    def source(self, name: str) -> str:
+        """Where the value of a setting ("debian.mirror") came from; "default" when nobody set it."""
+        return dict(self.sources).get(name, "default")
+
+
+def table() -> dict[str, tuple[str, Setting]]:
+    """Every setting by name, in order, with the field of Settings that holds it."""
+    rows = ((f.name, f.metadata["setting"]) for f in fields(Settings) if "setting" in f.metadata)
+    return {setting.name: (attribute, setting) for attribute, setting in rows}
+
+
+def load(environ: Mapping[str, str], command_line: Mapping[str, str] | None = None,
+         system_file: Path = SYSTEM_FILE) -> Settings:
+    """The settings in force. Reads the user's and the administrator's file where they exist, and nothing else.
+
+    command_line: name → text, as typed after --set. Raises SettingsError: "settings.unknown", "settings.value",
+    "settings.home", "settings.toml", "settings.encoding", "settings.unreadable".
+    """
+    rows = table()
+    found: dict[str, tuple[object, str]] = {}
+    for name, text in (command_line or {}).items():
+        if name not in rows:
+            raise _unknown(name, "command line", rows)
+        found[name] = _from_text(rows[name][1], text, "command line"), "command line"
+    for name, (_, setting) in rows.items():
+        text = environ.get(setting.variable, "")
+        if text and name not in found:
+            found[name] = _from_text(setting, text, setting.variable), setting.variable
+    for file in (user_file(environ), system_file):
+        for name, value in _read(file, rows) if file else ():
+            found.setdefault(name, (value, str(file)))
+    if "home" not in found:
+        found["home"] = _data_home(environ) / "bareboat", "default"
+    values: dict[str, Any] = {rows[name][0]: value for name, (value, _) in found.items()}
+    sources = tuple((name, found[name][1]) for name in rows if name in found)
+    return Settings(**values, sources=sources, notes=tuple(_misspelt(environ, rows)))
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """$XDG_CONFIG_HOME/bareboat/settings.toml, or below ~/.config; None where there is no home at all."""
+    directory = environ.get("XDG_CONFIG_HOME", "")
+    if not directory.startswith("/"):  # the XDG specification: relative paths are to be ignored
+        home = _home(environ)
+        if home is None:
+            return None
+        return home / ".config/bareboat/settings.toml"
+    return Path(directory) / "bareboat/settings.toml"
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
+    home = environ.get("HOME", "")
+    if home.startswith("/"):
+        return Path(home)
+    import os
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return None
+    return Path(entry) if entry.startswith("/") and entry != "/nonexistent" else None
+
+
+def _data_home(environ: Mapping[str, str]) -> Path:
+    directory = environ.get("XDG_DATA_HOME", "")
+    if directory.startswith("/"):
+        return Path(directory)
+    home = _home(environ)
+    if home is None:
+        raise SettingsError("settings.home", "HOME is not set and this user has no home directory",
+                            hint="Set BAREBOAT_HOME to a directory that you may write to.")
+    return home / ".local/share"
+
+
+def _read(file: Path, rows: Mapping[str, tuple[str, Setting]]) -> Iterator[tuple[str, object]]:
+    try:
+        content = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as wrong:
+        if file.parent.name == "bareboat" and isinstance(wrong, PermissionError) and not _is_ours(file):
+            return  # HOME of another user, as under sudo: nothing there was meant for us
+        raise SettingsError("settings.unreadable", f"cannot be read: {wrong.strerror}", where=str(file)) from None
+    from bareboat import toml
+
+    document = toml.parse(content, str(file), "settings", SettingsError)
+    for name, value in _flat(document, "", rows):
+        if name not in rows:
+            raise _unknown(name, str(file), rows)
+        yield name, _from_value(rows[name][1], value, f"{file}: {name}")
+
+
+def _is_ours(file: Path) -> bool:
+    import os
+
+    try:
+        return file.parent.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _flat(document: Mapping[str, object], prefix: str, rows: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, value in document.items():
+        name = prefix + key
+        if isinstance(value, dict) and name not in rows and any(row.startswith(name + ".") for row in rows):
+            yield from _flat(value, name + ".", rows)
+        else:
+            yield name, value
+
+
+def _unknown(name: str, where: str, rows: Mapping[str, object]) -> SettingsError:
+    near = _nearest(name, list(rows))
+    return SettingsError("settings.unknown", f"there is no setting {name!r}", where=where,
+                         hint=f"Did you mean {near!r}?" if near else f"Settings are: {', '.join(rows)}.")
+
+
+def _misspelt(environ: Mapping[str, str], rows: Mapping[str, tuple[str, Setting]]) -> Iterator[str]:
+    strange = [v for v in environ if v.startswith("BAREBOAT_")]
+    if not strange:
+        return
+    known = [setting.variable for _, setting in rows.values()]
+    for variable in sorted(set(strange) - set(known)):
+        near = _nearest(variable, known)
+        if near:  # others may name their own variables so: only what looks like a slip is worth a word
+            yield f"{variable} is not a setting; did you mean {near}?"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, names, 1, 0.75)), "")
+
+
+def _from_text(setting: Setting, text: str, where: str) -> object:
+    value: object = text
+    if setting.kind == "flag":
+        value = {"1": True, "true": True, "yes": True, "on": True,
+                 "0": False, "false": False, "no": False, "off": False}.get(text.lower(), text)
+    elif setting.kind in ("count", "seconds"):
+        try:
+            value = int(text) if setting.kind == "count" else float(text)
+        except ValueError:
+            pass
+    return _from_value(setting, value, where)
+
+
+def _from_value(setting: Setting, value: object, where: str) -> object:
+    kind = setting.kind
+    if kind == "flag" and isinstance(value, bool):
+        return value
+    if not isinstance(value, bool):
+        if kind == "size" and isinstance(value, str | int):
+            return _size(setting, value, where)
+        if kind == "count" and isinstance(value, int) and 1 <= value < 2**31:
+            return value
+        if kind == "seconds" and isinstance(value, int | float) and 0 <= value < float("inf"):
+            return float(value)
+    if isinstance(value, str) and value and "\0" not in value:
+        if kind == "text" or (kind == "choice" and value in setting.choices):
+            return value
+        if kind == "url" and value.startswith(("http://", "https://", "file:///")) and " " not in value:
+            return value.rstrip("/")
+        if kind == "path" and value.startswith(("/", "~/")):
+            return _expand(value)
+        if kind == "path" and where == setting.variable:
+            return Path(value).absolute()  # a shell's completion gives relative paths; files have no directory to mean
+    raise _wrong(setting, value, where)
+
+
+def _expand(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise SettingsError("settings.home", f"{value!r} means the home directory, and there is none",
+                            hint="Write an absolute path.") from None
+
+
+def _size(setting: Setting, value: str | int, where: str) -> int:
+    from bareboat.errors import UsageError
+    from bareboat.units import parse_size
+
+    try:
+        return parse_size(value)
+    except UsageError:
+        raise _wrong(setting, value, where) from None
+
+
+def _wrong(setting: Setting, value: object, where: str) -> SettingsError:
+    return SettingsError("settings.value", f"{setting.name} must be {setting.allowed}, not {value!r}", where=where)

@@ -1,0 +1,53 @@
+"""Sizes as people write them: "8g", "512m", "1.5GiB"; powers of 1024, as Docker reads them."""
+
+from __future__ import annotations
+
+from bareboat.errors import UsageError
+
+SIZE_PATTERN = r"[0-9]{1,18}(\.[0-9]{1,9})? ?([kKmMgGtT]([iI]?[bB])?|[bB])?"
+SIZE_ALLOWED = "a size like 8g, 512m, 1.5GiB or a number of bytes"
+LARGEST = 2**63 - 1
+_POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_size(text: str | int, *, where: str = "") -> int:
+    """Bytes from a size. Units are powers of 1024 whether written g, gb or gib, as Docker's --memory.
+
+    Raises UsageError "size.syntax" or "size.too-large".
+    """
+    if isinstance(text, int):
+        number, power = str(text), 0
+    else:
+        number = text.strip().lower()
+        for ending in ("ib", "b"):
+            if number.endswith(ending) and number[: -len(ending)].rstrip()[-1:] in tuple("kmgt"):
+                number = number[: -len(ending)]
+                break
+        unit = number[-1:] if number[-1:] in _POWERS else ""
+        power = _POWERS[unit]
+        number = number[: len(number) - len(unit)].rstrip(" ")
+    whole, dot, part = number.partition(".")
+    if not _digits(whole) or (dot and not _digits(part)) or len(number) > 40:
+        raise UsageError("size.syntax", f"{text!r} is not a size", where=where, hint=f"Write {SIZE_ALLOWED}.")
+    scale = 1024**power
+    size = int(whole) * scale + (int(part) * scale // 10 ** len(part) if part else 0)
+    if size > LARGEST:
+        raise UsageError("size.too-large", f"{text!r} is larger than any memory", where=where,
+                         hint=f"Write {SIZE_ALLOWED}.")
+    return size
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def format_size(size: int) -> str:
+    """A size for people: "512 B", "1.5 MiB", "8 GiB"; at most three digits and one decimal."""
+    value, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1023.95 or unit == "TiB":
+            break
+        value /= 1024
+    if unit == "B" or value >= 99.95 or value == int(value):
+        return f"{value:.0f} {unit}"
+    return f"{value:.1f} {unit}"
