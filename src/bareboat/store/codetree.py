@@ -1,0 +1,119 @@
+"""Reading snapshots of code: what is in one, one content of it, and all of it as a read-only tree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bareboat.errors import RecordError
+from bareboat.record.values import CodeSnapshot
+from bareboat.store.snapshots import FORMAT, Entry, canonical_digest
+
+if TYPE_CHECKING:
+    from bareboat.store import Store
+    from bareboat.store.treewriter import TreeWriter
+
+
+def listing(store: Store, code: CodeSnapshot) -> tuple[Entry, ...]:
+    """Every entry of the snapshot in byte order of paths.
+
+    Raises RecordError: record.code-gone when the store does not have it, record.code-damaged when its index
+    is not what the digest says.
+    """
+    path = store.blob(code.index)
+    if path is None:
+        raise RecordError(
+            "record.code-gone", "the store no longer has the code of this run", where=code.digest
+        )
+    try:
+        entries = tuple(
+            _entry(row, document["packs"]) for document in [_document(path)] for row in document["entries"]
+        )
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise RecordError(
+            "record.code-damaged", f"the index of the code cannot be read ({error})", where=str(path)
+        ) from None
+    if canonical_digest(entries) != code.digest:
+        raise RecordError(
+            "record.code-damaged", "the code's index is not what the record's digest says", where=code.digest
+        )
+    return entries
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_bytes())
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ValueError("unknown format")
+    return document
+
+
+def _entry(row: list[Any], packs: list[str]) -> Entry:
+    kind, path = row[0], row[1]
+    if kind == "f":
+        return Entry(
+            "f",
+            path,
+            int(row[2]),
+            str(row[3]),
+            "",
+            int(row[4]),
+            packs[row[5]] if row[5] >= 0 else "",
+            int(row[6]),
+        )
+    return Entry(kind, path, target=row[2]) if kind == "l" else Entry("d", path)
+
+
+def content(store: Store, entry: Entry) -> bytes:
+    """The bytes of a file of a snapshot, verified. RecordError: record.code-gone, record.code-damaged."""
+    data = b""
+    if entry.size:
+        path = store.blob(entry.pack) if entry.pack else None
+        if path is None:
+            raise RecordError(
+                "record.code-gone",
+                "the store does not have this file's content",
+                where=entry.path,
+                hint="it was too large to be kept, or its packs were removed",
+            )
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(fd, entry.size, entry.offset)
+            while len(data) < entry.size:
+                more = os.pread(fd, entry.size - len(data), entry.offset + len(data))
+                if not more:
+                    break
+                data += more
+        finally:
+            os.close(fd)
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise RecordError(
+            "record.code-damaged", "the content kept is not what its digest says", where=entry.path
+        )
+    return data
+
+
+def materialise(store: Store, code: CodeSnapshot) -> Path:
+    """The code as a read-only tree of the store, made once. Atomic; RecordError as listing and content.
+
+    A file that was too large to be kept is RecordError record.code-gone: code with a hole in it is not the
+    code.
+    """
+    key = "code-" + code.digest.partition(":")[2]
+    tree = store.tree(key)
+    if tree is not None:
+        return tree
+    entries = listing(store, code)
+
+    def fill(writer: TreeWriter) -> None:
+        for entry in entries:
+            if entry.kind == "f":
+                writer.file(entry.path, entry.mode, [content(store, entry)])
+            elif entry.kind == "l":
+                writer.symlink(entry.path, entry.target)
+            else:
+                writer.directory(entry.path)
+
+    return store.make_tree(key, fill)

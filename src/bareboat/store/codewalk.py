@@ -1,0 +1,190 @@
+"""Which files are code: a walk of the project without data, results, environments and ignored files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bareboat.errors import RecordError
+
+# Never code, whatever the ignore files say: version control, caches, installed environments.
+NEVER = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".jj",
+        "__pycache__",
+        ".ipynb_checkpoints",
+        "node_modules",
+        ".venv",
+        ".tox",
+        ".nox",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".cache",
+        ".eggs",
+        ".DS_Store",
+    }
+)
+IGNORE_FILES = (".gitignore", ".bareboatignore")
+
+
+@dataclass(frozen=True)
+class CodeRules:
+    """What belongs to the code of a project. All paths are relative to its root, without a trailing slash.
+
+    only: files and folders that are the code (src, the project file, the lock's inputs); empty: the whole
+    folder. exclude: data, results and other mounts. ignored: git's answer (host/git.py), files and whole
+    folders; None when the project is in no repository: then .gitignore files count as they are;
+    .bareboatignore always does.
+    """
+
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ignored: tuple[str, ...] | None = None
+
+    @property
+    def scope(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a cache of this project is kept apart by."""
+        return self.only, self.exclude
+
+
+@dataclass
+class Found:
+    """What the walk saw: kind "f" (mode 0o644 or 0o755), "l" (target) or "d" (an empty directory)."""
+
+    __slots__ = ("ctime", "inode", "kind", "mode", "mtime", "path", "size", "target")
+    path: str
+    kind: str
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+    mode: int
+    target: str
+
+
+def walk(root: Path, rules: CodeRules) -> tuple[list[Found], tuple[str, ...]]:
+    """Every file, symlink and empty directory of the code in byte order of paths, and names that cannot be
+    read.
+
+    Symlinks are never followed. Sockets, fifos and devices are skipped. Raises RecordError record.code when
+    root cannot be listed.
+    """
+    walker = _Walk(os.fspath(root), rules)
+    if not rules.only:
+        walker.folder("", top=True)
+    else:
+        for path in rules.only:
+            walker.start(path)
+    unique = {f.path: f for f in walker.found}
+    return sorted(unique.values(), key=lambda f: os.fsencode(f.path)), tuple(walker.unreadable)
+
+
+class _Walk:
+    def __init__(self, root: str, rules: CodeRules) -> None:
+        self.root = root
+        self.found: list[Found] = []
+        self.unreadable: list[str] = []
+        self._out = frozenset(rules.exclude) | frozenset(p.rstrip("/") for p in rules.ignored or ())
+        self._files = IGNORE_FILES if rules.ignored is None else IGNORE_FILES[1:]
+        self._specs: list[tuple[str, Any]] = []  # (folder with a slash, pathspec), from the root down
+
+    def start(self, path: str) -> None:
+        """A file or folder named by the rules; the ignore files above it count too."""
+        if path in ("", "."):
+            self.folder("", top=True)
+            return
+        try:
+            status = os.lstat(f"{self.root}/{path}")
+        except OSError:
+            return
+        self._specs = []
+        parents = path.split("/")[:-1]
+        for depth in range(len(parents) + 1):
+            self._read_specs("/".join(parents[:depth]))
+        if status.st_mode & 0o170000 == 0o040000:
+            self.folder(path, top=True)
+        else:
+            self._leaf(path, status)
+        self._specs = []
+
+    def folder(self, path: str, top: bool = False) -> bool:
+        """Walk one folder; whether it, or anything below it, belongs to the code."""
+        try:
+            with os.scandir(f"{self.root}/{path}" if path else self.root) as listing:
+                entries = list(listing)
+        except OSError as error:
+            if top:
+                raise RecordError(
+                    "record.code", f"the code cannot be read ({error.strerror})", where=f"{self.root}/{path}"
+                ) from None
+            self.unreadable.append(path)
+            return False
+        names = {entry.name for entry in entries}
+        if "pyvenv.cfg" in names and path:
+            return False
+        before = len(self._specs)
+        if not names.isdisjoint(self._files):
+            self._read_specs(path)
+        prefix = path + "/" if path else ""
+        some = False
+        for entry in entries:
+            below = prefix + entry.name
+            if entry.name in NEVER or below in self._out:
+                continue
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if self._specs and self._ignored(below + "/" if is_folder else below):
+                continue
+            if is_folder:
+                some = self.folder(below) or some
+                continue
+            try:
+                self._leaf(below, entry.stat(follow_symlinks=False))
+            except FileNotFoundError:
+                continue  # gone since the listing
+            some = True
+        del self._specs[before:]
+        if not some and not names and path:
+            self.found.append(Found(path, "d", 0, 0, 0, 0, 0, ""))
+            some = True
+        return some
+
+    def _leaf(self, path: str, status: os.stat_result) -> None:
+        kind = status.st_mode & 0o170000
+        if kind == 0o120000:
+            try:
+                target = os.readlink(f"{self.root}/{path}")
+            except OSError:
+                return
+            self.found.append(Found(path, "l", 0, 0, 0, 0, 0, target))
+        elif kind == 0o100000:
+            mode = 0o755 if status.st_mode & 0o111 else 0o644
+            self.found.append(
+                Found(
+                    path, "f", status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, mode, ""
+                )
+            )
+
+    def _read_specs(self, path: str) -> None:
+        for name in self._files:
+            try:
+                with open(f"{self.root}/{path}/{name}", encoding="utf-8", errors="surrogateescape") as file:
+                    lines = file.read().splitlines()
+            except OSError:
+                continue
+            from pathspec import GitIgnoreSpec
+
+            self._specs.append((path + "/" if path else "", GitIgnoreSpec.from_lines(lines)))
+
+    def _ignored(self, path: str) -> bool:
+        """Whether the ignore files say so: the deepest one that matches decides."""
+        for prefix, spec in reversed(self._specs):
+            verdict = spec.check_file(path[len(prefix) :]).include
+            if verdict is not None:
+                return bool(verdict)
+        return False
