@@ -50,7 +50,9 @@ class Setting:
         }[self.kind]
 
 
-def _setting(name: str, kind: str, default: Any, help: str, *, shown: str = "", choices: tuple[str, ...] = ()) -> Any:
+def _setting(
+    name: str, kind: str, default: Any, help: str, *, shown: str = "", choices: tuple[str, ...] = ()
+) -> Any:
     if not shown and default is not None:
         shown = str(default).lower() if isinstance(default, bool) else str(default)
     return field(default=default, metadata={"setting": Setting(name, kind, help, shown, choices)})
@@ -63,44 +65,105 @@ MIB = 1024 * 1024
 class Settings:
     """The settings in force, typed. sources: name → where its value came from ("default", "BAREBOAT_JOBS", a file)."""
 
-    home: Path = _setting("home", "path", Path(), "All state of bareboat: store, records, caches.",
-                          shown="$XDG_DATA_HOME/bareboat, else ~/.local/share/bareboat")
+    home: Path = _setting(
+        "home",
+        "path",
+        Path(),
+        "All state of bareboat: store, records, caches.",
+        shown="$XDG_DATA_HOME/bareboat, else ~/.local/share/bareboat",
+    )
     engine: str = _setting("engine", "choice", "bubblewrap", "What runs containers.", choices=("bubblewrap",))
     offline: bool = _setting("offline", "flag", False, "Never use the network; say what is missing instead.")
-    jobs: int | None = _setting("jobs", "count", None, "Parallel downloads, unpackings and compilations.",
-                                shown="the number of CPUs")
-    index_max_age: float = _setting("index-max-age", "seconds", 600.0,
-                                    "How old an answer of the package index or archive may be before it is asked again.",
-                                    shown="600")
-    debian_mirror: str | None = _setting("debian.mirror", "url", None, "Debian's archive, the URL above dists/ and pool/.",
-                                         shown="the host's own apt source")
-    debian_security_mirror: str | None = _setting("debian.security-mirror", "url", None,
-                                                  "Debian's security archive, the URL above dists/.",
-                                                  shown="the host's own apt source")
-    debian_keyring: Path | None = _setting("debian.keyring", "path", None,
-                                           "The keys that InRelease must be signed with.",
-                                           shown="the host's archive keyring, else the one that ships")
-    debian_snapshot: str | None = _setting("debian.snapshot", "url", None,
-                                           "A snapshot archive for packages that the mirror has dropped; "
-                                           "{date} in it becomes the lock's date as YYYYMMDDTHHMMSSZ.", shown="none")
-    debian_check_valid_until: bool = _setting("debian.check-valid-until", "flag", True,
-                                              "Refuse an InRelease whose Valid-Until has passed when locking.")
-    ubuntu_mirror: str | None = _setting("ubuntu.mirror", "url", None, "Ubuntu's archive, the URL above dists/ and pool/.",
-                                         shown="the host's own apt source")
-    scratch: str = _setting("scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.",
-                            choices=("tmpfs", "disk"))
-    scratch_size: int | None = _setting("scratch-size", "size", None, "The bound of a run's thin writable layer.",
-                                        shown="half of the memory, or of the free disk")
-    shm_size: int | None = _setting("shm-size", "size", None, "The size of /dev/shm.", shown="half of the memory")
-    results_keep_file: int = _setting("results-keep-file", "size", 64 * MIB,
-                                      "Largest result file whose bytes are kept with the run's record.", shown="64m")
-    results_keep_total: int = _setting("results-keep-total", "size", 512 * MIB,
-                                       "Largest sum of result files whose bytes are kept with one record.", shown="512m")
-    data_fingerprint_seconds: float = _setting("data-fingerprint-seconds", "seconds", 5.0,
-                                               "How long reading the data's sizes and times may take per run; "
-                                               "then the record says partial.", shown="5")
+    jobs: int | None = _setting(
+        "jobs", "count", None, "Parallel downloads, unpackings and compilations.", shown="the number of CPUs"
+    )
+    index_max_age: float = _setting(
+        "index-max-age",
+        "seconds",
+        600.0,
+        "How old an answer of the package index or archive may be before it is asked again.",
+        shown="600",
+    )
+    debian_mirror: str | None = _setting(
+        "debian.mirror",
+        "url",
+        None,
+        "Debian's archive, the URL above dists/ and pool/.",
+        shown="the host's own apt source",
+    )
+    debian_security_mirror: str | None = _setting(
+        "debian.security-mirror",
+        "url",
+        None,
+        "Debian's security archive, the URL above dists/.",
+        shown="the host's own apt source",
+    )
+    debian_keyring: Path | None = _setting(
+        "debian.keyring",
+        "path",
+        None,
+        "The keys that InRelease must be signed with.",
+        shown="the host's archive keyring, else the one that ships",
+    )
+    debian_snapshot: str | None = _setting(
+        "debian.snapshot",
+        "url",
+        None,
+        "A snapshot archive for packages that the mirror has dropped; "
+        "{date} in it becomes the lock's date as YYYYMMDDTHHMMSSZ.",
+        shown="none",
+    )
+    debian_check_valid_until: bool = _setting(
+        "debian.check-valid-until",
+        "flag",
+        True,
+        "Refuse an InRelease whose Valid-Until has passed when locking.",
+    )
+    ubuntu_mirror: str | None = _setting(
+        "ubuntu.mirror",
+        "url",
+        None,
+        "Ubuntu's archive, the URL above dists/ and pool/.",
+        shown="the host's own apt source",
+    )
+    scratch: str = _setting(
+        "scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.", choices=("tmpfs", "disk")
+    )
+    scratch_size: int | None = _setting(
+        "scratch-size",
+        "size",
+        None,
+        "The bound of a run's thin writable layer.",
+        shown="half of the memory, or of the free disk",
+    )
+    shm_size: int | None = _setting(
+        "shm-size", "size", None, "The size of /dev/shm.", shown="half of the memory"
+    )
+    results_keep_file: int = _setting(
+        "results-keep-file",
+        "size",
+        64 * MIB,
+        "Largest result file whose bytes are kept with the run's record.",
+        shown="64m",
+    )
+    results_keep_total: int = _setting(
+        "results-keep-total",
+        "size",
+        512 * MIB,
+        "Largest sum of result files whose bytes are kept with one record.",
+        shown="512m",
+    )
+    data_fingerprint_seconds: float = _setting(
+        "data-fingerprint-seconds",
+        "seconds",
+        5.0,
+        "How long reading the data's sizes and times may take per run; then the record says partial.",
+        shown="5",
+    )
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    notes: tuple[str, ...] = field(default=(), compare=False)  # variables that look like settings and are none
+    notes: tuple[str, ...] = field(
+        default=(), compare=False
+    )  # variables that look like settings and are none
 
     def source(self, name: str) -> str:
         """Where the value of a setting ("debian.mirror") came from; "default" when nobody set it."""
@@ -113,8 +176,9 @@ def table() -> dict[str, tuple[str, Setting]]:
     return {setting.name: (attribute, setting) for attribute, setting in rows}
 
 
-def load(environ: Mapping[str, str], command_line: Mapping[str, str] | None = None,
-         system_file: Path = SYSTEM_FILE) -> Settings:
+def load(
+    environ: Mapping[str, str], command_line: Mapping[str, str] | None = None, system_file: Path = SYSTEM_FILE
+) -> Settings:
     """The settings in force. Reads the user's and the administrator's file where they exist, and nothing else.
 
     command_line: name → text, as typed after --set. Raises SettingsError: "settings.unknown", "settings.value",
@@ -171,8 +235,11 @@ def _data_home(environ: Mapping[str, str]) -> Path:
         return Path(directory)
     home = _home(environ)
     if home is None:
-        raise SettingsError("settings.home", "HOME is not set and this user has no home directory",
-                            hint="Set BAREBOAT_HOME to a directory that you may write to.")
+        raise SettingsError(
+            "settings.home",
+            "HOME is not set and this user has no home directory",
+            hint="Set BAREBOAT_HOME to a directory that you may write to.",
+        )
     return home / ".local/share"
 
 
@@ -184,7 +251,9 @@ def _read(file: Path, rows: Mapping[str, tuple[str, Setting]]) -> Iterator[tuple
     except OSError as wrong:
         if file.parent.name == "bareboat" and isinstance(wrong, PermissionError) and not _is_ours(file):
             return  # HOME of another user, as under sudo: nothing there was meant for us
-        raise SettingsError("settings.unreadable", f"cannot be read: {wrong.strerror}", where=str(file)) from None
+        raise SettingsError(
+            "settings.unreadable", f"cannot be read: {wrong.strerror}", where=str(file)
+        ) from None
     from bareboat import toml
 
     document = toml.parse(content, str(file), "settings", SettingsError)
@@ -203,7 +272,9 @@ def _is_ours(file: Path) -> bool:
         return False
 
 
-def _flat(document: Mapping[str, object], prefix: str, rows: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+def _flat(
+    document: Mapping[str, object], prefix: str, rows: Mapping[str, object]
+) -> Iterator[tuple[str, object]]:
     for key, value in document.items():
         name = prefix + key
         if isinstance(value, dict) and name not in rows and any(row.startswith(name + ".") for row in rows):
@@ -214,8 +285,12 @@ def _flat(document: Mapping[str, object], prefix: str, rows: Mapping[str, object
 
 def _unknown(name: str, where: str, rows: Mapping[str, object]) -> SettingsError:
     near = _nearest(name, list(rows))
-    return SettingsError("settings.unknown", f"there is no setting {name!r}", where=where,
-                         hint=f"Did you mean {near!r}?" if near else f"Settings are: {', '.join(rows)}.")
+    return SettingsError(
+        "settings.unknown",
+        f"there is no setting {name!r}",
+        where=where,
+        hint=f"Did you mean {near!r}?" if near else f"Settings are: {', '.join(rows)}.",
+    )
 
 
 def _misspelt(environ: Mapping[str, str], rows: Mapping[str, tuple[str, Setting]]) -> Iterator[str]:
@@ -238,8 +313,16 @@ def _nearest(name: str, names: list[str]) -> str:
 def _from_text(setting: Setting, text: str, where: str) -> object:
     value: object = text
     if setting.kind == "flag":
-        value = {"1": True, "true": True, "yes": True, "on": True,
-                 "0": False, "false": False, "no": False, "off": False}.get(text.lower(), text)
+        value = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }.get(text.lower(), text)
     elif setting.kind in ("count", "seconds"):
         try:
             value = int(text) if setting.kind == "count" else float(text)
@@ -267,7 +350,9 @@ def _from_value(setting: Setting, value: object, where: str) -> object:
         if kind == "path" and value.startswith(("/", "~/")):
             return _expand(value)
         if kind == "path" and where == setting.variable:
-            return Path(value).absolute()  # a shell's completion gives relative paths; files have no directory to mean
+            return Path(
+                value
+            ).absolute()  # a shell's completion gives relative paths; files have no directory to mean
     raise _wrong(setting, value, where)
 
 
@@ -275,8 +360,11 @@ def _expand(value: str) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise SettingsError("settings.home", f"{value!r} means the home directory, and there is none",
-                            hint="Write an absolute path.") from None
+        raise SettingsError(
+            "settings.home",
+            f"{value!r} means the home directory, and there is none",
+            hint="Write an absolute path.",
+        ) from None
 
 
 def _size(setting: Setting, value: str | int, where: str) -> int:
@@ -290,4 +378,6 @@ def _size(setting: Setting, value: str | int, where: str) -> int:
 
 
 def _wrong(setting: Setting, value: object, where: str) -> SettingsError:
-    return SettingsError("settings.value", f"{setting.name} must be {setting.allowed}, not {value!r}", where=where)
+    return SettingsError(
+        "settings.value", f"{setting.name} must be {setting.allowed}, not {value!r}", where=where
+    )

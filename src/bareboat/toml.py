@@ -13,19 +13,27 @@ def parse(content: bytes, file: str, room: str, error: type[BareboatError]) -> d
     Raises `error` with the codes "<room>.too-large", "<room>.encoding", "<room>.toml".
     """
     if len(content) > LARGEST:
-        raise error(f"{room}.too-large", f"the file has {len(content)} bytes, the limit is {LARGEST}", where=file,
-                    hint="Keep data out of it; name files instead.")
+        raise error(
+            f"{room}.too-large",
+            f"the file has {len(content)} bytes, the limit is {LARGEST}",
+            where=file,
+            hint="Keep data out of it; name files instead.",
+        )
     text = decode(content, file, room, error)
-    try:
+    import sys
+
+    if sys.version_info >= (3, 11):
         import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[import-not-found,no-redef]
+    else:
+        import tomli as tomllib
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         what, line, column = _position(str(wrong))
         where = f"{file}:{line}:{column}" if line else file
-        raise error(f"{room}.toml", f"not valid TOML: {what}", where=where, hint=_pointer(text, line, column)) from None
+        raise error(
+            f"{room}.toml", f"not valid TOML: {what}", where=where, hint=_pointer(text, line, column)
+        ) from None
     except (ValueError, RecursionError) as wrong:  # an integer of thousands of digits, endless nesting
         raise error(f"{room}.toml", f"not valid TOML: {wrong}", where=file) from None
 
@@ -40,8 +48,12 @@ def decode(content: bytes, file: str, room: str, error: type[BareboatError]) -> 
         return content.decode("utf-8")
     except UnicodeDecodeError as wrong:
         line = content.count(b"\n", 0, wrong.start) + 1
-        raise error(f"{room}.encoding", f"byte 0x{content[wrong.start]:02x} is not UTF-8", where=f"{file}:{line}",
-                    hint="Save the file as UTF-8.") from None
+        raise error(
+            f"{room}.encoding",
+            f"byte 0x{content[wrong.start]:02x} is not UTF-8",
+            where=f"{file}:{line}",
+            hint="Save the file as UTF-8.",
+        ) from None
 
 
 def _position(message: str) -> tuple[str, int, int]:

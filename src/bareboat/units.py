@@ -29,11 +29,15 @@ def parse_size(text: str | int, *, where: str = "") -> int:
     whole, dot, part = number.partition(".")
     if not _digits(whole) or (dot and not _digits(part)) or len(number) > 40:
         raise UsageError("size.syntax", f"{text!r} is not a size", where=where, hint=f"Write {SIZE_ALLOWED}.")
-    scale = 1024**power
+    scale = 1 << (10 * power)
     size = int(whole) * scale + (int(part) * scale // 10 ** len(part) if part else 0)
     if size > LARGEST:
-        raise UsageError("size.too-large", f"{text!r} is larger than any memory", where=where,
-                         hint=f"Write {SIZE_ALLOWED}.")
+        raise UsageError(
+            "size.too-large",
+            f"{text!r} is larger than any memory",
+            where=where,
+            hint=f"Write {SIZE_ALLOWED}.",
+        )
     return size
 
 

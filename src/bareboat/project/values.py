@@ -74,6 +74,23 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Overrides:
+    """What the command line says instead of the project file. None: nothing was said.
+
+    python: a version or specifier; code, data, results: absolute paths of this machine; mounts: -v values, which
+    also take the place of a project mount at the same target.
+    """
+
+    python: str | None = None
+    base: str | None = None
+    platforms: tuple[str, ...] = ()
+    code: Path | None = None
+    data: Path | None = None
+    results: Path | None = None
+    mounts: tuple[ProjectMount, ...] = ()
+
+
+@dataclass(frozen=True)
 class Project:
     """A folder, understood. Made by project.load; nothing in it has been resolved or locked yet."""
 

@@ -1,0 +1,218 @@
+"""The keys of bareboat.toml, in one table: parser, errors, JSON Schema and documentation are made from it."""
+
+from __future__ import annotations
+
+from bareboat.project.kinds import Either, Flag, Key, ListOf, MapOf, Number, OneOf, Table, Text, Whole
+from bareboat.units import SIZE_ALLOWED, SIZE_PATTERN
+
+PLATFORMS = ("linux/amd64", "linux/arm64")
+PATH = Text("a path, absolute or relative to the project")
+RELATIVE = Text("a path of a file of the project")
+INSIDE = Text("an absolute path inside the container", r"/[^\u0000]*")
+SIZE = Either((Text(SIZE_ALLOWED, SIZE_PATTERN), Whole("a number of bytes", 0)))
+ARGV = Either(
+    (
+        Text("a command line for the shell"),
+        ListOf("a list of a program and its arguments", Text("an argument", r"[^\u0000]*"), 1),
+    )
+)
+NAME = Text(
+    "letters, digits and . _ -, beginning with a letter or digit", r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+)
+NAMES = ListOf("a list of names", NAME)
+
+PLACE = Table(
+    "a table with source and target",
+    (
+        Key("source", PATH, "The directory of this machine.", '"/datasets/imagenet"', True),
+        Key("target", INSIDE, "Where it appears inside; instead of the usual places.", '"/data"', True),
+    ),
+)
+
+
+def _place(what: str) -> Either:
+    return Either((PATH, PLACE, Flag(False)))
+
+
+MOUNT = Either(
+    (
+        Text('"SOURCE:TARGET[:ro]" as for -v', r"[^\u0000:]+:[^\u0000:]+(:[^\u0000:]+)?"),
+        Table(
+            "a table with source and target",
+            (
+                Key(
+                    "source",
+                    PATH,
+                    "A file or directory of this machine; relative to the project; ~ is the home directory.",
+                    '"/models"',
+                    True,
+                ),
+                Key("target", INSIDE, "Where it appears inside.", '"/models"', True),
+                Key(
+                    "read-only",
+                    Flag(),
+                    "Whether the program may not write to it.",
+                    "true",
+                    default="false, as for -v",
+                ),
+            ),
+        ),
+    )
+)
+
+PYTHON = Table(
+    "a table",
+    (
+        Key(
+            "version",
+            Text('a version like "3.12" or a specifier like ">=3.10"', r"[0-9<>=!~ .,*a-z]{1,100}"),
+            "The Python version: X.Y, or a PEP 440 specifier.",
+            '"3.12"',
+            default=".python-version, runtime.txt, requires-python, else the newest stable suite's",
+        ),
+        Key(
+            "requirements",
+            Either((RELATIVE, ListOf("a list of files", RELATIVE))),
+            "Where the packages are listed: requirements files, or one of pyproject.toml, uv.lock, pylock.toml.",
+            '["requirements.txt"]',
+            default="uv.lock, pylock.toml, pyproject.toml or requirements.txt, the first there is",
+        ),
+        Key("groups", NAMES, "Dependency groups of pyproject.toml to install as well.", '["train"]'),
+        Key("extras", NAMES, "Extras of the project to install as well.", '["plot"]'),
+        Key(
+            "packages",
+            ListOf(
+                "a list of requirements (PEP 508)", Text('a requirement like "numpy>=2"', r"[^\u0000\r\n]+")
+            ),
+            "More packages, added to the others.",
+            '["numpy>=2"]',
+        ),
+    ),
+)
+
+RESOURCES = Table(
+    "a table",
+    (
+        Key("memory", SIZE, "Memory limit.", '"8g"', default="no limit"),
+        Key("cpus", Number("a number of CPUs above 0"), "CPU limit.", "2.5", default="no limit"),
+        Key(
+            "pids",
+            Whole("a number of processes, at least 1", 1),
+            "Limit of processes and threads.",
+            "512",
+            default="no limit",
+        ),
+        Key("shm-size", SIZE, "Size of /dev/shm.", '"2g"', default="half of the memory"),
+        Key(
+            "gpus",
+            Either(
+                (
+                    Text('"all", "none" or "device=0,1"', r"all|none|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*"),
+                    Whole("a number of GPUs", 0),
+                )
+            ),
+            "GPUs the run gets.",
+            '"all"',
+        ),
+    ),
+)
+
+PROJECT = Table(
+    "a table",
+    (
+        Key(
+            "name",
+            NAME,
+            "The project's name, in listings and records.",
+            '"digits"',
+            default="the folder's name",
+        ),
+        Key(
+            "python",
+            Either(
+                (
+                    Text('a version like "3.12" or a specifier like ">=3.10"', r"[0-9<>=!~ .,*a-z]{1,100}"),
+                    PYTHON,
+                )
+            ),
+            "The Python version, or a table with it and where the packages come from.",
+            '"3.12"',
+        ),
+        Key(
+            "base",
+            Text('"debian:SUITE" or "ubuntu:SUITE"', r"(debian|ubuntu):[a-z][a-z0-9.-]{0,40}"),
+            "What the image is made on.",
+            '"debian:trixie"',
+            default="the suite that has the Python",
+        ),
+        Key(
+            "apt",
+            ListOf("a list of package names", Text("a Debian package's name", r"[a-z0-9][a-z0-9+.-]{1,120}")),
+            "System packages to add.",
+            '["ffmpeg", "libsndfile1"]',
+            default="apt.txt, a name a line",
+        ),
+        Key(
+            "platforms",
+            ListOf("a list of platforms", OneOf(PLATFORMS), 1),
+            "Platforms to lock for.",
+            '["linux/amd64", "linux/arm64"]',
+            default="this machine's",
+        ),
+        Key(
+            "code",
+            _place("code"),
+            "The code, read-only inside; false for none.",
+            '"src"',
+            default="src at /app/src; without src/, the project itself at /app",
+        ),
+        Key(
+            "data",
+            _place("data"),
+            "The data, read-only at /data and beside the code; false for none.",
+            '"data"',
+            default="data, where it is there",
+        ),
+        Key(
+            "results",
+            _place("results"),
+            "What is kept, writable at /results and beside the code; false for none.",
+            '"results"',
+            default="results, made when missing",
+        ),
+        Key(
+            "mounts",
+            ListOf("a list of mounts", MOUNT),
+            "Other directories or files to show inside.",
+            '["/models:/models:ro"]',
+        ),
+        Key(
+            "env",
+            MapOf(
+                "a table of variables",
+                Text("a name without = and NUL", r"[^=\u0000]+"),
+                Either((Text("text", r"[^\u0000]*"), Whole("a whole number", -(2**53)))),
+            ),
+            "Environment variables of the program.",
+            '{ OMP_NUM_THREADS = "4" }',
+        ),
+        Key("env-file", RELATIVE, "A file of VAR=VALUE lines, as for --env-file.", '".env"'),
+        Key("workdir", INSIDE, "The working directory.", '"/app"', default="/app"),
+        Key("startup", RELATIVE, "A script of the project that is run before each command.", '"startup.sh"'),
+        Key("command", ARGV, "What `bareboat run` runs when nothing is named.", '["python", "src/run.py"]'),
+        Key(
+            "commands",
+            MapOf("a table of commands", NAME, ARGV),
+            "Commands by name: `bareboat run NAME`.",
+            '{ train = ["python", "src/train.py"] }',
+        ),
+        Key("resources", RESOURCES, "Limits of a run.", '{ memory = "8g" }'),
+        Key(
+            "network",
+            OneOf(("host", "none")),
+            "Whether the program reaches the network.",
+            '"none"',
+            default="host",
+        ),
+    ),
+)
