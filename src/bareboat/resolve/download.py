@@ -1,0 +1,441 @@
+"""Files into the store by digest: parallel, resumed, verified; each failure names the file and what to do."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import ArchiveError, ResolveError
+
+if TYPE_CHECKING:
+    from bareboat.resolve.transport import Transport
+    from bareboat.store import Store
+
+_CHUNK = 1 << 18
+_LONGEST_WAIT = 60.0  # seconds; what Retry-After may ask for at most
+_PROGRESS_STEP = 1 << 20
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that is known by digest. url: http, https, file, or an absolute path; size in bytes, 0 if unknown."""
+
+    url: str
+    sha256: str
+    size: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far all of it is, in bytes; name: the file that moved last."""
+
+    done: int
+    total: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How to fetch. tries: failures in a row without a new byte; deadline: seconds for all files together."""
+
+    threads: int = 8
+    tries: int = 5
+    backoff: float = 0.5
+    deadline: float = 6 * 3600.0
+    offline: bool = False
+    env: Mapping[str, str] | None = None  # proxies and CA bundle; None: the process's own
+
+
+DEFAULT = Policy()
+
+
+def fetch(
+    store: Store,
+    items: Sequence[Download],
+    progress: Callable[[Progress], None] = lambda _: None,
+    policy: Policy = DEFAULT,
+    arrived: Callable[[Download], None] = lambda _: None,
+) -> None:
+    """Bring every item into the store, several at a time; those already there cost a look.
+
+    arrived is called once for each digest when its blob is complete, from any thread; progress under a lock.
+    Idempotent; an interrupted download is taken up again where it stopped. Raises ResolveError "download.*";
+    what had arrived by then stays.
+    """
+    missing: dict[str, Download] = {}
+    for item in items:
+        if item.sha256 in missing:
+            continue
+        if store.blob(item.sha256) is None:
+            missing[item.sha256] = item
+        else:
+            arrived(item)
+    if not missing:
+        return
+    remote = [i for i in missing.values() if _local(i.url) is None]
+    if policy.offline and remote:
+        raise _offline(remote, "these files are not in the store and bareboat is offline", items)
+    from bareboat.resolve.transport import Transport
+
+    queue = sorted(missing.values(), key=lambda i: -i.size)
+    work = _Work(store, policy, Transport(policy.env, size=policy.threads), queue, progress, arrived)
+    try:
+        work.run()
+    finally:
+        work.transport.close()
+
+
+class _Work:
+    """One call of fetch: the queue, who failed, and how much there is."""
+
+    def __init__(
+        self, store: Store, policy: Policy, transport: Transport, queue: list[Download],
+        progress: Callable[[Progress], None], arrived: Callable[[Download], None],
+    ) -> None:
+        self.store, self.policy, self.transport = store, policy, transport
+        self.queue, self.progress, self.arrived = queue, progress, arrived
+        self.items = tuple(queue)
+        self.total = sum(i.size for i in queue)
+        self.done = {i.sha256: 0 for i in queue}
+        self.shown = 0
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.error: BaseException | None = None
+        self.end = time.monotonic() + policy.deadline
+
+    def run(self) -> None:
+        threads = [
+            threading.Thread(target=self._thread, name=f"download-{n}", daemon=True)
+            for n in range(min(self.policy.threads, len(self.queue)))
+        ]
+        self.queue.reverse()
+        for t in threads:
+            t.start()
+        try:
+            for t in threads:
+                t.join()
+        except BaseException:
+            self.stop.set()
+            for t in threads:
+                t.join(0.5)  # daemons: a socket that hangs must not hold up Ctrl-C
+            raise
+        if self.error is not None:
+            raise self.error
+
+    def _thread(self) -> None:
+        while not self.stop.is_set():
+            with self.lock:
+                if not self.queue:
+                    return
+                item = self.queue.pop()
+            try:
+                _one(self, item)
+                self.moved(item, item.size, final=True)
+                self.arrived(item)
+            except BaseException as error:
+                with self.lock:
+                    if self.error is None:
+                        self.error = error
+                self.stop.set()
+                return
+
+    def moved(self, item: Download, have: int, *, final: bool = False) -> None:
+        with self.lock:
+            self.done[item.sha256] = have
+            done = sum(self.done.values()) if final or have % _PROGRESS_STEP < _CHUNK else -1
+            if done >= 0:
+                self.progress(Progress(done, self.total, item.name))
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless another download failed or the deadline is before the end of the wait."""
+        if time.monotonic() + seconds > self.end:
+            raise ResolveError("download.deadline", "the time for downloads is over", hint="try again: what has "
+                               "arrived is kept, and the rest goes on where it stopped")
+        self.stop.wait(seconds)
+
+    def missing(self) -> list[Download]:
+        return [i for i in self.items if self.store.blob(i.sha256) is None]
+
+
+class _Stopped(Exception):
+    """Another download failed; this one ends quietly."""
+
+
+def _one(work: _Work, item: Download) -> None:
+    path = _local(item.url)
+    if path is not None:
+        _copy(work.store, item, path)
+        return
+    with _Partial(work, item) as partial:
+        if partial.fd < 0:
+            return  # another process brought it
+        resumed = partial.size() > 0
+        _receive(work, item, partial)
+        try:
+            partial.publish()
+        except ArchiveError as error:
+            if not error.code.startswith("blob."):
+                raise
+            if not resumed:
+                raise _digest(item, partial.sha256()) from None
+            partial.empty()  # bytes of an earlier attempt may have been another file's: once more, from the start
+            _receive(work, item, partial)
+            try:
+                partial.publish()
+            except ArchiveError:
+                raise _digest(item, partial.sha256()) from None
+
+
+class _Partial:
+    """What has arrived of a file: tmp/partial-SHA256 in the store, locked while somebody writes it.
+
+    A plain locked file like every draft, so gc takes it when nobody has come back for it.
+    """
+
+    def __init__(self, work: _Work, item: Download) -> None:
+        self.work, self.item = work, item
+        self.path = work.store.home / "tmp" / f"partial-{item.sha256}"
+        self.fd = -1
+
+    def __enter__(self) -> _Partial:
+        while not self.work.stop.is_set():
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
+                    self.fd = fd
+                    return self
+            except (BlockingIOError, FileNotFoundError):
+                pass  # another process is at it, or has just finished, or gc took it
+            os.close(fd)
+            if self.work.store.blob(self.item.sha256) is not None:
+                self._remove()
+                return self
+            self.work.pause(0.1)
+        raise _Stopped
+
+    def __exit__(self, *_: object) -> None:
+        if self.fd >= 0:
+            if self.size() == 0:
+                self._remove()
+            os.close(self.fd)
+
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size
+
+    def empty(self) -> None:
+        os.ftruncate(self.fd, 0)
+
+    def append(self, data: bytes) -> None:
+        view = memoryview(data)
+        at = self.size()
+        while view:
+            try:
+                n = os.pwrite(self.fd, view, at)
+            except OSError as error:
+                from bareboat.store.disk_errors import disk_error
+
+                raise disk_error(error, str(self.path), self.item.size) from error
+            at, view = at + n, view[n:]
+
+    def publish(self) -> None:
+        self.work.store.put_file(self.path, sha256=self.item.sha256, size=self.item.size or None,
+                                 where=self.item.name)
+        self._remove()
+
+    def sha256(self) -> str:
+        """The digest of what arrived, which is then dropped."""
+        state = hashlib.sha256()
+        at = 0
+        while data := os.pread(self.fd, 1 << 20, at):
+            state.update(data)
+            at += len(data)
+        self.empty()
+        return state.hexdigest()
+
+    def _remove(self) -> None:
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+
+
+def _receive(work: _Work, item: Download, partial: _Partial) -> None:
+    """Append to the partial file until it is complete, through as many connections as that takes."""
+    import urllib3
+
+    from bareboat.resolve.transport import redacted
+
+    failures, before, last = 0, partial.size(), ""
+    while True:
+        if work.stop.is_set():
+            raise _Stopped
+        wait = 0.0
+        try:
+            wait, last = _attempt(work, item, partial)
+            if not last:
+                return
+        except urllib3.exceptions.SSLError as error:
+            raise ResolveError(
+                "download.tls", f"the server's certificate is not trusted: {_reason(error)}", where=redacted(item.url),
+                hint="set SSL_CERT_FILE to the CA bundle of your network",
+            ) from None
+        except urllib3.exceptions.HTTPError as error:
+            last = _reason(error)
+        have = partial.size()
+        failures = 1 if have > before else failures + 1
+        before = have
+        if failures >= work.policy.tries:
+            raise _given_up(work, item, have, last)
+        work.pause(max(wait, work.policy.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)))
+
+
+def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str]:
+    """One connection. (0, "") when the file is complete, else seconds to wait at least and what happened."""
+    have = partial.size()
+    if item.size and have >= item.size:
+        if have == item.size:
+            return 0.0, ""
+        partial.empty()
+        have = 0
+    response = work.transport.get(item.url, {"Range": f"bytes={have}-"} if have else {})
+    try:
+        status = response.status
+        if status == 206:
+            start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+            if start != str(have):
+                partial.empty()  # another range than was asked for: nothing of it can be used
+                return 0.0, "the server sent another part of the file"
+        elif status == 200:
+            partial.empty()  # all of it again: the server knows no ranges
+            have = 0
+        elif status == 416:
+            partial.empty()
+            return 0.0, "the server has no more bytes"
+        elif status in (408, 425, 429) or status >= 500:
+            return _retry_after(response.headers.get("Retry-After", "")), f"HTTP status {status}"
+        else:
+            raise _refused(item, status)
+        length = response.headers.get("Content-Length", "")
+        whole = have + int(length) if length.isdigit() else 0
+        if item.size and whole > item.size:
+            raise _too_long(item, whole)
+        while data := response.read(_CHUNK, decode_content=False):
+            if work.stop.is_set():
+                raise _Stopped
+            if time.monotonic() > work.end:
+                work.pause(0.0)
+            have += len(data)
+            if item.size and have > item.size:
+                raise _too_long(item, have)
+            partial.append(data)
+            work.moved(item, have)
+    finally:
+        response.close()
+    expected = item.size or whole
+    if expected and have < expected:
+        return 0.0, f"the connection ended after {have} of {expected} bytes"
+    return 0.0, ""
+
+
+def _copy(store: Store, item: Download, path: Path) -> None:
+    try:
+        store.put_file(path, sha256=item.sha256, size=item.size or None, where=item.name)
+    except FileNotFoundError:
+        raise ResolveError("download.gone", "the file does not exist", where=str(path),
+                           hint="put it back, or lock again: bareboat lock") from None
+    except ArchiveError as error:
+        if not error.code.startswith("blob."):
+            raise
+        with path.open("rb") as file:
+            state = hashlib.sha256()
+            while data := file.read(1 << 20):
+                state.update(data)
+        raise _digest(item, state.hexdigest()) from None
+
+
+def _local(url: str) -> Path | None:
+    """The path of a file URL or an absolute path; None for what is fetched."""
+    if url.startswith("/"):
+        return Path(url)
+    if url.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+
+        return Path(unquote(urlsplit(url).path))
+    return None
+
+
+def _retry_after(value: str) -> float:
+    if value.isdigit():
+        return min(float(value), _LONGEST_WAIT)
+    if value:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), _LONGEST_WAIT)
+        except (TypeError, ValueError):
+            pass
+    return 0.0
+
+
+def _reason(error: BaseException) -> str:
+    """urllib3's reason without the address of the object and the URL, which may hold a token."""
+    text = str(getattr(error, "reason", None) or error)
+    return text.rpartition(">: ")[2] or type(error).__name__
+
+
+def _where(item: Download) -> str:
+    from bareboat.resolve.transport import redacted
+
+    return f"{item.name} ({redacted(item.url)})"
+
+
+def _digest(item: Download, got: str) -> ResolveError:
+    return ResolveError(
+        "download.digest", f"the file is not the one that was locked: expected sha256 {item.sha256}, got {got}",
+        where=_where(item), hint="if the index really changed it, look at why, then: bareboat lock --upgrade; "
+        "otherwise a proxy or mirror altered it: try again",
+    )
+
+
+def _too_long(item: Download, size: int) -> ResolveError:
+    return ResolveError("download.size", f"the server sends {size} bytes or more, the lock says {item.size}",
+                        where=_where(item), hint="the file at the index is another one: bareboat lock --upgrade")
+
+
+def _refused(item: Download, status: int) -> ResolveError:
+    if status in (404, 410):
+        return ResolveError("download.gone", f"the file is no longer there (HTTP status {status})", where=_where(item),
+                            hint="lock again to get a version that exists: bareboat lock --upgrade")
+    if status in (401, 403, 407):
+        return ResolveError("download.denied", f"the server refuses (HTTP status {status})", where=_where(item),
+                            hint="check user and password in the index URL, and the proxy")
+    return ResolveError("download.refused", f"the server answers with HTTP status {status}", where=_where(item))
+
+
+def _given_up(work: _Work, item: Download, have: int, last: str) -> ResolveError:
+    if have:
+        return ResolveError(
+            "download.truncated", f"the download stops at {have} of {item.size or 'unknown'} bytes: {last}",
+            where=_where(item), hint="try again: it goes on where it stopped",
+        )
+    if last.startswith("HTTP status") or last.startswith("the "):
+        return ResolveError("download.server", f"gave up after {work.policy.tries} tries: {last}",
+                            where=_where(item), hint="try again later")
+    return _offline(work.missing(), f"the server cannot be reached: {last}", work.items)
+
+
+def _offline(missing: Sequence[Download], what: str, _: Sequence[Download]) -> ResolveError:
+    names = ", ".join(i.name for i in missing[:10])
+    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+    return ResolveError("download.offline", what, where=f"missing: {names}{more}",
+                        hint="connect, or set HTTPS_PROXY; what the store has goes on working")

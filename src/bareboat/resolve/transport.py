@@ -1,0 +1,171 @@
+"""HTTP for everything that is fetched: proxies and CA bundle of the host, redirects that never carry credentials on.
+
+urllib3 with its own retries and redirects off: which failure is worth another try is the caller's to decide.
+netrc is not read. Imported late: nothing here is needed where the store has everything.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from bareboat.errors import ResolveError
+
+if TYPE_CHECKING:
+    import urllib3
+
+_BUNDLES = (  # where distributions keep it; for Pythons that were built for another place
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+_REDIRECTS = 10
+
+
+def redacted(url: str) -> str:
+    """The URL without user, password, query and fragment: what may be printed and logged."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def ca_bundle(env: Mapping[str, str]) -> str | None:
+    """The CA bundle to trust: named by the environment, else the system's where Python would not find it itself."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if env.get(name):
+            return env[name]
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or env.get("SSL_CERT_DIR"):
+        return None
+    return next((b for b in _BUNDLES if os.access(b, os.R_OK)), None)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds to connect, and without a byte while reading."""
+
+    connect: float = 10.0
+    read: float = 30.0
+
+
+class Transport:
+    """Connections to many hosts, kept open between requests; safe to use from several threads."""
+
+    def __init__(self, env: Mapping[str, str] | None = None, timeouts: Timeouts | None = None, size: int = 16) -> None:
+        self._env = dict(os.environ) if env is None else dict(env)
+        self._timeouts = timeouts or Timeouts()
+        self._size = size
+        self._pools: dict[str, Any] = {}
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
+        """The response to a GET with its body still to be read, redirects followed.
+
+        User and password in the URL become an Authorization header, which goes to that scheme, host and port only.
+        Raises urllib3.exceptions.HTTPError when there is no response, ResolveError "download.redirect".
+        """
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read)
+        sent = {"Accept-Encoding": "identity", "User-Agent": "bareboat", **(headers or {})}
+        start = url
+        url, authorization = _split_credentials(url)
+        home = _origin(url)
+        for _ in range(_REDIRECTS + 1):
+            extra = {"Authorization": authorization} if authorization and _origin(url) == home else {}
+            if _origin(url) != home:
+                extra_free = {k: v for k, v in sent.items() if k.lower() not in ("authorization", "cookie")}
+            else:
+                extra_free = sent
+            response = self._pool(url).request(
+                "GET", url, headers={**extra_free, **extra}, timeout=timeout, retries=False, redirect=False,
+                preload_content=False, decode_content=False,
+            )
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or not location:
+                return response
+            response.drain_conn()
+            response.release_conn()
+            url, _ = _split_credentials(urljoin(url, location))
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise ResolveError("download.redirect", "the server redirects to something that is not HTTP",
+                                   where=redacted(start))
+        raise ResolveError("download.redirect", f"more than {_REDIRECTS} redirects", where=redacted(start))
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def _pool(self, url: str) -> Any:
+        proxy = self._proxy(url)
+        pool = self._pools.get(proxy)
+        if pool is None:
+            pool = self._pools.setdefault(proxy, self._new_pool(proxy))
+        return pool
+
+    def _new_pool(self, proxy: str) -> Any:
+        import urllib3
+
+        options: dict[str, Any] = {"num_pools": 8, "maxsize": self._size, "block": False}
+        bundle = ca_bundle(self._env)
+        if bundle:
+            options["ca_certs"] = bundle
+        if not proxy:
+            return urllib3.PoolManager(**options)
+        clean, authorization = _split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+        if urlsplit(clean).scheme not in ("http", "https"):
+            raise ResolveError("download.proxy", f"the proxy {redacted(clean)} is not an HTTP proxy",
+                               hint="set HTTPS_PROXY to http://HOST:PORT")
+        headers = {"Proxy-Authorization": authorization} if authorization else None
+        return urllib3.ProxyManager(clean, proxy_headers=headers, **options)
+
+    def _proxy(self, url: str) -> str:
+        parts = urlsplit(url)
+        env = self._env
+        proxy = env.get(f"{parts.scheme}_proxy") or env.get("all_proxy") or env.get("ALL_PROXY") or ""
+        # HTTP_PROXY in capitals is what a CGI client could set by a header; only HTTPS_PROXY is safe as such.
+        if parts.scheme == "https":
+            proxy = env.get("https_proxy") or env.get("HTTPS_PROXY") or proxy
+        elif "REQUEST_METHOD" not in env:
+            proxy = env.get("http_proxy") or env.get("HTTP_PROXY") or proxy
+        if proxy and _bypassed(parts.hostname or "", parts.port, env.get("no_proxy") or env.get("NO_PROXY") or ""):
+            return ""
+        return proxy
+
+
+def _bypassed(host: str, port: int | None, rules: str) -> bool:
+    host = host.lower()
+    for rule in rules.lower().replace(",", " ").split():
+        name, colon, rule_port = rule.rpartition(":")
+        if colon and rule_port.isdigit() and "]" not in rule_port:
+            if str(port) != rule_port:
+                continue
+            rule = name
+        rule = rule.lstrip(".").removeprefix("*.")
+        if rule == "*" or host == rule or host.endswith("." + rule):
+            return True
+    return False
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _split_credentials(url: str) -> tuple[str, str]:
+    """The URL without user and password, and the Authorization header they make ("" for none)."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    clean = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+    if not at:
+        return clean, ""
+    name, _, password = user.partition(":")
+    coded = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
+    return clean, f"Basic {coded}"
