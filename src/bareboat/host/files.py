@@ -1,4 +1,6 @@
-"""What the machine's files need beyond the standard library: durability, removal, and which file system this is."""
+"""What the machine's files need beyond the standard library: durability, removal, and which file system
+this is.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _NFS_NOTES = (
 
 @dataclass(frozen=True)
 class FileSystem:
-    """Where a path lives. type: as the kernel names it; local: only this machine writes; notes: for doctor."""
+    """Where a path lives. type: as the kernel names it; local: only this machine writes; notes: for
+    doctor.
+    """
 
     type: str
     local: bool
@@ -109,7 +113,8 @@ def fsync_directory(path: str | Path) -> None:
 
 
 def syncfs(path: str | Path) -> None:
-    """Make everything written so far to the file system of path durable (syncfs(2)). Raises OSError; never retry.
+    """Make everything written so far to the file system of path durable (syncfs(2)). Raises OSError; never
+    retry.
 
     Since Linux 5.8 an error of earlier write-back is reported here too.
     """
@@ -128,8 +133,8 @@ def syncfs(path: str | Path) -> None:
 def remove_tree(path: str | Path) -> int:
     """Remove a directory and all below it; returns the number of entries removed. A missing path is no error.
 
-    Never follows links: it walks by descriptors. Directories without write permission are opened first. A second
-    remover at work on the same tree is no error.
+    Never follows links: it walks by descriptors. Directories without write permission are opened first. A
+    second remover at work on the same tree is no error.
     """
     name = os.fspath(path)
     try:

@@ -1,5 +1,6 @@
-"""The one durable-write routine: locked temporary file, bytes, fsync, rename, fsync of the directory, and only then an
-acknowledgement. A failed fsync is final (the kernel may have dropped the pages): the draft goes, nothing is retried.
+"""The one durable-write routine: locked temporary file, bytes, fsync, rename, fsync of the directory, and
+only then an acknowledgement. A failed fsync is final (the kernel may have dropped the pages): the draft
+goes, nothing is retried.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 class Draft:
     """A file in the making, invisible and locked: gc removes it only after its maker died.
 
-    As a context manager: leaving without publish removes it. OSError becomes StoreError with path and bytes needed.
+    As a context manager: leaving without publish removes it. OSError becomes StoreError with path and bytes
+    needed.
     """
 
     def __init__(self, layout: Layout, *, needed: int | None = None) -> None:
@@ -53,7 +55,9 @@ class Draft:
             raise disk_error(error, self._path, self._needed) from error
 
     def publish(self, target: str, *, mode: int = 0o444, durable: bool = True) -> None:
-        """Make it visible at target, replacing what is there. When this returns it survives a crash, if durable."""
+        """Make it visible at target, replacing what is there. When this returns it survives a crash, if
+        durable.
+        """
         try:
             os.fchmod(self.fd, mode)
             if durable:
@@ -65,7 +69,9 @@ class Draft:
         except OSError as error:
             raise disk_error(error, target, self._needed) from error
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not self._published:
             self._discard()
         elif self.fd >= 0:
@@ -87,7 +93,9 @@ def fsync_parent(path: str) -> None:
     fsync_directory(os.path.dirname(path))
 
 
-def write_file(layout: Layout, target: str, chunks: Iterable[bytes], *, mode: int = 0o644, durable: bool = True) -> None:
+def write_file(
+    layout: Layout, target: str, chunks: Iterable[bytes], *, mode: int = 0o644, durable: bool = True
+) -> None:
     """Replace target by these bytes: readers see the old or the new, never a part. Raises StoreError."""
     with Draft(layout) as draft:
         for chunk in chunks:

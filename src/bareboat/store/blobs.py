@@ -49,23 +49,37 @@ class Blobs:
             for chunk in chunks:
                 count += len(chunk)
                 if size is not None and count > size:
-                    raise ArchiveError("blob.size", f"more than the {size:,} bytes it should have", where=where,
-                                       hint="nothing of it was kept; the source may have changed")
+                    raise ArchiveError(
+                        "blob.size",
+                        f"more than the {size:,} bytes it should have",
+                        where=where,
+                        hint="nothing of it was kept; the source may have changed",
+                    )
                 digest.update(chunk)
                 draft.write(chunk)
             if size is not None and count != size:
-                raise ArchiveError("blob.size", f"{count:,} bytes instead of {size:,}", where=where,
-                                   hint="nothing of it was kept; the transfer may have been cut short: try again")
+                raise ArchiveError(
+                    "blob.size",
+                    f"{count:,} bytes instead of {size:,}",
+                    where=where,
+                    hint="nothing of it was kept; the transfer may have been cut short: try again",
+                )
             found = digest.hexdigest()
             if sha256 is not None and found != sha256:
-                raise ArchiveError("blob.digest", f"sha256 {found} instead of {sha256}", where=where,
-                                   hint="nothing of it was kept; the source is not what was locked")
+                raise ArchiveError(
+                    "blob.digest",
+                    f"sha256 {found} instead of {sha256}",
+                    where=where,
+                    hint="nothing of it was kept; the source is not what was locked",
+                )
             self._leases.keep(found)
             draft.publish(self._layout.blob(found))
         return found
 
     def _acknowledge(self, sha256: str) -> str:
-        """Another process may have renamed it and not yet synced the name: what is acknowledged must be durable."""
+        """Another process may have renamed it and not yet synced the name: what is acknowledged must be
+        durable.
+        """
         try:
             fsync_parent(self._layout.blob(sha256))
         except OSError as error:

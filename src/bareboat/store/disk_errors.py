@@ -9,19 +9,19 @@ from bareboat.errors import StoreError
 
 _MEANING: dict[int, tuple[str, str, str]] = {
     errno.ENOSPC: ("store.full", "the disk is full",
-                   "make room: bareboat gc; or move the store: set BAREBOAT_HOME to a directory on another disk"),
+                   "make room: bareboat gc; or set BAREBOAT_HOME to a directory on another disk"),
     errno.EDQUOT: ("store.quota", "the disk quota is used up",
                    "make room: bareboat gc; or set BAREBOAT_HOME to a directory without that quota"),
     errno.EROFS: ("store.read-only", "the file system is read-only",
-                  "what is in the store can be used, nothing can be added: set BAREBOAT_HOME to a writable directory"),
+                  "nothing can be added: set BAREBOAT_HOME to a writable directory"),
     errno.EACCES: ("store.permission", "permission denied", "check owner and mode, or set BAREBOAT_HOME"),
-    errno.EPERM: ("store.permission", "operation not permitted", "check owner and mode, or set BAREBOAT_HOME"),
+    errno.EPERM: ("store.permission", "not permitted", "check owner and mode, or set BAREBOAT_HOME"),
     errno.EMFILE: ("store.descriptors", "too many open files", "raise the limit: ulimit -n 4096"),
-    errno.ENFILE: ("store.descriptors", "too many open files on this machine", "close programs, or ask the administrator"),
+    errno.ENFILE: ("store.descriptors", "too many open files on this machine", "ask the administrator"),
     errno.EIO: ("store.io", "the disk reported an error; what was being written is not kept",
                 "look at the kernel's log (dmesg); then: bareboat gc --check"),
-    errno.ENOTDIR: ("store.not-a-directory", "a file is where a directory should be", "set BAREBOAT_HOME to a directory"),
-    errno.ESTALE: ("store.io", "the network file system lost the file", "try again; another machine may have removed it"),
+    errno.ENOTDIR: ("store.not-a-directory", "a file stands where a directory is meant", "see what it is"),
+    errno.ESTALE: ("store.io", "the network file system lost the file", "try again"),
 }  # fmt: skip
 
 
@@ -45,7 +45,9 @@ def _free(path: str) -> str:
 
 
 def check_room(path: str, needed: int) -> None:
-    """Refuse before the first byte what cannot fit: raises StoreError store.full. A guess: others write too."""
+    """Refuse before the first byte what cannot fit: raises StoreError store.full. A guess: others write
+    too.
+    """
     status = os.statvfs(path)
     if needed > status.f_bavail * status.f_frsize:
         raise disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), path, needed)

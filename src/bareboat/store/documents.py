@@ -1,4 +1,6 @@
-"""Small JSON values by kind and key, each with its own digest, so that a changed bit or a swapped file is noticed."""
+"""Small JSON values by kind and key, each with its own digest, so that a changed bit or a swapped file is
+noticed.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Documents:
         """Replace a document atomically; the last writer wins. Durable unless its kind can be made again."""
         check_key(kind)
         durable = kind not in REMAKEABLE
-        body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+        body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        )
         head = _MAGIC + _digest(kind, key, body) + b" " + json.dumps(key).encode() + b"\n"
         target = self._layout.document(kind, key)
         self._make_kind(kind, durable)
@@ -51,7 +55,9 @@ class Documents:
             raise disk_error(error, directory) from error
 
     def get(self, kind: str, key: str) -> object | None:
-        """The value, or None. Raises StoreError store.damaged unless the kind can be made again: then None."""
+        """The value, or None. Raises StoreError store.damaged unless the kind can be made again: then
+        None.
+        """
         path = self._layout.document(check_key(kind), key)
         try:
             with open(path, "rb") as file:
@@ -66,8 +72,12 @@ class Documents:
             return json.loads(body.decode("utf-8", "surrogatepass"))  # type: ignore[no-any-return]
         if kind in REMAKEABLE:
             return None
-        raise StoreError("store.damaged", f"the document {kind}/{key} is not as it was written", where=path,
-                         hint="restore it from a copy of the store, or remove this file and make it again")
+        raise StoreError(
+            "store.damaged",
+            f"the document {kind}/{key} is not as it was written",
+            where=path,
+            hint="restore it from a copy of the store, or remove this file and make it again",
+        )
 
     def remove(self, kind: str, key: str) -> bool:
         """Remove a document; False when there was none. Durable when it returns."""

@@ -1,8 +1,8 @@
 """What living processes use: a locked file for each, naming keys; gc keeps what a held file names.
 
-A process that gets a path out of the store holds a lease on it without asking (its session), so that forgetting is
-impossible; a lease taken on purpose, before looking, covers many keys for the price of one. The kernel frees the
-lock when the process dies, whatever the clock says.
+A process that gets a path out of the store holds a lease on it without asking (its session), so that
+forgetting is impossible; a lease taken on purpose, before looking, covers many keys for the price of one. The
+kernel frees the lock when the process dies, whatever the clock says.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Lease:
         self._fd = -1
         try:
             with store_lock(leases.layout):
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600)
+                self._fd = os.open(
+                    self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600
+                )
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._write(keys)
         except OSError as error:
@@ -58,7 +60,9 @@ class Lease:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -119,7 +123,9 @@ class Leases:
 
 
 def leased_keys(layout: Layout) -> set[str]:
-    """What living processes hold, dead leases removed. Only under the exclusive store lock, so that none is being made."""
+    """What living processes hold, dead leases removed. Only under the exclusive store lock, so that none
+    is being made.
+    """
     keys: set[str] = set()
     for name in os.listdir(layout.at("leases")):
         path = layout.at("leases", name)

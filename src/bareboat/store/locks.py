@@ -1,8 +1,9 @@
 """The store's two locks. Both are files that are never removed, opened without following links.
 
-- the store lock (flock): shared while a process takes hold of something (a lease and a look), exclusive while gc
-  decides and makes things invisible. Nobody holds it for longer than that takes.
-- the make lock (byte ranges of one file, one byte a key): who makes a tree; others of that key wait and find it made.
+- the store lock (flock): shared while a process takes hold of something (a lease and a look), exclusive
+  while gc decides and makes things invisible. Nobody holds it for longer than that takes.
+- the make lock (byte ranges of one file, one byte a key): who makes a tree; others of that key wait and find
+  it made.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 @contextmanager
 def store_lock(layout: Layout, *, exclusive: bool = False, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the store lock. Raises StoreError store.busy when nobody lets go in time; OSError when it cannot be opened.
+    """Hold the store lock. Raises StoreError store.busy when nobody lets go in time; OSError when it cannot
+    be opened.
 
     On a read-only file system nothing can be removed, so there is nothing to hold.
     """
@@ -62,18 +64,24 @@ def _patiently(attempt: Callable[[], None], path: str, patience: float) -> None:
         now = time.monotonic()
         end = end or now + patience
         if now > end:
-            raise StoreError("store.busy", f"another bareboat holds the store for over {patience:.0f} s", where=path,
-                             hint="see who: fuser -v on this file; a stopped process (Ctrl-Z) must go on or end")
+            raise StoreError(
+                "store.busy",
+                f"another bareboat holds the store for over {patience:.0f} s",
+                where=path,
+                hint="see who: fuser -v on this file; a stopped process (Ctrl-Z) must go on or end",
+            )
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
 
 
 @contextmanager
 def making(layout: Layout, key: str) -> Iterator[None]:
-    """Be the only maker of this key on every machine that shares the store; waits for as long as another makes it.
+    """Be the only maker of this key on every machine that shares the store; waits for as long as another
+    makes it.
 
-    An open file description lock: freed by the kernel when the maker dies, held per call and not per process, so
-    threads exclude each other too. Where the file system has no such locks makers run side by side, and one wins.
+    An open file description lock: freed by the kernel when the maker dies, held per call and not per process,
+    so threads exclude each other too. Where the file system has no such locks makers run side by side, and
+    one wins.
     """
     import hashlib
     import struct

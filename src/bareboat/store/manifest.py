@@ -1,4 +1,6 @@
-"""What is in a tree, as its writer saw it go by: kinds, modes, sizes, checksums; and what differs on disk today."""
+"""What is in a tree, as its writer saw it go by: kinds, modes, sizes, checksums; and what differs on disk
+today.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _CHUNK = 1 << 20
 
 
 class Entry(NamedTuple):
-    """kind: "d", "f" or "l"; size in bytes (a link's: of its target); crc of content or target, None: not known."""
+    """kind: "d", "f" or "l"; size in bytes (a link's: of its target); crc of content or target, None: not
+    known.
+    """
 
     kind: str
     mode: int
@@ -50,9 +54,16 @@ def dump(entries: Mapping[str, Entry]) -> bytes:
 def parse(data: bytes, where: str) -> dict[str, Entry]:
     """The entries of a manifest. Raises StoreError store.damaged when a byte of it has changed."""
     head, _, body = data.partition(b"\n")
-    if not head.startswith(_MAGIC) or head[len(_MAGIC) :].decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
-        raise StoreError("store.damaged", "the manifest of a tree has changed", where=where,
-                         hint="remove what is damaged, it is made again when needed: bareboat gc --check")
+    if (
+        not head.startswith(_MAGIC)
+        or head[len(_MAGIC) :].decode("ascii", "replace") != hashlib.sha256(body).hexdigest()
+    ):
+        raise StoreError(
+            "store.damaged",
+            "the manifest of a tree has changed",
+            where=where,
+            hint="remove what is damaged, it is made again when needed: bareboat gc --check",
+        )
     entries = {}
     for line in os.fsdecode(body).split("\0"):
         kind, mode, size, crc, path = line.split(" ", 4)
@@ -61,7 +72,9 @@ def parse(data: bytes, where: str) -> dict[str, Entry]:
 
 
 def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> Iterator[str]:
-    """What of a tree is not as it was written, one line each: missing, added, mode, size; with content, bytes too."""
+    """What of a tree is not as it was written, one line each: missing, added, mode, size; with content,
+    bytes too.
+    """
     seen = set()
     pending = [""]
     while pending:

@@ -60,24 +60,32 @@ def check_sha256(text: str) -> str:
     """A digest that may become a file name: 64 lower-case hex digits and nothing else."""
     if len(text) == 64 and _HEX.issuperset(text):
         return text
-    raise StoreError("store.bad-digest", "not a sha256: 64 lower-case hex digits are meant", where=repr(text[:80]))
+    raise StoreError(
+        "store.bad-digest", "not a sha256: 64 lower-case hex digits are meant", where=repr(text[:80])
+    )
 
 
 def check_key(key: str) -> str:
     """A tree key that may become a file name: [a-z0-9.-]{1,200}, not starting with a dot."""
     if 0 < len(key) <= KEY_LENGTH and _KEY.issuperset(key) and key[0] != ".":
         return key
-    raise StoreError("store.bad-key", "a tree key is [a-z0-9.-], at most 200, no leading dot", where=repr(key[:80]))
+    raise StoreError(
+        "store.bad-key", "a tree key is [a-z0-9.-], at most 200, no leading dot", where=repr(key[:80])
+    )
 
 
 def document_name(key: str) -> str:
-    """A file name for any text: itself where plain, percent-encoded elsewhere, hashed where that is too long."""
+    """A file name for any text: itself where plain, percent-encoded elsewhere, hashed where that is too
+    long.
+    """
     if not key:
         raise StoreError("store.bad-key", "a document needs a key")
     if _PLAIN.issuperset(key) and len(key) <= KEY_LENGTH and key[0] != ".":
         return key
     raw = key.encode("utf-8", "surrogateescape")
-    name = "".join(chr(b) if chr(b) in _PLAIN and not (i == 0 and b == 0x2E) else f"%{b:02X}" for i, b in enumerate(raw))
+    name = "".join(
+        chr(b) if chr(b) in _PLAIN and not (i == 0 and b == 0x2E) else f"%{b:02X}" for i, b in enumerate(raw)
+    )
     if len(name) <= KEY_LENGTH:
         return name
     import hashlib
@@ -102,8 +110,12 @@ def open_home(home: Path) -> Layout:
 
         raise disk_error(error, layout.home) from error
     if version > FORMAT:
-        raise StoreError("store.newer", f"the store has format {version}; this bareboat knows up to {FORMAT}",
-                         where=layout.home, hint="update bareboat, or set BAREBOAT_HOME to another directory")
+        raise StoreError(
+            "store.newer",
+            f"the store has format {version}; this bareboat knows up to {FORMAT}",
+            where=layout.home,
+            hint="update bareboat, or set BAREBOAT_HOME to another directory",
+        )
     _check_owner(layout)
     return layout
 
@@ -111,11 +123,19 @@ def open_home(home: Path) -> Layout:
 def _check_owner(layout: Layout) -> None:
     status = os.stat(layout.home)
     if status.st_uid != os.geteuid():
-        raise StoreError("store.foreign", f"the store belongs to uid {status.st_uid}, not to {os.geteuid()}",
-                         where=layout.home, hint="each user has a store of their own: set BAREBOAT_HOME")
+        raise StoreError(
+            "store.foreign",
+            f"the store belongs to uid {status.st_uid}, not to {os.geteuid()}",
+            where=layout.home,
+            hint="each user has a store of their own: set BAREBOAT_HOME",
+        )
     if status.st_mode & 0o022:
-        raise StoreError("store.not-private", f"others can write to the store (mode {status.st_mode & 0o7777:04o})",
-                         where=layout.home, hint=f"check who wrote to it, then: chmod 700 {layout.home}")
+        raise StoreError(
+            "store.not-private",
+            f"others can write to the store (mode {status.st_mode & 0o7777:04o})",
+            where=layout.home,
+            hint=f"check who wrote to it, then: chmod 700 {layout.home}",
+        )
     if status.st_mode & 0o077:  # a copy made with a plain umask: nobody else wrote, so closing it is enough
         os.chmod(layout.home, 0o700)
 
@@ -132,8 +152,12 @@ def _format(layout: Layout) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise StoreError("store.damaged", "the store's format file is not a number", where=layout.at("format"),
-                         hint=f"if the store is yours and of format {FORMAT}, write {FORMAT} into it") from None
+        raise StoreError(
+            "store.damaged",
+            "the store's format file is not a number",
+            where=layout.at("format"),
+            hint=f"if the store is yours and of format {FORMAT}, write {FORMAT} into it",
+        ) from None
 
 
 def _create(layout: Layout) -> None:
@@ -148,8 +172,12 @@ def _create(layout: Layout) -> None:
         strangers = sorted(set(os.listdir(layout.home)) - known - {"format"})
         strangers = [name for name in strangers if not name.startswith(".format-")]
         if strangers:
-            raise StoreError("store.not-a-store", f"the directory holds other things ({strangers[0]})",
-                             where=layout.home, hint="choose an empty directory for BAREBOAT_HOME") from None
+            raise StoreError(
+                "store.not-a-store",
+                f"the directory holds other things ({strangers[0]})",
+                where=layout.home,
+                hint="choose an empty directory for BAREBOAT_HOME",
+            ) from None
         _check_owner(layout)
     os.chmod(layout.home, 0o700)
     for name in DIRECTORIES:

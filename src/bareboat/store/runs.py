@@ -27,9 +27,11 @@ class RunStore:
         self._mutex = allocate_lock()
 
     def create(self, run: str) -> Path:
-        """Make the directory of a new run, with an empty results/ in it; durable. This process is its living owner.
+        """Make the directory of a new run, with an empty results/ in it; durable. This process is its living
+        owner.
 
-        Raises RecordError record.exists. The ownership ends with release(), or with the process however it dies.
+        Raises RecordError record.exists. The ownership ends with release(), or with the process however it
+        dies.
         """
         path = self.path(run)
         try:
@@ -48,7 +50,9 @@ class RunStore:
         return Path(self._layout.at("runs", check_key(run)))
 
     def hold(self, run: str) -> bool:
-        """Become the living owner of a run; False when another process is. Idempotent within this RunStore."""
+        """Become the living owner of a run; False when another process is. Idempotent within this
+        RunStore.
+        """
         with self._mutex:
             if run in self._held:
                 return True
@@ -73,7 +77,9 @@ class RunStore:
             os.close(fd)
 
     def is_alive(self, run: str) -> bool:
-        """Whether a living process owns the run: else a record that says running means that its bareboat died."""
+        """Whether a living process owns the run: else a record that says running means that its bareboat
+        died.
+        """
         if run in self._held:
             return True
         try:
@@ -93,22 +99,30 @@ class RunStore:
     def write(self, run: str, record: Mapping[str, object]) -> None:
         """Replace the record, atomically and durably. It gains the key record_digest over all the others.
 
-        What must be kept as long as the run goes under the key "pins": a list of "blob:SHA256", "tree:KEY" and
-        "document:KIND/KEY"; documents may have a list "pins" of their own.
+        What must be kept as long as the run goes under the key "pins": a list of "blob:SHA256", "tree:KEY"
+        and "document:KIND/KEY"; documents may have a list "pins" of their own.
         """
         value = {key: item for key, item in record.items() if key != _DIGEST}
         value[_DIGEST] = _digest(value)
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        write_file(self._layout, str(self.path(run) / "record.json"), (text.encode("utf-8", "surrogatepass"),))
+        write_file(
+            self._layout, str(self.path(run) / "record.json"), (text.encode("utf-8", "surrogatepass"),)
+        )
 
     def read(self, run: str) -> dict[str, object]:
-        """The record. Raises RecordError record.missing, StoreError store.damaged when it is not as it was written."""
+        """The record. Raises RecordError record.missing, StoreError store.damaged when it is not as it was
+        written.
+        """
         path = self.path(run) / "record.json"
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            raise RecordError("record.missing", f"no record of a run {run}", where=str(path),
-                              hint="bareboat runs lists what there is") from None
+            raise RecordError(
+                "record.missing",
+                f"no record of a run {run}",
+                where=str(path),
+                hint="bareboat runs lists what there is",
+            ) from None
         except OSError as error:
             raise disk_error(error, str(path)) from error
         try:
@@ -116,8 +130,12 @@ class RunStore:
         except ValueError:
             value = None
         if not isinstance(value, dict) or value.pop(_DIGEST, None) != _digest(value):
-            raise StoreError("store.damaged", f"the record of run {run} is not as it was written", where=str(path),
-                             hint="restore it from a copy of the store; the log and the results beside it may be whole")
+            raise StoreError(
+                "store.damaged",
+                f"the record of run {run} is not as it was written",
+                where=str(path),
+                hint="restore it from a copy of the store; the log and the results beside it may be whole",
+            )
         return value
 
     def ids(self) -> list[str]:
@@ -126,7 +144,9 @@ class RunStore:
         return sorted(name for name in os.listdir(root) if os.path.exists(f"{root}/{name}/record.json"))
 
     def find(self, prefix: str) -> str:
-        """The one id that begins so; an id in full wins. Raises RecordError record.missing or record.ambiguous."""
+        """The one id that begins so; an id in full wins. Raises RecordError record.missing or
+        record.ambiguous.
+        """
         ids = self.ids()
         if prefix in ids:
             return prefix
@@ -134,17 +154,25 @@ class RunStore:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise RecordError("record.missing", f"no run begins with {prefix!r}", hint="bareboat runs lists what there is")
+            raise RecordError(
+                "record.missing", f"no run begins with {prefix!r}", hint="bareboat runs lists what there is"
+            )
         shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-        raise RecordError("record.ambiguous", f"{len(found)} runs begin with {prefix!r}: {shown}", hint="type more of it")
+        raise RecordError(
+            "record.ambiguous", f"{len(found)} runs begin with {prefix!r}: {shown}", hint="type more of it"
+        )
 
     def remove(self, run: str) -> None:
-        """Remove a run with log and results; the record goes first. Raises RecordError record.missing, record.alive."""
+        """Remove a run with log and results; the record goes first. Raises RecordError record.missing,
+        record.alive.
+        """
         from bareboat.host.files import fsync_directory, remove_tree
 
         path = self.path(run)
         if not path.is_dir():
-            raise RecordError("record.missing", f"no run {run}", where=str(path), hint="bareboat runs lists what there is")
+            raise RecordError(
+                "record.missing", f"no run {run}", where=str(path), hint="bareboat runs lists what there is"
+            )
         if self.is_alive(run):
             raise RecordError("record.alive", f"the run {run} is still going on", hint="stop it first")
         try:

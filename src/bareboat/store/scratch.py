@@ -12,7 +12,8 @@ from bareboat.store.paths import Layout
 
 
 class Scratch:
-    """A directory tmp/NAME/dir beside a lock its maker holds. Removed on leaving, or by gc after the maker's death.
+    """A directory tmp/NAME/dir beside a lock its maker holds. Removed on leaving, or by gc after the maker's
+    death.
 
     The lock file is a sibling, not the directory itself: NFS cannot lock a directory.
     """
@@ -28,7 +29,9 @@ class Scratch:
         try:
             with store_lock(self._layout):
                 os.mkdir(self._wrapper, 0o700)
-                self._fd = os.open(f"{self._wrapper}/lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                self._fd = os.open(
+                    f"{self._wrapper}/lock", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+                )
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.mkdir(self.path, 0o700)
         except OSError as error:
@@ -36,7 +39,9 @@ class Scratch:
             raise disk_error(error, self._wrapper) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._remove()
 
     def _remove(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bareboat.host.files import FileSystem, filesystem
 from bareboat.store.blobs import Blobs, file_chunks
@@ -15,6 +14,7 @@ from bareboat.store.paths import Layout, open_home
 from bareboat.store.runs import RunStore
 from bareboat.store.trees import Trees
 
+TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
     from bareboat.store.treewriter import Limits, TreeWriter
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Store:
     """One directory, 0700, of one user; any number of processes and threads at once; safe against kill -9.
 
-    What a method returns a path to is leased until close() or the end of the process: gc leaves it alone. For a set
-    of keys, `with store.lease(keys)` before looking them up is cheaper.
+    What a method returns a path to is leased until close() or the end of the process: gc leaves it alone. For
+    a set of keys, `with store.lease(keys)` before looking them up is cheaper.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -39,30 +39,37 @@ class Store:
     def open(cls, home: Path) -> Store:
         """Open a store, made when the directory is missing or empty.
 
-        Raises StoreError: store.foreign, store.not-private, store.newer, store.not-a-store, and the disk's own.
+        Raises StoreError: store.foreign, store.not-private, store.newer, store.not-a-store, and the disk's
+        own.
         """
         return cls(open_home(home))
 
     # blobs
 
     def blob(self, sha256: str) -> Path | None:
-        """The file of a complete blob (64 hex digits), or None; marks use. Its bytes were right when it was put."""
+        """The file of a complete blob (64 hex digits), or None; marks use. Its bytes were right when it
+        was put.
+        """
         return self._blobs.find(sha256)
 
     def verified_blob(self, sha256: str) -> Path | None:
         """As blob, read through first: one that rotted is removed, and None. Costs 1 s for 1.4 GB."""
         return self._blobs.verified(sha256)
 
-    def put_blob(self, chunks: Iterable[bytes], *, sha256: str | None = None, size: int | None = None,
-                 where: str = "") -> str:
+    def put_blob(
+        self, chunks: Iterable[bytes], *, sha256: str | None = None, size: int | None = None, where: str = ""
+    ) -> str:
         """Store bytes; returns their sha256. Idempotent, atomic, durable when it returns.
 
-        sha256, size: what they must be, else ArchiveError blob.digest or blob.size and nothing is kept. With a sha256
-        that is there already, chunks are not consumed. Raises StoreError (store.full names the bytes needed).
+        sha256, size: what they must be, else ArchiveError blob.digest or blob.size and nothing is kept. With
+        a sha256 that is there already, chunks are not consumed. Raises StoreError (store.full names the bytes
+        needed).
         """
         return self._blobs.put(chunks, sha256, size, where)
 
-    def put_file(self, path: Path, *, sha256: str | None = None, size: int | None = None, where: str = "") -> str:
+    def put_file(
+        self, path: Path, *, sha256: str | None = None, size: int | None = None, where: str = ""
+    ) -> str:
         """Store a copy of a regular file. As put_blob."""
         return self._blobs.put(file_chunks(path), sha256, size, where or str(path))
 
@@ -76,15 +83,21 @@ class Store:
         """The root of a complete read-only tree by key ([a-z0-9.-], 1 to 200), or None; marks use."""
         return self._trees.find(key)
 
-    def make_tree(self, key: str, fill: Callable[[TreeWriter], None], *, limits: Limits | None = None) -> Path:
-        """Make a tree by key unless it is there; returns its root. Atomic, idempotent; one maker at a time by key.
+    def make_tree(
+        self, key: str, fill: Callable[[TreeWriter], None], *, limits: Limits | None = None
+    ) -> Path:
+        """Make a tree by key unless it is there; returns its root. Atomic, idempotent; one maker at a time by
+        key.
 
-        fill must be a pure function of the key. What it raises leaves nothing behind. Raises StoreError, ArchiveError.
+        fill must be a pure function of the key. What it raises leaves nothing behind. Raises StoreError,
+        ArchiveError.
         """
         return self._trees.make(key, fill, limits)
 
     def settle(self) -> int:
-        """Make trees that were just made survive a crash (one syncfs); returns how many. Call when nobody waits."""
+        """Make trees that were just made survive a crash (one syncfs); returns how many. Call when nobody
+        waits.
+        """
         return self._trees.settle()
 
     def unsettled(self) -> list[str]:
@@ -101,8 +114,8 @@ class Store:
         self._documents.put(kind, key, value)
 
     def get_json(self, kind: str, key: str) -> object | None:
-        """The value or None; marks use. A changed bit or a swapped file: None for what can be made again, else
-        StoreError store.damaged.
+        """The value or None; marks use. A changed bit or a swapped file: None for what can be made again,
+        else StoreError store.damaged.
         """
         return self._documents.get(kind, key)
 

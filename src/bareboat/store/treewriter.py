@@ -1,7 +1,8 @@
 """The one writer for every archive: wheels, debs, layers and merges all go through it into a directory.
 
-It works by directory descriptors, never by a path with more than one part; never opens through a link; and knows each
-name it made, so nothing it is told can leave the root or change what was there (SECURITY.md findings 1 and 2).
+It works by directory descriptors, never by a path with more than one part; never opens through a link; and
+knows each name it made, so nothing it is told can leave the root or change what was there (SECURITY.md
+findings 1 and 2).
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ class Limits:
 class TreeWriter:
     """Fills one empty directory. Not thread-safe; finish() ends it.
 
-    Paths are relative to the root, parts joined by "/". Refused with ArchiveError, before anything of that entry is
-    written: absolute paths, "..", ".", empty parts, NUL, over-long names, whiteout names, a name that is there,
-    a file where a directory is meant and the other way round, and what goes over a limit. Disk trouble is StoreError.
+    Paths are relative to the root, parts joined by "/". Refused with ArchiveError, before anything of that
+    entry is written: absolute paths, "..", ".", empty parts, NUL, over-long names, whiteout names, a name
+    that is there, a file where a directory is meant and the other way round, and what goes over a limit. Disk
+    trouble is StoreError.
     """
 
-    def __init__(self, root: Path, *, limits: Limits = Limits(), where: str = "") -> None:  # noqa: B008 (frozen)
+    def __init__(self, root: Path, *, limits: Limits = Limits(), where: str = "") -> None:
         self.bytes_written = 0
         self.entries = 0
         self._limits, self._where, self._root = limits, where, os.fspath(root)
@@ -66,7 +68,9 @@ class TreeWriter:
         self._mkdir(path, mode & 0o7777)
 
     def file(self, path: str, mode: int, chunks: Iterable[bytes], *, replace: bool = False) -> None:
-        """Make a file from chunks of bytes, with its parents. replace: a file or link of that name goes first."""
+        """Make a file from chunks of bytes, with its parents. replace: a file or link of that name goes
+        first.
+        """
         parent, name = self._place(path, replace)
         limit, size, checksum = self._limits.bytes - self.bytes_written, 0, 0
         try:
@@ -75,7 +79,9 @@ class TreeWriter:
                 for chunk in chunks:
                     size += len(chunk)
                     if size > limit:
-                        raise self._refuse("tree.too-large", f"over {self._limits.bytes:,} bytes of content", path)
+                        raise self._refuse(
+                            "tree.too-large", f"over {self._limits.bytes:,} bytes of content", path
+                        )
                     checksum = crc32(chunk, checksum)
                     written = os.write(fd, chunk)
                     while written < len(chunk):
@@ -103,21 +109,28 @@ class TreeWriter:
         self._add(path, Entry("l", 0o777, len(raw), crc32(raw, 0)))
 
     def hardlink(self, path: str, target: str) -> None:
-        """Give a file of this tree a second name; target is relative to the root and must be there already."""
+        """Give a file of this tree a second name; target is relative to the root and must be there
+        already.
+        """
         self._check(target)
         entry = self._made.get(target)
         if entry is None or entry.kind == "d":
-            raise self._refuse("tree.bad-link", f"a hard link to {target!r}, which is no file of this archive", path)
+            raise self._refuse(
+                "tree.bad-link", f"a hard link to {target!r}, which is no file of this archive", path
+            )
         parent, name = self._place(path, False)
         source = self._fd(target.rpartition("/")[0])
         try:
-            os.link(target.rpartition("/")[2], name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
+            os.link(
+                target.rpartition("/")[2], name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False
+            )
         except OSError as error:
             raise disk_error(error, f"{self._root}/{path}") from error
         self._add(path, entry)
 
     def link_file(self, source: Path, path: str, *, replace: bool = False) -> None:
-        """Give a file (or symbolic link) of another tree of this store a name here: no bytes where links are possible.
+        """Give a file (or symbolic link) of another tree of this store a name here: no bytes where links are
+        possible.
 
         Where they are not (another file system, too many links, a file system without them) it is copied.
         """
@@ -140,7 +153,9 @@ class TreeWriter:
         self._add(path, Entry("f", stat.S_IMODE(status.st_mode), status.st_size, None))
 
     def finish(self) -> dict[str, Entry]:
-        """Set modes and times of the directories and close; returns what is in the tree, path → entry, "" the root."""
+        """Set modes and times of the directories and close; returns what is in the tree, path → entry, ""
+        the root.
+        """
         try:
             for path in sorted((p for p, e in self._made.items() if e.kind == "d"), reverse=True):
                 parent, _, name = path.rpartition("/")
@@ -250,4 +265,6 @@ class TreeWriter:
 
     def _refuse(self, code: str, what: str, path: str) -> ArchiveError:
         where = f"{self._where}: {path!r}" if self._where else repr(path)
-        return ArchiveError(code, what, where=where, hint="the archive is malformed or malicious; nothing of it is kept")
+        return ArchiveError(
+            code, what, where=where, hint="the archive is malformed or malicious; nothing of it is kept"
+        )
