@@ -84,13 +84,27 @@ def chunks(source: Source, entry: Entry, filename: str) -> Iterator[bytes]:
     if member is None:
         yield entry.content
         return
-    algorithm, _, expected = entry.digest.partition(":")
-    state = hashlib.new(algorithm) if algorithm != "sha256" else hashlib.sha256()
+    promise = Promise(entry, filename)
     for chunk in inflate(source, member, filename):
-        state.update(chunk)
+        promise.update(chunk)
         yield chunk
-    if state.hexdigest() != expected:
-        raise _record_hash(Refusal(filename), member.name, expected, state.hexdigest())
+    promise.check()
+
+
+class Promise:
+    """What RECORD says of an entry's bytes, held against them as they go by."""
+
+    def __init__(self, entry: Entry, filename: str) -> None:
+        self._entry, self._filename = entry, filename
+        algorithm, _, self._expected = entry.digest.partition(":")
+        self._state = hashlib.sha256() if algorithm == "sha256" else hashlib.new(algorithm)
+        self.update = self._state.update
+
+    def check(self) -> None:
+        """Raises ArchiveError "wheel.record-hash" when the bytes are others."""
+        got = self._state.hexdigest()
+        if got != self._expected and self._entry.member is not None:
+            raise _record_hash(Refusal(self._filename), self._entry.member.name, self._expected, got)
 
 
 class _Reader:

@@ -51,7 +51,7 @@ class ZipLimits:
     ratio: int = 200
     ratio_from: int = 64 << 20
     name: int = 4096
-    depth: int = 256
+    depth: int = 56  # with the path of site-packages, within what a tree may have
 
 
 LIMITS = ZipLimits()
@@ -115,52 +115,66 @@ def inflate(source: Source, member: Member, filename: str) -> Iterator[bytes]:
     """The member's content in chunks, with its length and CRC-32 verified when the last one has been taken.
 
     Raises ArchiveError "wheel.corrupt" when the data is not what the directory says; never yields more than
-    the declared size.
+    the declared size, nor chunks above CHUNK bytes.
     """
     if member.packed <= CHUNK and member.size <= CHUNK:
         yield inflate_small(source, member, filename)
         return
-    engine = _zlib()
-    refuse = Refusal(filename)
-    crc = total = 0
-    stream = engine.decompressobj(-15) if member.method == DEFLATED else None
+    inflater = Inflater(member, filename)
     for raw in packed_chunks(source, member, filename):
+        yield from inflater.feed(raw)
+    yield from inflater.finish()
+
+
+class Inflater:
+    """Turns a member's packed bytes into its content, piece by piece, and judges the whole at the end."""
+
+    def __init__(self, member: Member, filename: str) -> None:
+        self._member, self._refuse, self._engine = member, Refusal(filename), _zlib()
+        self._stream: Any = self._engine.decompressobj(-15) if member.method == DEFLATED else None
+        self._crc = self._size = 0
+
+    def feed(self, raw: bytes) -> Iterator[bytes]:
+        """The content that the next packed bytes give."""
+        if self._stream is None:
+            yield self._counted(raw)
+            return
         pending = raw
         while pending:
-            if stream is None:
-                chunk, pending = pending, b""
-            else:
-                if stream.eof:
-                    raise refuse("corrupt", "data follows the end of the compressed stream", member.name)
-                try:
-                    chunk = stream.decompress(pending, CHUNK)
-                except engine.error as e:
-                    raise refuse("corrupt", f"the compressed data is damaged ({e})", member.name) from None
-                if stream.unused_data:
-                    raise refuse("corrupt", "data follows the end of the compressed stream", member.name)
-                pending = stream.unconsumed_tail
-            total += len(chunk)
-            if total > member.size:
-                raise refuse("corrupt", f"holds more than the {member.size} bytes it declares", member.name)
-            crc = engine.crc32(chunk, crc)
+            if self._stream.eof:
+                raise self._refuse("corrupt", "data follows the end of the compressed stream", self._member.name)
+            chunk = self._inflated(pending)
+            pending = self._stream.unconsumed_tail
             if chunk:
                 yield chunk
-    if stream is not None:
-        # isal may hold back output although all input is consumed: ask until the end of the stream is seen.
-        while not stream.eof:
-            try:
-                chunk = stream.decompress(b"", CHUNK)
-            except engine.error as e:
-                raise refuse("corrupt", f"the compressed data is damaged ({e})", member.name) from None
-            if not chunk and not stream.eof:
-                raise refuse("corrupt", "the compressed stream is cut off", member.name)
-            total += len(chunk)
-            if total > member.size:
-                raise refuse("corrupt", f"holds more than the {member.size} bytes it declares", member.name)
-            crc = engine.crc32(chunk, crc)
-            if chunk:
-                yield chunk
-    _check_content(total, crc, member, refuse)
+
+    def finish(self) -> Iterator[bytes]:
+        """What the decompressor held back; raises unless length and CRC-32 are as declared."""
+        if self._stream is not None:
+            while not self._stream.eof:
+                chunk = self._inflated(b"")
+                if not chunk and not self._stream.eof:
+                    raise self._refuse("corrupt", "the compressed stream is cut off", self._member.name)
+                if chunk:
+                    yield chunk
+        _check_content(self._size, self._crc, self._member, self._refuse)
+
+    def _inflated(self, raw: bytes) -> bytes:
+        try:
+            chunk: bytes = self._stream.decompress(raw, CHUNK)
+        except self._engine.error as e:
+            raise self._refuse("corrupt", f"the compressed data is damaged ({e})", self._member.name) from None
+        if self._stream.unused_data:
+            raise self._refuse("corrupt", "data follows the end of the compressed stream", self._member.name)
+        return self._counted(chunk)
+
+    def _counted(self, chunk: bytes) -> bytes:
+        self._size += len(chunk)
+        if self._size > self._member.size:
+            what = f"holds more than the {self._member.size} bytes it declares"
+            raise self._refuse("corrupt", what, self._member.name)
+        self._crc = self._engine.crc32(chunk, self._crc)
+        return chunk
 
 
 def inflate_small(source: Source, member: Member, filename: str) -> bytes:
@@ -188,12 +202,13 @@ def inflate_small(source: Source, member: Member, filename: str) -> bytes:
     return data
 
 
-def packed_chunks(source: Source, member: Member, filename: str) -> Iterator[bytes]:
-    """The member's bytes as they lie in the archive, in chunks."""
+def packed_chunks(source: Source, member: Member, filename: str, step: int = CHUNK) -> Iterator[bytes]:
+    """The member's bytes as they lie in the archive, in chunks of `step`, the last one shorter."""
     done = 0
     while done < member.packed:
-        raw = source.read_at(member.offset + done, min(CHUNK, member.packed - done))
-        if not raw:
+        want = min(step, member.packed - done)
+        raw = source.read_at(member.offset + done, want)
+        if len(raw) != want:
             raise Refusal(filename)("truncated", "the file ends inside this member", member.name)
         done += len(raw)
         yield raw

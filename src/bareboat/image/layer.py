@@ -1,0 +1,175 @@
+"""A layer as bytes: tar headers, and gzip made by splicing a wheel's own compressed members. Pure.
+
+A zip member is raw DEFLATE with CRC-32 and size; a gzip member (RFC 1952) is a header and the same three. So the
+layer's blob is one small gzip member of stored blocks for each tar header, and the wheel's bytes verbatim between
+them. No compressor's version is in the result: the same layout gives the same digest for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+from bareboat.image.plan import EPOCH
+from bareboat.image.wheel import Entry, Layout, Promise
+from bareboat.image.wheelzip import CHUNK, STORED, Inflater, Source, packed_chunks
+
+_GZIP = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, unknown OS (trap 27)
+_BLOCK = 512
+_STORED_MOST = 0xFFFF  # bytes in one stored block of DEFLATE (RFC 1951 3.2.4)
+_USTAR_SIZE = 1 << 33  # from here on a size needs a PAX record
+
+
+@dataclass(frozen=True)
+class LayerDigests:
+    """A layer that was made. digest and size: of the blob; diff_id and tar_size: of the tar in it (trap 28)."""
+
+    digest: str
+    size: int
+    diff_id: str
+    tar_size: int
+
+
+def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigests]:
+    """The gzip blob of one wheel's layer in chunks; the generator returns its digests. Deterministic.
+
+    Everything is inflated on the way, for the DiffID, and verified as in a tree. Raises ArchiveError "wheel.*",
+    also after chunks were yielded: nothing is good before the end.
+    """
+    blob, diff, size, tar_size = hashlib.sha256(), hashlib.sha256(), 0, 0
+    for chunk, content in _parts(source, layout):
+        if chunk:
+            blob.update(chunk)
+            size += len(chunk)
+            yield chunk
+        if content:
+            diff.update(content)
+            tar_size += len(content)
+    return LayerDigests("sha256:" + blob.hexdigest(), size, "sha256:" + diff.hexdigest(), tar_size)
+
+
+def _parts(source: Source, layout: Layout) -> Iterator[tuple[bytes, bytes]]:
+    """Pairs of bytes of the blob and bytes of the tar, each in order; either may be empty."""
+    made: set[str] = set()
+    plain = bytearray()  # headers and padding that wait for their gzip member
+    for entry in layout.entries:
+        for parent in _parents(entry.path):
+            if parent not in made:
+                made.add(parent)
+                plain += tar_header(f"{parent}/", 0, 0o755, b"5")
+        plain += tar_header(entry.path, entry.size, entry.mode)
+        if entry.member is None:
+            plain += entry.content
+        elif entry.size:
+            yield gzip_stored(plain), bytes(plain)
+            plain.clear()
+            yield from _member(source, entry, layout.filename)
+        else:
+            _verify_empty(source, entry, layout.filename)
+        plain += bytes(-entry.size % _BLOCK)
+        if len(plain) > CHUNK:
+            yield gzip_stored(plain), bytes(plain)
+            plain.clear()
+    plain += bytes(2 * _BLOCK)
+    yield gzip_stored(plain), bytes(plain)
+
+
+def _member(source: Source, entry: Entry, filename: str) -> Iterator[tuple[bytes, bytes]]:
+    """One file: the wheel's compressed bytes for the blob, its content for the DiffID."""
+    member = entry.member
+    assert member is not None
+    inflater, promise = Inflater(member, filename), Promise(entry, filename)
+    yield _GZIP, b""
+    left = member.packed
+    for raw in packed_chunks(source, member, filename, 16 * _STORED_MOST):
+        left -= len(raw)
+        yield (_stored_blocks(raw, last=not left) if member.method == STORED else raw), b""
+        for content in inflater.feed(raw):
+            promise.update(content)
+            yield b"", content
+    for content in inflater.finish():
+        promise.update(content)
+        yield b"", content
+    promise.check()
+    yield struct.pack("<LL", member.crc, member.size & 0xFFFFFFFF), b""
+
+
+def _verify_empty(source: Source, entry: Entry, filename: str) -> None:
+    assert entry.member is not None
+    inflater = Inflater(entry.member, filename)
+    for raw in packed_chunks(source, entry.member, filename):
+        for _ in inflater.feed(raw):
+            pass
+    for _ in inflater.finish():
+        pass
+    Promise(entry, filename).check()
+
+
+def gzip_stored(data: bytes | bytearray) -> bytes:
+    """A gzip member (RFC 1952) that holds the data as stored blocks: its bytes depend on no compressor."""
+    return _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def _stored_blocks(data: bytes | bytearray, *, last: bool) -> bytes:
+    parts: list[bytes | bytearray] = []
+    for at in range(0, len(data) or 1, _STORED_MOST):
+        piece = data[at : at + _STORED_MOST]
+        final = last and at + _STORED_MOST >= len(data)
+        parts += struct.pack("<BHH", final, len(piece), len(piece) ^ 0xFFFF), piece
+    return b"".join(parts)
+
+
+def tar_header(path: str, size: int, mode: int, kind: bytes = b"0", link: str = "") -> bytes:
+    """One ustar header (POSIX.1-2017 pax, "ustar Interchange Format"), with a PAX record only where it must be.
+
+    path without leading "/", with a trailing one for a directory; kind: b"0" file, b"5" directory, b"2" symbolic
+    link, b"1" hard link. Owner 0:0 without names, mtime EPOCH.
+    """
+    name, target = path.encode(), link.encode()
+    prefix, fits = b"", len(name) <= 100
+    if not fits:
+        # The prefix must end at a "/" so that both parts fit; the longest prefix is the one choice we make.
+        cut = name.rfind(b"/", 0, 156)
+        if cut > 0 and 0 < len(name) - cut - 1 <= 100:
+            prefix, name, fits = name[:cut], name[cut + 1 :], True
+    records = b""
+    if not fits:
+        records += _pax(b"path", name)
+        name = name[:100]
+    if len(target) > 100:
+        records += _pax(b"linkpath", target)
+        target = target[:100]
+    if size >= _USTAR_SIZE:
+        records += _pax(b"size", str(size).encode())
+    head = b""
+    if records:
+        head = _block(b"././@PaxHeader", b"", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
+    return head + _block(name, prefix, size if size < _USTAR_SIZE else 0, mode, kind, target)
+
+
+def _block(name: bytes, prefix: bytes, size: int, mode: int, kind: bytes, link: bytes = b"") -> bytes:
+    block = struct.pack(
+        "<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x", name, b"%07o\0" % mode, b"0000000\0", b"0000000\0",
+        b"%011o\0" % size, b"%011o\0" % EPOCH, b" " * 8, kind, link, b"ustar\00000", b"", b"", b"0000000\0",
+        b"0000000\0", prefix,
+    )
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _pax(key: bytes, value: bytes) -> bytes:
+    """A PAX record: its length in decimal counts itself."""
+    rest = b" " + key + b"=" + value + b"\n"
+    size = len(rest) + 1
+    while size != len(rest) + len(str(size)):
+        size = len(rest) + len(str(size))
+    return b"%d" % size + rest
+
+
+def _parents(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
