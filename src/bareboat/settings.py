@@ -63,9 +63,12 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings in force, typed. sources: name → where its value came from ("default", "BAREBOAT_JOBS", a file)."""
+    """The settings in force, typed.
 
-    home: Path = _setting(
+    sources: name → where its value came from ("BAREBOAT_JOBS", a file); what is not in it has its default.
+    """
+
+    home: Path = _setting(  # noqa: RUF009  # the field of a row of the table; nothing is shared
         "home",
         "path",
         Path(),
@@ -98,7 +101,7 @@ class Settings:
         "Debian's security archive, the URL above dists/.",
         shown="the host's own apt source",
     )
-    debian_keyring: Path | None = _setting(
+    debian_keyring: Path | None = _setting(  # noqa: RUF009  # as above
         "debian.keyring",
         "path",
         None,
@@ -169,39 +172,43 @@ class Settings:
         """Where the value of a setting ("debian.mirror") came from; "default" when nobody set it."""
         return dict(self.sources).get(name, "default")
 
+    def table(self) -> list[tuple[str, object, str]]:
+        """Every setting in order: name, value, where the value came from."""
+        return [(name, getattr(self, field), self.source(name)) for name, (field, _) in rows().items()]
 
-def table() -> dict[str, tuple[str, Setting]]:
+
+def rows() -> dict[str, tuple[str, Setting]]:
     """Every setting by name, in order, with the field of Settings that holds it."""
-    rows = ((f.name, f.metadata["setting"]) for f in fields(Settings) if "setting" in f.metadata)
-    return {setting.name: (attribute, setting) for attribute, setting in rows}
+    found = ((f.name, f.metadata["setting"]) for f in fields(Settings) if "setting" in f.metadata)
+    return {setting.name: (attribute, setting) for attribute, setting in found}
 
 
 def load(
     environ: Mapping[str, str], command_line: Mapping[str, str] | None = None, system_file: Path = SYSTEM_FILE
 ) -> Settings:
-    """The settings in force. Reads the user's and the administrator's file where they exist, and nothing else.
+    """The settings in force. Reads the user's and the administrator's file where they are, and nothing else.
 
-    command_line: name → text, as typed after --set. Raises SettingsError: "settings.unknown", "settings.value",
-    "settings.home", "settings.toml", "settings.encoding", "settings.unreadable".
+    command_line: name → text, as typed after --set. Raises SettingsError: "settings.unknown",
+    "settings.value", "settings.home", "settings.toml", "settings.encoding", "settings.unreadable".
     """
-    rows = table()
+    known = rows()
     found: dict[str, tuple[object, str]] = {}
     for name, text in (command_line or {}).items():
-        if name not in rows:
-            raise _unknown(name, "command line", rows)
-        found[name] = _from_text(rows[name][1], text, "command line"), "command line"
-    for name, (_, setting) in rows.items():
+        if name not in known:
+            raise _unknown(name, "command line", known)
+        found[name] = _from_text(known[name][1], text, "command line"), "command line"
+    for name, (_, setting) in known.items():
         text = environ.get(setting.variable, "")
         if text and name not in found:
             found[name] = _from_text(setting, text, setting.variable), setting.variable
     for file in (user_file(environ), system_file):
-        for name, value in _read(file, rows) if file else ():
+        for name, value in _read(file, known) if file else ():
             found.setdefault(name, (value, str(file)))
     if "home" not in found:
         found["home"] = _data_home(environ) / "bareboat", "default"
-    values: dict[str, Any] = {rows[name][0]: value for name, (value, _) in found.items()}
-    sources = tuple((name, found[name][1]) for name in rows if name in found)
-    return Settings(**values, sources=sources, notes=tuple(_misspelt(environ, rows)))
+    values: dict[str, Any] = {known[name][0]: value for name, (value, _) in found.items()}
+    sources = tuple((name, found[name][1]) for name in known if name in found)
+    return Settings(**values, sources=sources, notes=tuple(_misspelt(environ, known)))
 
 
 def user_file(environ: Mapping[str, str]) -> Path | None:
@@ -243,7 +250,7 @@ def _data_home(environ: Mapping[str, str]) -> Path:
     return home / ".local/share"
 
 
-def _read(file: Path, rows: Mapping[str, tuple[str, Setting]]) -> Iterator[tuple[str, object]]:
+def _read(file: Path, known: Mapping[str, tuple[str, Setting]]) -> Iterator[tuple[str, object]]:
     try:
         content = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -257,10 +264,10 @@ def _read(file: Path, rows: Mapping[str, tuple[str, Setting]]) -> Iterator[tuple
     from bareboat import toml
 
     document = toml.parse(content, str(file), "settings", SettingsError)
-    for name, value in _flat(document, "", rows):
-        if name not in rows:
-            raise _unknown(name, str(file), rows)
-        yield name, _from_value(rows[name][1], value, f"{file}: {name}")
+    for name, value in _flat(document, "", known):
+        if name not in known:
+            raise _unknown(name, str(file), known)
+        yield name, _from_value(known[name][1], value, f"{file}: {name}")
 
 
 def _is_ours(file: Path) -> bool:
@@ -273,33 +280,33 @@ def _is_ours(file: Path) -> bool:
 
 
 def _flat(
-    document: Mapping[str, object], prefix: str, rows: Mapping[str, object]
+    document: Mapping[str, object], prefix: str, known: Mapping[str, object]
 ) -> Iterator[tuple[str, object]]:
     for key, value in document.items():
         name = prefix + key
-        if isinstance(value, dict) and name not in rows and any(row.startswith(name + ".") for row in rows):
-            yield from _flat(value, name + ".", rows)
+        if isinstance(value, dict) and name not in known and any(row.startswith(name + ".") for row in known):
+            yield from _flat(value, name + ".", known)
         else:
             yield name, value
 
 
-def _unknown(name: str, where: str, rows: Mapping[str, object]) -> SettingsError:
-    near = _nearest(name, list(rows))
+def _unknown(name: str, where: str, known: Mapping[str, object]) -> SettingsError:
+    near = _nearest(name, list(known))
     return SettingsError(
         "settings.unknown",
         f"there is no setting {name!r}",
         where=where,
-        hint=f"Did you mean {near!r}?" if near else f"Settings are: {', '.join(rows)}.",
+        hint=f"Did you mean {near!r}?" if near else f"Settings are: {', '.join(known)}.",
     )
 
 
-def _misspelt(environ: Mapping[str, str], rows: Mapping[str, tuple[str, Setting]]) -> Iterator[str]:
+def _misspelt(environ: Mapping[str, str], known: Mapping[str, tuple[str, Setting]]) -> Iterator[str]:
     strange = [v for v in environ if v.startswith("BAREBOAT_")]
     if not strange:
         return
-    known = [setting.variable for _, setting in rows.values()]
-    for variable in sorted(set(strange) - set(known)):
-        near = _nearest(variable, known)
+    variables = [setting.variable for _, setting in known.values()]
+    for variable in sorted(set(strange) - set(variables)):
+        near = _nearest(variable, variables)
         if near:  # others may name their own variables so: only what looks like a slip is worth a word
             yield f"{variable} is not a setting; did you mean {near}?"
 

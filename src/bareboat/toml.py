@@ -25,9 +25,10 @@ def parse(content: bytes, file: str, room: str, error: type[BareboatError]) -> d
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        import tomli as tomllib
+        import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
     try:
-        return tomllib.loads(text)
+        parsed: dict[str, object] = tomllib.loads(text)
+        return parsed
     except tomllib.TOMLDecodeError as wrong:
         what, line, column = _position(str(wrong))
         where = f"{file}:{line}:{column}" if line else file
@@ -57,7 +58,7 @@ def decode(content: bytes, file: str, room: str, error: type[BareboatError]) -> 
 
 
 def _position(message: str) -> tuple[str, int, int]:
-    """The parser puts the place at the end of its message: "… (at line 3, column 7)" or "… (at end of document)"."""
+    """The parser ends its message with the place: "… (at line 3, column 7)" or "… (at end of document)"."""
     what, found, place = message.rpartition(" (at ")
     if not found:
         return message, 0, 0

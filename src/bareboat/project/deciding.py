@@ -38,7 +38,7 @@ def _digests(root: Path, names: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def request(project: Project) -> str:
-    """sha256 (hex) of what is asked: Python, base, system packages, platforms, and the choice of Python packages.
+    """sha256 (hex) of what is asked: Python, base, system packages, platforms, choice of Python packages.
 
     Editing a command or a mount leaves it as it was: the lock stays up to date.
     """

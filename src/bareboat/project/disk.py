@@ -12,9 +12,9 @@ from bareboat.project.values import Project, ProjectMount
 def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
     """Make the results directory where it is missing, and refuse what cannot be mounted.
 
-    extra: mounts of the command line. Idempotent. Raises ProjectError: "project.missing-code", "project.missing-data",
-    "project.missing-mount", "project.results-file", "project.results-link", "project.results-unwritable",
-    "project.mount-point", "project.mount-clash".
+    extra: mounts of the command line. Idempotent. Raises ProjectError: "project.missing-code",
+    "project.missing-data", "project.missing-mount", "project.results-file", "project.results-link",
+    "project.results-unwritable", "project.mount-point", "project.mount-clash".
     """
     from bareboat.project.volumes import stacked
 
@@ -96,7 +96,7 @@ def _results(project: Project, mount: ProjectMount) -> None:
 
 
 def _mount_point(project: Project, mount: ProjectMount, mounts: tuple[ProjectMount, ...]) -> None:
-    """A target inside another mount must exist in that mount's source: it is read-only, or not ours to add to."""
+    """A target inside another mount must exist in that one's source: read-only, or not ours to add to."""
     above = [other for other in mounts if mount.target.startswith(other.target + "/")]
     if not above:
         return

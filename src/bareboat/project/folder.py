@@ -25,7 +25,7 @@ MARKS = (
 
 
 def find_root(start: Path) -> Path:
-    """The project that a directory is in: the nearest one upwards with a project file, else the directory itself.
+    """The project that a directory is in: the nearest upwards with a project file, else the directory.
 
     A file above `start` counts only if it is this user's or root's: nobody else may place one in /tmp for us.
     """
@@ -67,20 +67,20 @@ class _File:
 
 
 def load(folder: Path, overrides: Overrides | None = None) -> Project:
-    """Understand a folder. It must be the root itself (see find_root). Reads files, makes none, asks no network.
+    """Understand a folder, which must be the root itself (see find_root). Reads files, makes none.
 
     Raises ProjectError with a code "project.…": file, key path, what is allowed.
     """
     root, chosen = Path(os.path.abspath(folder)), overrides or Overrides()
     if not root.is_dir():
         raise ProjectError("project.no-folder", "there is no such directory", where=str(root))
-    file = _project_file(root)
+    file = _project_file(root, chosen.read_file)
     table = file.table
     python = table.get("python", {})
     python = {"version": python} if isinstance(python, str) else python
     described = sources.Described(root, python, f"{file.prefix}python", file.pyproject)
     dependencies, notes = sources.dependencies(described)
-    if file.name is None:
+    if file.name is None and chosen.read_file:
         _refuse_dockerfile(root, file.pyproject)
     mounts = places.mounts(places.Layout(root, table, file.prefix, chosen), notes)
     apt, apt_source = _apt(root, table, file.prefix, notes)
@@ -109,11 +109,11 @@ def load(folder: Path, overrides: Overrides | None = None) -> Project:
     )
 
 
-def _project_file(root: Path) -> _File:
-    own = parse.read(root / parse.FILE)
+def _project_file(root: Path, wanted: bool) -> _File:
+    own = parse.read(root / parse.FILE) if wanted else None
     content = parse.read(root / parse.PYPROJECT)
     pyproject = None if content is None else toml.parse(content, parse.PYPROJECT, "project", ProjectError)
-    table = None if pyproject is None else parse.tool_table(pyproject)
+    table = None if pyproject is None or not wanted else parse.tool_table(pyproject)
     if own is not None and table is not None:
         raise ProjectError(
             "project.two-files",

@@ -73,7 +73,7 @@ PYTHON = Table(
         Key(
             "requirements",
             Either((RELATIVE, ListOf("a list of files", RELATIVE))),
-            "Where the packages are listed: requirements files, or one of pyproject.toml, uv.lock, pylock.toml.",
+            "Where packages are listed: requirements files, or one of pyproject.toml, uv.lock, pylock.toml.",
             '["requirements.txt"]',
             default="uv.lock, pylock.toml, pyproject.toml or requirements.txt, the first there is",
         ),

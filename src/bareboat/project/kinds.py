@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-END = r"(?![\s\S])"  # the end of the text in both dialects; "$" also matches before a last newline in one of them
+END = r"(?![\s\S])"  # the end of the text in both dialects; "$" may also match before a last newline
 
 
 class Wrong(Exception):
@@ -56,7 +56,7 @@ def mismatch(kind: Kind, value: object, path: str) -> Wrong:
 
 @dataclass(frozen=True)
 class Text:
-    """A string without NUL; pattern: for the whole of it, in the common part of both regular-expression dialects."""
+    """A string without NUL; pattern: for the whole of it, in the common part of both dialects."""
 
     allowed: str
     pattern: str = r"[^\u0000]+"

@@ -16,8 +16,8 @@ NATIVE_FILES = ("CMakeLists.txt", "meson.build", "Cargo.toml")
 def package(root: Path, document: Mapping[str, object], code_target: str, code: Path) -> Package | None:
     """The package that pyproject.toml describes, or None: both [build-system] and [project] are needed.
 
-    code, code_target: where the code is on this machine and inside. Raises ProjectError "project.pyproject" for
-    tables of wrong types (PEP 621).
+    code, code_target: where the code is on this machine and inside. Raises ProjectError "project.pyproject"
+    for tables of wrong types (PEP 621).
     """
     project, build = document.get("project"), document.get("build-system")
     if not isinstance(project, dict) or not isinstance(build, dict):

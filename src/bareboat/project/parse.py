@@ -25,7 +25,7 @@ def read(path: Path) -> bytes | None:
 
 
 def document(content: bytes, file: str = FILE) -> dict[str, Any]:
-    """A checked bareboat.toml. Raises ProjectError: "project.toml", "project.encoding", and those of check."""
+    """A checked bareboat.toml. Raises ProjectError "project.toml", "project.encoding" and those of check."""
     parsed = toml.parse(content, file, "project", ProjectError)
     check(parsed, f"{file}: ")
     return parsed
@@ -45,8 +45,8 @@ def tool_table(pyproject: dict[str, Any]) -> dict[str, Any] | None:
 def check(value: object, prefix: str) -> None:
     """Check a document against the table of keys.
 
-    Raises ProjectError with where = prefix + key path: "project.unknown-key", "project.type", "project.value",
-    "project.missing-key".
+    Raises ProjectError with where = prefix + key path: "project.unknown-key", "project.type",
+    "project.value", "project.missing-key".
     """
     from bareboat.project.keys import PROJECT
     from bareboat.project.kinds import Wrong

@@ -25,9 +25,10 @@ class Layout:
 
 
 def mounts(layout: Layout, notes: list[str]) -> tuple[ProjectMount, ...]:
-    """Every mount of the project, parents before what is inside them. Nothing is made, and little is checked, here.
+    """Every mount of the project, parents before what is inside them. Nothing is made, and no disk checked.
 
-    Raises ProjectError "project.mount-target", "project.mount-clash", "project.volume", "project.contradiction".
+    Raises ProjectError "project.mount-target", "project.mount-clash", "project.volume",
+    "project.contradiction".
     """
     code = _code(layout)
     whole = any(mount.target == APP for mount in code)  # the project itself is at /app, its folders with it
@@ -109,7 +110,7 @@ def _results(layout: Layout, whole: bool) -> list[ProjectMount]:
 
 
 def _apart(layout: Layout, *kinds: list[ProjectMount]) -> None:
-    """Results must not be, or hold, the code or the data: a writable mount would undo their read-only ones."""
+    """Results must not be, or hold, the code or the data: a writable mount would undo read-only ones."""
     results = {mount.source for mount in kinds[-1]}
     for mount in (mount for kind in kinds[:-1] for mount in kind):
         for kept in results:

@@ -1,4 +1,4 @@
-"""Which files a requirements file pulls in, by pip's own grammar; what they ask for is the resolver's to read."""
+"""Which files a requirements file pulls in, by pip's grammar; what they ask for is the resolver's to read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LARGEST_CHAIN = 1000  # files; more is a mistake that would take for ever
 
 
 def included_files(root: Path, first: str, where: str = "") -> tuple[str, ...]:
-    """The file and everything it includes by -r and -c, transitively, as paths relative to the root, each once.
+    """The file and all it includes by -r and -c, transitively, as paths relative to the root, each once.
 
-    first: relative to the root. Order: as met, depth first. URLs are left out (they are no files); a file that
-    includes itself is read once. Raises ProjectError "project.missing-file", "project.encoding",
+    first: relative to the root. Order: as met, depth first. URLs are left out (they are no files); a file
+    that includes itself is read once. Raises ProjectError "project.missing-file", "project.encoding",
     "project.requirements".
     """
     found: dict[str, None] = {}
@@ -41,7 +41,10 @@ def included_files(root: Path, first: str, where: str = "") -> tuple[str, ...]:
 
 
 def read_named(root: Path, name: str, where: str) -> bytes:
-    """The bytes of a file that something names. Raises ProjectError "project.missing-file" or "project.unreadable"."""
+    """The bytes of a file that something names.
+
+    Raises ProjectError "project.missing-file" or "project.unreadable".
+    """
     try:
         return (root / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ UNREAD = ("Pipfile", "environment.yml", "environment.yaml", "poetry.lock", "setu
 
 @dataclass(frozen=True)
 class Described:
-    """What the folder has: its own python table (with where it stands), and pyproject.toml where there is one."""
+    """What the folder has: the project file's python table, and pyproject.toml where there is one."""
 
     root: Path
     python: dict[str, Any]
@@ -29,16 +30,19 @@ class Described:
 def dependencies(folder: Described) -> tuple[Dependencies, list[str]]:
     """The source that wins and notes about it.
 
-    Order: the project file's requirements; uv.lock; a pylock.toml of the user's own; [project] dependencies, extras
-    or groups of pyproject.toml; requirements.txt; the project file's packages alone; none. Packages of the project
-    file are added to requirements and pyproject.toml, and contradict a lock.
+    Order: the project file's requirements; uv.lock; a pylock.toml of the user's own; [project] dependencies,
+    extras or groups of pyproject.toml; requirements.txt; the project file's packages alone; none. Packages of
+    the project file are added to requirements and pyproject.toml, and contradict a lock.
     """
     named = folder.python.get("requirements")
     notes: list[str] = []
     if named is not None:
-        source, files = _named(folder, [named] if isinstance(named, str) else list(named))
+        named = [named] if isinstance(named, str) else list(named)
+        source, files = _named(folder, named)
     else:
         source, files = _found(folder, notes)
+        dynamic = _dynamic_files(folder) if source == "requirements" else []
+        named = dynamic if dynamic and os.path.normpath(dynamic[0]) == files[0] else list(files[:1])
     packages = tuple(folder.python.get("packages", ()))
     groups, extras = tuple(folder.python.get("groups", ())), tuple(folder.python.get("extras", ()))
     if packages and source in (LOCK, "pylock"):
@@ -63,7 +67,7 @@ def dependencies(folder: Described) -> tuple[Dependencies, list[str]]:
                 where=f"{folder.where}.packages",
                 hint="Put options into a requirements file.",
             )
-    return Dependencies(source, files, packages, groups, extras), notes
+    return Dependencies(source, files, packages, groups, extras, tuple(named or files[:1])), notes
 
 
 def _named(folder: Described, names: list[str]) -> tuple[str, tuple[str, ...]]:

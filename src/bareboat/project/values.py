@@ -13,10 +13,11 @@ KEEP_LOCKED = "pylock"
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Where the Python packages come from. Exactly one source wins; `source` says which and `files` what it read.
+    """Where the Python packages come from. Exactly one source wins: `source` names it, `files` what it read.
 
-    source: "uv.lock", "pylock", "pyproject", "requirements", "inline" (the project file's own list) or "none".
-    files: every file the resolution depends on, relative to the root, the source's own first (-r and -c included).
+    source: "uv.lock", "pylock", "pyproject", "requirements", "inline" (the project file's list) or "none".
+    files: every file the resolution depends on, relative to the root, the source's own first, then all those
+    that -r and -c pull in. named: those of them that resolution starts from.
     requirements: PEP 508 lines from the project file, added to the source's own.
     """
 
@@ -25,6 +26,7 @@ class Dependencies:
     requirements: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class ProjectMount:
 class Package:
     """A packaged project (pyproject.toml with a build system), importable from the mounted code.
 
-    name, version: from [project]; version "0" when dynamic. import_path: the directory inside the image that goes
-    into a .pth. scripts: console and gui scripts, name → "module:attr". native: it has compiled extensions, which
-    are built into a wheel.
+    name, version: from [project]; version "0" when dynamic. import_path: the directory inside the image that
+    goes into a .pth. scripts: console and gui scripts, name → "module:attr". native: it has compiled
+    extensions, which are built into a wheel.
     """
 
     name: str
@@ -77,8 +79,8 @@ class Resources:
 class Overrides:
     """What the command line says instead of the project file. None: nothing was said.
 
-    python: a version or specifier; code, data, results: absolute paths of this machine; mounts: -v values, which
-    also take the place of a project mount at the same target.
+    python: a version or specifier; code, data, results: absolute paths of this machine; mounts: -v values,
+    which also take the place of a project mount at the same target.
     """
 
     python: str | None = None
@@ -88,6 +90,7 @@ class Overrides:
     data: Path | None = None
     results: Path | None = None
     mounts: tuple[ProjectMount, ...] = ()
+    read_file: bool = True  # False: by convention alone, as if there were no project file yet (for init)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def pinned(text: str) -> str | None:
 
 
 def request(text: str, source: str, code: str = "project.python-version") -> PythonRequest:
-    """What one place says, checked. Raises ProjectError (the code given) where it is neither version nor specifier."""
+    """What one place says. Raises ProjectError (the code given) where it is no version and no specifier."""
     version = pinned(text)
     if version:
         return PythonRequest(version, source)
@@ -128,10 +128,11 @@ def _contradiction(one: PythonRequest, other: PythonRequest) -> ProjectError:
 
 
 def from_version_file(text: str, file: str) -> tuple[PythonRequest | None, str]:
-    """What .python-version or runtime.txt says: the first line that is not a comment; and a note where it says less.
+    """What .python-version or runtime.txt says in its first line that is not a comment, and a note about it.
 
-    "3.11.4", "python-3.11.4", "cpython@3.12" count as X.Y. The name of a virtual environment, or "system", asks for
-    no version: a note. Raises ProjectError "project.python-version" for another implementation or a bad version.
+    "3.11.4", "python-3.11.4", "cpython@3.12" count as X.Y. The name of a virtual environment, or "system",
+    asks for no version: a note. Raises ProjectError "project.python-version" for another implementation or a
+    bad version.
     """
     words = [line.split("#")[0].strip() for line in text.splitlines()]
     word = next((word for word in words if word), "")

@@ -21,8 +21,8 @@ def parse_volume(text: str, folder: Path, *, where: str = "-v") -> ProjectMount:
     """A -v value as a mount, read-write unless "ro" says otherwise. Pure: the source need not exist.
 
     folder: what a relative source ("./data", "../data", ".") is relative to. Raises ProjectError
-    "project.volume" when the text is not of the grammar, "project.named-volume" for a name where a path is meant,
-    "project.mount-target" for a target that cannot be.
+    "project.volume" when the text is not of the grammar, "project.named-volume" for a name where a path is
+    meant, "project.mount-target" for a target that cannot be.
     """
     parts = text.split(":")
     if len(parts) > 3:
@@ -121,7 +121,7 @@ def target_path(text: str, where: str) -> str:
 def stacked(mounts: list[ProjectMount], where: str) -> tuple[ProjectMount, ...]:
     """Mounts in the order to make them, parents before what is inside them.
 
-    Raises ProjectError "project.mount-clash" for two different mounts at one target; equal ones are made once.
+    Raises ProjectError "project.mount-clash" for two different mounts at one target; equal ones become one.
     """
     by_target: dict[str, ProjectMount] = {}
     for mount in mounts:
