@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bareboat.record.values import HostFacts
+from bareboat.record.gathered import HostFacts
 
 # x86-64 psABI, "Micro-Architecture Levels", by the kernel's names of the flags.
 _LEVELS = (

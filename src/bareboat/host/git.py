@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Thread
 
 from bareboat.host.process import Command, Completed, ProcessError, run
+from bareboat.record.gathered import GitFacts
 from bareboat.record.secrets import without_userinfo
-from bareboat.record.values import GitFacts
 
 PATIENCE = 10.0  # seconds for one git command; then the folder counts as one outside every repository
 CHANGED = 20  # names of changed files that a record holds

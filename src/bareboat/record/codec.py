@@ -51,7 +51,9 @@ def decode(kind: type[T], document: object, where: str) -> T:
 def _types(kind: type) -> dict[str, Any]:
     from typing import get_type_hints
 
-    return get_type_hints(kind)
+    from bareboat.record import gathered  # values.py names these for type checkers alone
+
+    return get_type_hints(kind, localns=vars(gathered))
 
 
 def _value(kind: Any, document: object, where: str) -> Any:

@@ -12,8 +12,8 @@ For those who write records (verbs/run.py and, later, supervisor and queue):
     secrets.withhold(env) -> (env without secrets, names withheld)            (record/secrets.py)
     codec.encode_bytes(plan) -> bytes; codec.decode_bytes(Plan, bytes, where) (record/codec.py), for plan_blob
 
-Paths on the host and names in listings are str with surrogateescape, so that names which are not UTF-8
-survive.
+What is gathered later (git, host, data, results) is in record/gathered.py. Paths on the host and names in
+listings are str with surrogateescape, so that names which are not UTF-8 survive.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ import time
 from dataclasses import dataclass, fields, replace
 
 from bareboat.workload import Limits, Lost
+
+TYPE_CHECKING = False  # typing itself costs 3 ms at every start
+if TYPE_CHECKING:
+    from bareboat.record.gathered import DataSource, GitFacts, HostFacts, Results
 
 RECORD_FORMAT = 1
 
@@ -44,17 +48,6 @@ class CodeSnapshot:
 
 
 @dataclass(frozen=True)
-class GitFacts:
-    """The repository the project is in. remote: without credentials. dirty: tracked or untracked changes."""
-
-    commit: str = ""
-    branch: str = ""
-    remote: str = ""
-    dirty: bool = False
-    changed: tuple[str, ...] = ()  # first names of what is dirty
-
-
-@dataclass(frozen=True)
 class RecordedMount:
     """A mount of the run. kind: "code", "data", "results" or "mount".
 
@@ -67,93 +60,6 @@ class RecordedMount:
     read_only: bool = False
     kind: str = "mount"
     within: str = ""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of the data: size in bytes, mtime in ns, sha256 as 64 hex digits or "" where it was not hashed.
-    """
-
-    path: str
-    size: int
-    mtime: int
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class DataFingerprint:
-    """What the data were. status: "complete" (all hashed), "stat-only", "partial" (the walk did not end in
-    time).
-
-    listing: sha256 over (path, size, mtime) of every file; sizes: over (path, size) alone, which survives a
-    copy; content: over (path, sha256) when complete, else "". files: the first by name, bounded; the rest
-    is in digests.
-    """
-
-    status: str = "partial"
-    count: int = 0
-    bytes: int = 0
-    hashed: int = 0
-    listing: str = ""
-    sizes: str = ""
-    content: str = ""
-    files: tuple[DataFile, ...] = ()
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """The fingerprint of one data mount, by its target inside."""
-
-    target: str
-    source: str
-    fingerprint: DataFingerprint
-
-
-@dataclass(frozen=True)
-class ResultFile:
-    """A file that appeared or changed in results. sha256 "": it could not be read, or was too large to be.
-
-    kept: its bytes are in the results' pack, at offset, so that a repetition can be compared by tolerance.
-    """
-
-    path: str  # relative to the results folder
-    size: int
-    sha256: str
-    kept: bool = False
-    link: str = ""  # the target of a symlink, which is never followed
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the run left. folder: on the host. more: how many files beyond the bound were not listed.
-
-    pack: sha256 of the blob with the contents that were kept, "" when none was.
-    """
-
-    folder: str = ""
-    files: tuple[ResultFile, ...] = ()
-    more: int = 0
-    pack: str = ""
-
-
-@dataclass(frozen=True)
-class HostFacts:
-    """The machine, as far as numbers may depend on it. memory in bytes; level: "x86-64-v3"; gpus: name and
-    memory.
-    """
-
-    name: str = ""
-    kernel: str = ""
-    machine: str = ""
-    cpu: str = ""
-    cores: int = 0
-    level: str = ""
-    flags: tuple[str, ...] = ()
-    memory: int = 0
-    libc: str = ""
-    gpus: tuple[str, ...] = ()
-    driver: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +107,7 @@ class RunRecord:
     seconds: float = 0.0
     lost: Lost = Lost()  # noqa: RUF009 - a frozen value
     peak_memory: int | None = None
-    results: Results = Results()
+    results: Results | None = None
     log: str = ""
     version: str = ""
     rerun_of: str = ""
@@ -235,16 +141,19 @@ class RunRecord:
             )
         record = decode(RunRecord, document, where)
         if record.state not in STATES:
-            raise RecordError(
-                "record.malformed", f"unknown state {record.state!r}", where=f"{where}: state"
-            )
+            raise RecordError("record.malformed", f"unknown state {record.state!r}", where=f"{where}: state")
         return record
 
     @property
     def blobs(self) -> tuple[str, ...]:
         """sha256 of every blob that the record needs; what gc must keep while the record lives."""
         code = (self.code.index, *self.code.packs) if self.code else ()
-        wanted = (self.plan_blob, *(digest for _, digest in self.locks), *code, self.results.pack)
+        wanted = (
+            self.plan_blob,
+            *(digest for _, digest in self.locks),
+            *code,
+            self.results.pack if self.results else "",
+        )
         return tuple(dict.fromkeys(digest for digest in wanted if digest))
 
     def with_(self, **changes: object) -> RunRecord:

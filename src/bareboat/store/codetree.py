@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bareboat.errors import RecordError
 from bareboat.record.values import CodeSnapshot
-from bareboat.store.snapshots import FORMAT, Entry, canonical_digest
+from bareboat.store.codepack import FORMAT, Entry, canonical_digest
 
 if TYPE_CHECKING:
     from bareboat.store import Store

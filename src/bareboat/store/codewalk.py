@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bareboat.errors import RecordError
 
@@ -47,25 +46,21 @@ class CodeRules:
     exclude: tuple[str, ...] = ()
     ignored: tuple[str, ...] | None = None
 
-    @property
-    def scope(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What a cache of this project is kept apart by."""
-        return self.only, self.exclude
 
-
-@dataclass
 class Found:
-    """What the walk saw: kind "f" (mode 0o644 or 0o755), "l" (target) or "d" (an empty directory)."""
+    """What the walk saw: kind "f" (mode 0o644 or 0o755), "l" (target) or "d" (an empty directory). Times in
+    ns.
+    """
 
     __slots__ = ("ctime", "inode", "kind", "mode", "mtime", "path", "size", "target")
-    path: str
-    kind: str
-    size: int
-    mtime: int
-    ctime: int
-    inode: int
-    mode: int
-    target: str
+
+    def __init__(self, path: str, kind: str, status: os.stat_result | None = None, target: str = "") -> None:
+        self.path, self.kind, self.target = path, kind, target
+        self.size = self.mtime = self.ctime = self.inode = self.mode = 0
+        if status is not None:
+            self.size, self.inode = status.st_size, status.st_ino
+            self.mtime, self.ctime = status.st_mtime_ns, status.st_ctime_ns
+            self.mode = 0o755 if status.st_mode & 0o111 else 0o644
 
 
 def walk(root: Path, rules: CodeRules) -> tuple[list[Found], tuple[str, ...]]:
@@ -92,7 +87,7 @@ class _Walk:
         self.unreadable: list[str] = []
         self._out = frozenset(rules.exclude) | frozenset(p.rstrip("/") for p in rules.ignored or ())
         self._files = IGNORE_FILES if rules.ignored is None else IGNORE_FILES[1:]
-        self._specs: list[tuple[str, Any]] = []  # (folder with a slash, pathspec), from the root down
+        self._specs: list[tuple[str, object]] = []  # (folder with a slash, pathspec), from the root down
 
     def start(self, path: str) -> None:
         """A file or folder named by the rules; the ignore files above it count too."""
@@ -150,7 +145,7 @@ class _Walk:
             some = True
         del self._specs[before:]
         if not some and not names and path:
-            self.found.append(Found(path, "d", 0, 0, 0, 0, 0, ""))
+            self.found.append(Found(path, "d"))
             some = True
         return some
 
@@ -161,14 +156,9 @@ class _Walk:
                 target = os.readlink(f"{self.root}/{path}")
             except OSError:
                 return
-            self.found.append(Found(path, "l", 0, 0, 0, 0, 0, target))
+            self.found.append(Found(path, "l", target=target))
         elif kind == 0o100000:
-            mode = 0o755 if status.st_mode & 0o111 else 0o644
-            self.found.append(
-                Found(
-                    path, "f", status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, mode, ""
-                )
-            )
+            self.found.append(Found(path, "f", status))
 
     def _read_specs(self, path: str) -> None:
         for name in self._files:
@@ -184,7 +174,7 @@ class _Walk:
     def _ignored(self, path: str) -> bool:
         """Whether the ignore files say so: the deepest one that matches decides."""
         for prefix, spec in reversed(self._specs):
-            verdict = spec.check_file(path[len(prefix) :]).include
+            verdict = spec.check_file(path[len(prefix) :]).include  # type: ignore[attr-defined]
             if verdict is not None:
                 return bool(verdict)
         return False

@@ -22,7 +22,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from bareboat.errors import BareboatError
-from bareboat.record.values import DataFile, DataFingerprint, DataSource
+from bareboat.record.gathered import DataFile, DataFingerprint, DataSource
 
 if TYPE_CHECKING:
     from bareboat.store import Store

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import RecordError
-from bareboat.record.values import ResultFile, Results
+from bareboat.record.gathered import ResultFile, Results
 from bareboat.store.packs import Pack
 
 if TYPE_CHECKING:

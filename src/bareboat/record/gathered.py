@@ -1,0 +1,106 @@
+"""What a record learns while and after the program runs: git, host, data, results.
+
+Apart from values.py, which is needed before the start: every class costs a millisecond of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GitFacts:
+    """The repository the project is in. remote: without credentials. dirty: tracked or untracked changes."""
+
+    commit: str = ""
+    branch: str = ""
+    remote: str = ""
+    dirty: bool = False
+    changed: tuple[str, ...] = ()  # first names of what is dirty
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the data: size in bytes, mtime in ns, sha256 as 64 hex digits or "" where it was not hashed.
+    """
+
+    path: str
+    size: int
+    mtime: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class DataFingerprint:
+    """What the data were. status: "complete" (all hashed), "stat-only", "partial" (the walk did not end in
+    time).
+
+    listing: sha256 over (path, size, mtime) of every file; sizes: over (path, size) alone, which survives a
+    copy; content: over (path, sha256) when complete, else "". files: the first by name, bounded; the rest
+    is in digests.
+    """
+
+    status: str = "partial"
+    count: int = 0
+    bytes: int = 0
+    hashed: int = 0
+    listing: str = ""
+    sizes: str = ""
+    content: str = ""
+    files: tuple[DataFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The fingerprint of one data mount, by its target inside."""
+
+    target: str
+    source: str
+    fingerprint: DataFingerprint
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A file that appeared or changed in results. sha256 "": it could not be read, or was too large to be.
+
+    kept: its bytes are in the results' pack, at offset, so that a repetition can be compared by tolerance.
+    """
+
+    path: str  # relative to the results folder
+    size: int
+    sha256: str
+    kept: bool = False
+    link: str = ""  # the target of a symlink, which is never followed
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the run left. folder: on the host. more: how many files beyond the bound were not listed.
+
+    pack: sha256 of the blob with the contents that were kept, "" when none was.
+    """
+
+    folder: str = ""
+    files: tuple[ResultFile, ...] = ()
+    more: int = 0
+    pack: str = ""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """The machine, as far as numbers may depend on it. memory in bytes; level: "x86-64-v3"; gpus: name and
+    memory.
+    """
+
+    name: str = ""
+    kernel: str = ""
+    machine: str = ""
+    cpu: str = ""
+    cores: int = 0
+    level: str = ""
+    flags: tuple[str, ...] = ()
+    memory: int = 0
+    libc: str = ""
+    gpus: tuple[str, ...] = ()
+    driver: str = ""
