@@ -1,0 +1,70 @@
+"""/etc/ld.so.cache as ldconfig would write it (glibc's "1.1" format, dl-cache.h), without running anything. Pure.
+
+Without it the loader finds only the default directories, and ctypes.util.find_library finds nothing at all.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+MAGIC = b"glibc-ld.so.cache1.1"
+_LIBC6 = 3
+# architecture: (flags in the cache, ELF class, ELF machine)
+ARCHITECTURES = {"amd64": (0x0300, 2, 62), "arm64": (0x0A00, 2, 183), "armhf": (0x0900, 1, 40), "i386": (0, 1, 3),
+                 "ppc64el": (0x0500, 2, 21), "s390x": (0x0400, 2, 22), "riscv64": (0x1000, 2, 243)}
+TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf",
+            "i386": "i386-linux-gnu", "ppc64el": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu",
+            "riscv64": "riscv64-linux-gnu"}
+
+
+def is_library(name: str) -> bool:
+    """Whether ldconfig looks at a file of this name."""
+    return (name.startswith("lib") or name.startswith("ld-")) and (name.endswith(".so") or ".so." in name)
+
+
+def is_native(header: bytes, architecture: str) -> bool:
+    """Whether these first 20 bytes are an ELF object of the architecture."""
+    _, wanted_class, machine = ARCHITECTURES[architecture]
+    if len(header) < 20 or header[:4] != b"\x7fELF" or header[4] != wanted_class:
+        return False
+    return int.from_bytes(header[18:20], "little" if header[5] == 1 else "big") == machine
+
+
+def order(name: str) -> list[tuple[int, int]]:
+    """Sort key of _dl_cache_libcmp: runs of digits as numbers, above every other character."""
+    key: list[tuple[int, int]] = []
+    digits = ""
+    for char in name:
+        if char.isascii() and char.isdigit():
+            digits += char
+            continue
+        if digits:
+            key.append((1, int(digits)))
+            digits = ""
+        key.append((0, ord(char)))
+    if digits:
+        key.append((1, int(digits)))
+    key.append((0, 0))
+    return key
+
+
+def build(libraries: Iterable[tuple[str, str]], architecture: str) -> bytes:
+    """The cache for (name, absolute path) pairs; of a name that comes twice the first path is found first."""
+    first: dict[str, str] = {}
+    for name, path in libraries:
+        first.setdefault(name, path)
+    entries = sorted(first.items(), key=lambda item: order(item[0]), reverse=True)
+    flags = ARCHITECTURES[architecture][0] | _LIBC6
+    big = architecture == "s390x"
+    mark = ">" if big else "<"
+    offset = 48 + 24 * len(entries)
+    table, strings = bytearray(), bytearray()
+    for name, path in entries:
+        key = offset + len(strings)
+        strings += name.encode() + b"\0"
+        value = offset + len(strings)
+        strings += path.encode() + b"\0"
+        table += struct.pack(mark + "iIIIQ", flags, key, value, 0, 0)
+    header = MAGIC + struct.pack(mark + "IIB3xI12x", len(entries), len(strings), 3 if big else 2, 0)
+    return bytes(header + table + strings)

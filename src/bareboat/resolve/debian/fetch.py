@@ -1,0 +1,87 @@
+"""The locked packages into the store, from the mirror, or from a snapshot when the mirror has dropped them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bareboat.errors import ResolveError
+from bareboat.lock import Base, Deb
+from bareboat.store import Store
+
+if TYPE_CHECKING:
+    from bareboat.resolve.debian.archive import Archive, Progress
+
+
+def missing_debs(store: Store, base: Base) -> tuple[Deb, ...]:
+    """The packages of a locked base that are not in the store."""
+    return tuple(d for d in base.packages if store.blob(d.sha256) is None)
+
+
+def snapshot_url(template: str, date: str) -> str:
+    """A snapshot mirror's base URL at a locked date: "{date}" becomes 20260102T030405Z."""
+    return template.replace("{date}", date.replace("-", "").replace(":", "")).rstrip("/")
+
+
+def fetch_debs(store: Store, base: Base, archive: Archive, progress: Progress | None = None) -> None:
+    """Bring every package of the base into the store, verified by size and sha256. Idempotent; resumes.
+
+    ResolveError "debian.superseded" when neither the mirror nor a snapshot has one any more; "download.*".
+    """
+    missing = missing_debs(store, base)
+    if not missing:
+        return
+    show = progress or archive.progress
+    first: ResolveError | None = None
+    for position in range(max(len(archive.bases("main")), len(archive.bases("security")))):
+        try:
+            _fetch(store, missing, {which: _at(archive.bases(which), position) for which in ("main", "security")}, show)
+            return
+        except ResolveError as error:
+            first = first or error
+            missing = missing_debs(store, base)
+    assert first is not None
+    gone = _gone(missing, archive) if first.code != "download.offline" else []
+    if not gone:
+        raise first
+    if archive.settings.snapshot:
+        url = snapshot_url(archive.settings.snapshot, base.date)
+        _fetch(store, missing, {"main": url, "security": _security_snapshot(url)}, show)
+        return
+    names = ", ".join(f"{d.name} {d.version}" for d in gone[:5]) + (", …" if len(gone) > 5 else "")
+    raise ResolveError("debian.superseded", f"the mirror has newer versions and no longer has {names}",
+                       where=f"{base.family}:{base.suite} of {base.date}",
+                       hint="run `bareboat lock --upgrade` to lock what the mirror has now, or set debian.snapshot to "
+                            "a snapshot archive's URL with {date} in it")
+
+
+def _security_snapshot(url: str) -> str:
+    """Snapshot archives keep security beside the main archive, as …/archive/NAME-security/DATE."""
+    head, slash, date = url.rpartition("/")
+    return f"{head}-security{slash}{date}"
+
+
+def _at(bases: Sequence[str], position: int) -> str:
+    return bases[min(position, len(bases) - 1)] if bases else ""
+
+
+def _fetch(store: Store, debs: Sequence[Deb], bases: dict[str, str], show: Progress) -> None:
+    from bareboat.resolve import download
+
+    items = [download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
+             for d in debs]
+    download.fetch(store, items, lambda p: show("Debian packages", p.done, p.total))
+
+
+def _gone(debs: Sequence[Deb], archive: Archive) -> list[Deb]:
+    """Those of the missing packages that every mirror answers 404 to; a byte is asked for, not the file."""
+    found = []
+    for deb in debs:
+        try:
+            statuses = {archive.fetcher.get(f"{base}/{deb.path}", {"Range": "bytes=0-0"}).status
+                        for base in archive.bases(deb.archive)}
+        except ResolveError:
+            continue
+        if statuses and statuses <= {404, 410}:
+            found.append(deb)
+    return found
