@@ -57,24 +57,40 @@ class Blobs:
                     )
                 digest.update(chunk)
                 draft.write(chunk)
-            if size is not None and count != size:
-                raise ArchiveError(
-                    "blob.size",
-                    f"{count:,} bytes instead of {size:,}",
-                    where=where,
-                    hint="nothing of it was kept; the transfer may have been cut short: try again",
-                )
             found = digest.hexdigest()
-            if sha256 is not None and found != sha256:
-                raise ArchiveError(
-                    "blob.digest",
-                    f"sha256 {found} instead of {sha256}",
-                    where=where,
-                    hint="nothing of it was kept; the source is not what was locked",
-                )
+            _compare(found, sha256, count, size, where)
             self._leases.keep(found)
             draft.publish(self._layout.blob(found))
         return found
+
+    def adopt(self, path: Path, sha256: str | None, size: int | None, where: str) -> str:
+        """As put for a file in the store's own tmp/, which is renamed and not copied. When refused, it
+        stays.
+        """
+        import hashlib
+
+        if sha256 is not None and self.find(check_sha256(sha256)) is not None:
+            return self._acknowledge(sha256)
+        digest, count = hashlib.sha256(), 0
+        for chunk in file_chunks(path):
+            digest.update(chunk)
+            count += len(chunk)
+        _compare(digest.hexdigest(), sha256, count, size, where)
+        target = self._layout.blob(digest.hexdigest())
+        self._leases.keep(digest.hexdigest())
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.fchmod(fd, 0o444)
+                os.fsync(fd)
+                os.utime(fd)
+                os.rename(path, target)
+            finally:
+                os.close(fd)
+            fsync_parent(target)
+        except OSError as error:
+            raise disk_error(error, target, count) from error
+        return digest.hexdigest()
 
     def _acknowledge(self, sha256: str) -> str:
         """Another process may have renamed it and not yet synced the name: what is acknowledged must be
@@ -120,6 +136,23 @@ class Blobs:
     def all(self) -> list[str]:
         """Every digest, sorted."""
         return sorted(name for name in os.listdir(self._layout.at("blobs", "sha256")) if len(name) == 64)
+
+
+def _compare(found: str, sha256: str | None, count: int, size: int | None, where: str) -> None:
+    if size is not None and count != size:
+        raise ArchiveError(
+            "blob.size",
+            f"{count:,} bytes instead of {size:,}",
+            where=where,
+            hint="nothing of it was kept; the transfer may have been cut short: try again",
+        )
+    if sha256 is not None and found != sha256:
+        raise ArchiveError(
+            "blob.digest",
+            f"sha256 {found} instead of {sha256}",
+            where=where,
+            hint="nothing of it was kept; the source is not what was locked",
+        )
 
 
 def file_chunks(path: Path) -> Iterator[bytes]:

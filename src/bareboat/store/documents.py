@@ -16,7 +16,7 @@ from bareboat.store.paths import Layout, check_key, document_name
 from bareboat.store.stamps import stamp
 
 # Made again from other things at no loss: not synced when written, and a damaged one counts as absent.
-REMAKEABLE = frozenset({"cache", "plans", "projects"})
+REMAKEABLE = frozenset({"cache", "manifests", "plans", "projects"})
 _MAGIC = b"bareboat 1 "
 
 
@@ -55,14 +55,23 @@ class Documents:
             raise disk_error(error, directory) from error
 
     def get(self, kind: str, key: str) -> object | None:
-        """The value, or None. Raises StoreError store.damaged unless the kind can be made again: then
-        None.
+        """The value, or None; marks use.
+
+        Raises StoreError store.damaged, unless the kind can be made again: then None.
         """
+        return self._read(kind, key, marks=True)
+
+    def peek(self, kind: str, key: str) -> object | None:
+        """As get, without marking use; a damaged one is an error whatever its kind."""
+        return self._read(kind, key, marks=False)
+
+    def _read(self, kind: str, key: str, *, marks: bool) -> object | None:
         path = self._layout.document(check_key(kind), key)
         try:
             with open(path, "rb") as file:
                 data = file.read()
-                stamp(path, os.fstat(file.fileno()).st_mtime)
+                if marks:
+                    stamp(path, os.fstat(file.fileno()).st_mtime)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -70,7 +79,7 @@ class Documents:
         head, _, body = data.partition(b"\n")
         if head[: len(_MAGIC)] == _MAGIC and head[len(_MAGIC) :].split(b" ")[0] == _digest(kind, key, body):
             return json.loads(body.decode("utf-8", "surrogatepass"))  # type: ignore[no-any-return]
-        if kind in REMAKEABLE:
+        if kind in REMAKEABLE and marks:
             return None
         raise StoreError(
             "store.damaged",
@@ -106,6 +115,11 @@ class Documents:
             if key is not None and document_name(key) == name:
                 found.append(key)
         return sorted(found)
+
+    def strangers(self, kind: str, keys: list[str]) -> list[str]:
+        """File names of a kind that are not the name of any of its readable keys."""
+        known = {document_name(key) for key in keys}
+        return sorted(set(os.listdir(self._layout.at("documents", kind))) - known)
 
     def kinds(self) -> list[str]:
         """Every kind that was ever written."""

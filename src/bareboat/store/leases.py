@@ -122,7 +122,7 @@ class Leases:
             session.close()
 
 
-def leased_keys(layout: Layout) -> set[str]:
+def leased_keys(layout: Layout, *, remove: bool = True) -> set[str]:
     """What living processes hold, dead leases removed. Only under the exclusive store lock, so that none
     is being made.
     """
@@ -140,7 +140,8 @@ def leased_keys(layout: Layout) -> set[str]:
                 with os.fdopen(os.dup(fd), "rb") as file:
                     keys.update(file.read().decode("ascii", "replace").split("\n"))
             else:
-                os.unlink(path)
+                if remove:
+                    os.unlink(path)
         finally:
             os.close(fd)
     keys.discard("")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,7 +18,10 @@ from bareboat.store.trees import Trees
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
+    from bareboat.store.check import CheckReport
+    from bareboat.store.gc import GcReport, Policy
     from bareboat.store.treewriter import Limits, TreeWriter
+    from bareboat.store.usage import Usage
 
 
 class Store:
@@ -70,8 +75,18 @@ class Store:
     def put_file(
         self, path: Path, *, sha256: str | None = None, size: int | None = None, where: str = ""
     ) -> str:
-        """Store a copy of a regular file. As put_blob."""
+        """Store a regular file. As put_blob. One in this store's tmp/ is renamed, so it is gone afterwards;
+        others are copied. Nobody may be writing to it.
+        """
+        if self._is_ours(path):
+            return self._blobs.adopt(path, sha256, size, where or str(path))
         return self._blobs.put(file_chunks(path), sha256, size, where or str(path))
+
+    def _is_ours(self, path: Path) -> bool:
+        if not os.path.abspath(path).startswith(self._layout.at("tmp", "")):
+            return False
+        status = os.lstat(path)
+        return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
     def remove_blob(self, sha256: str) -> None:
         """Remove a blob that is known to be wrong; no error when it is gone."""
@@ -144,6 +159,47 @@ class Store:
     def close(self) -> None:
         """Let go of what was returned so far; the object can be used further. Idempotent."""
         self._leases.close()
+
+    # images
+
+    def tag(self, name: str, plan: str) -> None:
+        """Give an image a name; plan: its plan digest, of which put_json("plans", digest, …) was made.
+
+        Atomic, durable, the last writer wins. Raises StoreError store.no-plan, so that no name ever dangles.
+        """
+        from bareboat.store.tags import tag
+
+        tag(self._layout, self._documents, name, plan)
+
+    def tags(self) -> dict[str, str]:
+        """Every image name and its plan digest."""
+        from bareboat.store.tags import tags
+
+        return tags(self._documents)
+
+    def untag(self, name: str) -> bool:
+        """Take a name away; False when there was none. What it named is collected by a later gc."""
+        return self._documents.remove("tags", name)
+
+    # keeping house
+
+    def gc(self, policy: Policy) -> GcReport:
+        """Remove what nobody used for long; see store/gc.py. Works on a full disk."""
+        from bareboat.store.gc import collect
+
+        return collect(self._layout, policy)
+
+    def usage(self) -> Usage:
+        """What takes how much room, and which images share it; reads every tree's inodes."""
+        from bareboat.store.usage import usage
+
+        return usage(self._layout)
+
+    def check(self, *, repair: bool = False, content: bool = True) -> CheckReport:
+        """Compare everything with what was written; repair takes what can be made again out of sight."""
+        from bareboat.store.check import check
+
+        return check(self._layout, repair=repair, content=content)
 
     # the machine
 
