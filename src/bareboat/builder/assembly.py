@@ -188,21 +188,28 @@ def _libraries(merge: Merge, arch: str) -> list[tuple[str, str]]:
                 inside[folder].add(name)
     found: list[tuple[str, str]] = []
     for folder in wanted:
-        versions: set[str] = set()  # files that a link named after their soname stands for
-        usable: list[str] = []
         for name in sorted(inside[folder]):
             path, node = merge.resolve(f"{folder}/{name}")
             if node is None or node.kind != FILE or node.owner is None:
                 continue
-            with (node.owner.files / node.stored).open("rb") as file:
-                if not ldcache.is_native(file.read(20), arch):
-                    continue
-            usable.append(name)
-            target = path.rpartition("/")[2]
-            if ".so." in name and target != name and target.startswith(name + "."):
-                versions.add(target)
-        found += [(n, f"/{folder}/{n}") for n in usable if n not in versions]
+            is_link = path != f"{folder}/{name}"
+            declared = _soname(node.owner.files / node.stored, arch, wanted=not is_link)
+            if declared is not None and (is_link or declared in ("", name)):
+                found.append((name, f"/{folder}/{name}"))
     return found
+
+
+def _soname(file: Path, arch: str, *, wanted: bool) -> str | None:
+    """A library's soname, "" where it has none or it is not wanted; None when it is not one of this architecture."""
+    import mmap
+
+    with file.open("rb") as opened:
+        if not ldcache.is_native(opened.read(20), arch):
+            return None
+        if not wanted:
+            return ""
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return ldcache.soname(data)  # type: ignore[arg-type]
 
 
 def _write(writer: TreeWriter, tree: _Tree) -> None:

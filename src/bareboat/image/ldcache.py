@@ -31,6 +31,36 @@ def is_native(header: bytes, architecture: str) -> bool:
     return int.from_bytes(header[18:20], "little" if header[5] == 1 else "big") == machine
 
 
+def soname(data: bytes) -> str:
+    """The DT_SONAME of an ELF object given as a whole (elf(5)), or "" when it has none or is damaged."""
+    try:
+        mark, wide = "<" if data[5] == 1 else ">", data[4] == 2
+        table, size, count = (struct.unpack_from(mark + "Q", data, 32)[0], *struct.unpack_from(mark + "HH", data, 54)
+                              ) if wide else (
+            struct.unpack_from(mark + "I", data, 28)[0], *struct.unpack_from(mark + "HH", data, 42))
+        segments = []
+        for n in range(count):
+            if wide:
+                kind, _, offset, address, _, length = struct.unpack_from(mark + "IIQQQQ", data, table + n * size)
+            else:
+                kind, offset, address, _, length = struct.unpack_from(mark + "IIIII", data, table + n * size)
+            segments.append((kind, offset, address, length))
+        entry = mark + ("qQ" if wide else "iI")
+        step = struct.calcsize(entry)
+        found: dict[int, int] = {}
+        for kind, offset, _, length in segments:
+            for at in range(offset, offset + length, step) if kind == 2 else ():
+                tag, value = struct.unpack_from(entry, data, at)
+                if tag == 0:
+                    break
+                found[tag] = value
+        strings = next(o + found[5] - a for k, o, a, n in segments if k == 1 and a <= found[5] < a + n)
+        start = strings + found[14]
+        return bytes(data[start:start + 256]).split(b"\0", 1)[0].decode("utf-8", "replace")
+    except (struct.error, IndexError, KeyError, StopIteration):
+        return ""
+
+
 def order(name: str) -> list[tuple[int, int]]:
     """Sort key of _dl_cache_libcmp: runs of digits as numbers, above every other character."""
     key: list[tuple[int, int]] = []

@@ -13,9 +13,10 @@ from bareboat.errors import ResolveError
 from bareboat.resolve.debian.index import Archive, Package
 from bareboat.resolve.debian.relations import Relation, parse_relations
 
-# Needed by maintainer scripts alone; brought in only when asked for by name.
-SCRIPTS_ONLY = frozenset({"debconf", "debconf-2.0", "dpkg", "install-info", "init-system-helpers", "sysvinit-utils",
-                          "ucf", "update-inetd", "insserv"})
+# Needed by maintainer scripts alone (and mailcap, a mail reader's launcher through which old Pythons would drag in
+# perl); brought in only when asked for by name.
+NOT_IMPLIED = frozenset({"debconf", "debconf-2.0", "dpkg", "install-info", "init-system-helpers", "sysvinit-utils",
+                         "ucf", "update-inetd", "insserv", "mailcap"})
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3, "extra": 4}
 MAX_RETRIES = 60
 
@@ -128,7 +129,7 @@ class _Attempt:
         raise _Impossible(_unknown(self.archive, request, [p.name for p in providers]))
 
     def _resolve(self, package: Package, group: tuple[Relation, ...], queue: list[str]) -> None:
-        if any(self.satisfied(r) or r.name in SCRIPTS_ONLY for r in group):
+        if any(self.satisfied(r) or r.name in NOT_IMPLIED for r in group):
             return
         options = [p for r in group for p in self.candidates(r) if p.name not in self.chosen]
         if not options:
