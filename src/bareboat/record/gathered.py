@@ -75,19 +75,6 @@ class ResultFile:
 
 
 @dataclass(frozen=True)
-class Results:
-    """What the run left. folder: on the host. more: how many files beyond the bound were not listed.
-
-    pack: sha256 of the blob with the contents that were kept, "" when none was.
-    """
-
-    folder: str = ""
-    files: tuple[ResultFile, ...] = ()
-    more: int = 0
-    pack: str = ""
-
-
-@dataclass(frozen=True)
 class HostFacts:
     """The machine, as far as numbers may depend on it. memory in bytes; level: "x86-64-v3"; gpus: name and
     memory.

@@ -25,7 +25,7 @@ from bareboat.workload import Limits, Lost
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
-    from bareboat.record.gathered import DataSource, GitFacts, HostFacts, Results
+    from bareboat.record.gathered import DataSource, GitFacts, HostFacts, ResultFile
 
 RECORD_FORMAT = 1
 
@@ -63,6 +63,19 @@ class RecordedMount:
 
 
 @dataclass(frozen=True)
+class Results:
+    """What the run left. folder: on the host. more: how many files beyond the bound were not listed.
+
+    pack: sha256 of the blob with the contents that were kept, "" when none was.
+    """
+
+    folder: str = ""
+    files: tuple[ResultFile, ...] = ()
+    more: int = 0
+    pack: str = ""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run: enough to repeat it. Times: ISO 8601 UTC. The record only grows: see states.move.
 
@@ -92,6 +105,7 @@ class RunRecord:
     project: str = ""
     root: str = ""
     code: CodeSnapshot | None = None
+    overlays: tuple[tuple[str, str], ...] = ()
     git: GitFacts | None = None
     mounts: tuple[RecordedMount, ...] = ()
     data: tuple[DataSource, ...] = ()
@@ -107,7 +121,7 @@ class RunRecord:
     seconds: float = 0.0
     lost: Lost = Lost()  # noqa: RUF009 - a frozen value
     peak_memory: int | None = None
-    results: Results | None = None
+    results: Results = Results()
     log: str = ""
     version: str = ""
     rerun_of: str = ""

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import RecordError
-from bareboat.record.gathered import ResultFile, Results
+from bareboat.record.gathered import ResultFile
+from bareboat.record.values import Results
 from bareboat.store.packs import Pack
 
 if TYPE_CHECKING:

@@ -1,0 +1,103 @@
+"""runs: which runs there are; and one of them by id, name or "last"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bareboat.errors import BareboatError, RecordError
+from bareboat.record.states import final, move
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
+
+KILLED = "bareboat was killed"
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs to list; "" and None do not filter. project: its name or root. limit: the newest so many."""
+
+    project: str = ""
+    state: str = ""
+    name: str = ""
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The runs, newest first; broken: what could not be read, one line each; more: how many the limit cut off.
+    """
+
+    runs: tuple[RunRecord, ...]
+    broken: tuple[str, ...] = ()
+    more: int = 0
+
+
+def runs(store: Store, which: RunFilter) -> Listed:
+    """List runs. A record that cannot be read is one line in broken and stops nothing."""
+    found: list[RunRecord] = []
+    broken: list[str] = []
+    for item in _all(store):
+        if isinstance(item, str):
+            broken.append(item)
+        elif _wanted(item, which):
+            found.append(item)
+    found.sort(key=lambda r: (r.created, r.id), reverse=True)
+    shown = found if which.limit is None else found[: which.limit]
+    return Listed(tuple(shown), tuple(broken), len(found) - len(shown))
+
+
+def _all(store: Store) -> Iterator[RunRecord | str]:
+    for run in store.runs.ids():
+        try:
+            yield load(store, run)
+        except BareboatError as error:
+            yield f"{run}: {error.what}"
+
+
+def _wanted(record: RunRecord, which: RunFilter) -> bool:
+    return (
+        (not which.project or which.project in (record.project, record.root))
+        and (not which.state or record.state == which.state)
+        and (not which.name or which.name in record.name)
+    )
+
+
+def load(store: Store, run: str) -> RunRecord:
+    """The record of a full id, as it is in truth: one that says running without a living owner has failed.
+
+    Nothing is rewritten: only the owner writes. Raises RecordError record.missing, record.malformed,
+    record.format, StoreError store.damaged.
+    """
+    document = store.runs.read(run)
+    record = RunRecord.from_document(document, where=f"run {run}")
+    if record.id != run:
+        raise RecordError("record.malformed", f"the record says it is run {record.id!r}", where=f"run {run}")
+    if final(record.state) or store.runs.is_alive(run):
+        return record
+    # It may have ended, and let go, between the two looks.
+    again = RunRecord.from_document(store.runs.read(run), where=f"run {run}")
+    return again if final(again.state) else move(again, "failed", at="", reason=KILLED)
+
+
+def find(store: Store, text: str) -> RunRecord:
+    """The run meant by an id, the unique beginning of one, a name (the newest of that name), or "last".
+
+    Raises RecordError record.missing, record.ambiguous.
+    """
+    if text == "last":
+        newest = runs(store, RunFilter(limit=1)).runs
+        if not newest:
+            raise RecordError(
+                "record.missing", "there are no runs yet", hint="start one: bareboat run -- PROGRAM"
+            )
+        return newest[0]
+    try:
+        return load(store, store.runs.find(text))
+    except RecordError as error:
+        if error.code not in ("record.missing", "record.ambiguous"):
+            raise
+        named = [record for record in runs(store, RunFilter(name=text)).runs if record.name == text]
+        if not named:
+            raise
+        return named[0]

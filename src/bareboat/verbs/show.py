@@ -1,0 +1,89 @@
+"""show: the whole account of one run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bareboat.errors import RecordError
+from bareboat.image.plan import Plan
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
+from bareboat.verbs.runs import find
+
+TAIL = 10  # lines of the log that an account ends with
+_TAIL_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Account:
+    """A run, readable: its record, the image's plan (None when it is gone), the log's last lines, how to
+    repeat it.
+    """
+
+    record: RunRecord
+    plan: Plan | None
+    log_bytes: int
+    tail: tuple[str, ...]
+    repeat: str
+
+
+def show(store: Store, text: str) -> Account:
+    """The account of the run that text means. Raises RecordError record.missing, record.ambiguous."""
+    record = find(store, text)
+    log = log_path(store, record)
+    size, tail = _tail(log) if log else (0, ())
+    return Account(record, plan_of(store, record), size, tail, f"bareboat rerun {record.id[:6]}")
+
+
+def plan_of(store: Store, record: RunRecord) -> Plan | None:
+    """The plan of a run's image, or None when the store does not have it. RecordError when it is damaged."""
+    from bareboat.record.codec import decode_bytes
+
+    path = store.blob(record.plan_blob) if record.plan_blob else None
+    if path is None:
+        return None
+    plan = decode_bytes(Plan, path.read_bytes(), f"plan of run {record.id}")
+    if plan.digest != record.plan:
+        raise RecordError(
+            "record.plan-damaged",
+            "the plan kept is not the one the run's digest names",
+            where=f"run {record.id}",
+        )
+    return plan
+
+
+def log_path(store: Store, record: RunRecord) -> Path | None:
+    """Where the log is, None when there is none. A log outside the run's own directory is not followed."""
+    if not record.log or "/" in record.log or record.log in (".", ".."):
+        return None
+    path = store.runs.path(record.id) / record.log
+    return path if path.is_file() and not path.is_symlink() else None
+
+
+def log(store: Store, text: str) -> Iterator[bytes]:
+    """The whole log of a run in chunks. Raises RecordError record.no-log."""
+    record = find(store, text)
+    path = log_path(store, record)
+    if path is None:
+        raise RecordError("record.no-log", "this run has no log", where=f"run {record.id}")
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+
+def _tail(path: Path) -> tuple[int, tuple[str, ...]]:
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - _TAIL_BYTES, 0))
+        text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
+    return size, tuple(
+        line.rpartition("\r")[2] for line in text.rstrip("\r\n").split("\n")[-TAIL:]
+    ) if text else ()
+
+
+def command_line(record: RunRecord) -> str:
+    """The program and its words, quoted for a shell."""
+    return shlex.join(record.argv)
