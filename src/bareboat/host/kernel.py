@@ -1,0 +1,120 @@
+"""The system calls Python has no name for, by ctypes: each raises OSError as os's own functions do.
+
+Arguments are bytes where the kernel takes paths, so that no name is ever decoded. man 2 of each call is the contract.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 4096, 16384, 1 << 18, 1 << 19
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_NAME = 1, 38, 15
+RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
+AT_EMPTY_PATH, AT_RECURSIVE = 0x1000, 0x8000
+CLOSE_RANGE_CLOEXEC = 4
+SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1, 2
+
+# Calls added since Linux 5.1 have one number on every architecture.
+_CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+    libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+    libc.unshare.argtypes = (ctypes.c_int,)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def _checked(result: int, call: str, path: bytes | None = None) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}", path and os.fsdecode(path))
+    return result
+
+
+def machine() -> str:
+    """The kernel's name of this architecture: "x86_64", "aarch64"."""
+    return os.uname().machine
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by flags for new ones. The process must have one thread for CLONE_NEWUSER."""
+    _checked(_libc().unshare(flags), "unshare")
+
+
+def mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+    """mount(2). data ends at 4095 bytes."""
+    _checked(_libc().mount(source, target, kind, flags, data), "mount", target)
+
+
+def umount(target: bytes, flags: int = 0) -> None:
+    """umount2(2)."""
+    _checked(_libc().umount2(target, flags), "umount", target)
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) of one number."""
+    _checked(_libc().prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl")
+
+
+def close_range(first: int, last: int, flags: int) -> None:
+    """close_range(2), Linux 5.9. Raises OSError(ENOSYS) before."""
+    _checked(_libc().syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(flags)),
+             "close_range")
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_in_root(root: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """Open path as if the directory root were "/": symbolic links and ".." never leave it (openat2, Linux 5.6)."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    return _checked(_libc().syscall(_OPENAT2, root, ctypes.c_char_p(path), ctypes.byref(how),
+                                    ctypes.c_size_t(ctypes.sizeof(how))), "openat2", path)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (("attr_set", ctypes.c_uint64), ("attr_clr", ctypes.c_uint64),
+                ("propagation", ctypes.c_uint64), ("userns_fd", ctypes.c_uint64))
+
+
+def mount_setattr(target: int, attributes: int) -> None:
+    """Add attributes to the mount at the descriptor and to all below it (Linux 5.12)."""
+    how = _MountAttr(attributes, 0, 0, 0)
+    _checked(_libc().syscall(_MOUNT_SETATTR, target, ctypes.c_char_p(b""),
+                             ctypes.c_uint(AT_EMPTY_PATH | AT_RECURSIVE), ctypes.byref(how),
+                             ctypes.c_size_t(ctypes.sizeof(how))), "mount_setattr")
+
+
+class _RulesetAttr(ctypes.Structure):
+    _fields_ = (("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64),
+                ("scoped", ctypes.c_uint64))
+
+
+def landlock_abi() -> int:
+    """Landlock's version in this kernel; 0 when there is none."""
+    result = _libc().syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return max(int(result), 0)
+
+
+def landlock_scope(scopes: int) -> None:
+    """Cut this process and its descendants off from what the scopes name outside (ABI 6, needs no_new_privs)."""
+    attr = _RulesetAttr(0, 0, scopes)
+    ruleset = _checked(_libc().syscall(_LANDLOCK_CREATE_RULESET, ctypes.byref(attr),
+                                       ctypes.c_size_t(ctypes.sizeof(attr)), ctypes.c_uint(0)),
+                       "landlock_create_ruleset")
+    try:
+        _checked(_libc().syscall(_LANDLOCK_RESTRICT_SELF, ruleset, ctypes.c_uint(0)), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)

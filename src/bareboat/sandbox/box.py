@@ -1,0 +1,143 @@
+"""A workload as the exact sandbox: checked, encoded, and the bwrap options to the letter. Pure.
+
+Everything with a path of the host's in it is done by ourselves before bwrap (root.py), through descriptors; bwrap sees
+only names in our private staging directory, so nothing that a user or an image chose can be taken for an option.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+
+from bareboat.errors import EngineError, UsageError
+from bareboat.workload import Workload
+
+ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program
+OWN = ("/proc", "/dev", "/sys")  # made new in every sandbox
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Bind:
+    """One mount of ours: an absolute host path at a normalised target; over: a tree laid on top of it, read-only."""
+
+    source: bytes
+    target: bytes
+    read_only: bool
+    over: bytes | None = None
+
+    @property
+    def late(self) -> bool:
+        """Under /dev, which bwrap makes: to be bound by bwrap, after."""
+        return self.target.startswith(b"/dev/")
+
+
+@dataclass(frozen=True)
+class Box:
+    """What is needed to build the sandbox, as bytes. shm, scratch: sizes in bytes; disk: where the upper lives."""
+
+    trees: tuple[bytes, ...]  # bottom to top
+    argv: tuple[bytes, ...]
+    env: tuple[tuple[bytes, bytes], ...]
+    cwd: bytes
+    binds: tuple[Bind, ...]
+    uid: int
+    gid: int
+    home: bytes
+    host_network: bool
+    tty: bool
+    hostname: bytes
+    shm: int
+    scratch: int
+    disk: bytes | None
+    pids: int | None = None
+    cpus: int | None = None
+
+
+def _absolute(path: str, what: str) -> bytes:
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError("engine.path", f"{what} must be an absolute path", where=path or "(empty)")
+    clean = posixpath.normpath(path)
+    return os.fsencode("/" + clean.lstrip("/"))
+
+
+def _target(path: str) -> bytes:
+    target = _absolute(path, "the target of a mount")
+    if target == b"/" or target in (b"/dev", b"/proc", b"/sys") or target.startswith((b"/proc/", b"/dev/fd",
+                                                                                     b"/dev/std", b"/dev/pts")):
+        raise UsageError("engine.mount-target", "nothing can be mounted here: bareboat makes it new for every run",
+                         where=path)
+    return target
+
+
+def box(workload: Workload, memory: int) -> Box:
+    """The sandbox of a workload on a machine with so many bytes of memory. Raises UsageError, EngineError."""
+    if not workload.argv or not workload.argv[0]:
+        raise UsageError("engine.argv", "there is no command to run", hint="Say what to run after --.")
+    if not workload.root.trees:
+        raise EngineError("engine.root", "the image has no trees")
+    for text in (*workload.argv, *(part for pair in workload.env for part in pair)):
+        if "\0" in text:
+            raise UsageError("engine.nul", "arguments and variables cannot contain a NUL", where=repr(text[:60]))
+    for name, _ in workload.env:
+        if not name or "=" in name:
+            raise UsageError("engine.env", "not a name for an environment variable", where=repr(name))
+    if workload.network not in ("host", "none"):
+        raise UsageError("engine.network", "the network is host or none", where=workload.network)
+    overlays = {_target(target): os.fsencode(tree) for target, tree in workload.code_overlays}
+    binds = tuple(
+        Bind(os.fsencode(mount.source), _target(mount.target), mount.read_only, overlays.pop(_target(mount.target), None))
+        for mount in workload.mounts
+    )
+    for target in overlays:
+        raise EngineError("engine.code-overlay", "a tree is to be laid over a mount that is not there",
+                          where=os.fsdecode(target))
+    limits = workload.limits
+    return Box(
+        trees=tuple(os.fsencode(tree) for tree in workload.root.trees),
+        argv=tuple(os.fsencode(part) for part in workload.argv),
+        env=tuple((os.fsencode(name), os.fsencode(value)) for name, value in workload.env),
+        cwd=_absolute(workload.cwd, "the working directory"),
+        # parents first, so that no mount hides another; otherwise the order given
+        binds=tuple(sorted(binds, key=lambda bind: bind.target.count(b"/"))),
+        uid=workload.uid,
+        gid=workload.gid,
+        home=_absolute(workload.home, "the home directory"),
+        host_network=workload.network == "host",
+        tty=workload.tty,
+        hostname=os.fsencode(workload.hostname),
+        shm=limits.shm_size or memory // 2,
+        scratch=limits.scratch_size or max(memory // 4, 64 << 20),
+        disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
+        pids=limits.pids,
+        cpus=None if limits.cpus is None else max(1, -int(-limits.cpus // 1)),
+    )
+
+
+def options(box: Box, stage: bytes) -> tuple[bytes, ...]:
+    """bwrap's options, as it reads them from ARGS_FD: neither they nor the environment show in a list of processes."""
+    out = [
+        b"--unshare-user", b"--uid", b"%d" % box.uid, b"--gid", b"%d" % box.gid, b"--disable-userns",
+        b"--unshare-pid", b"--unshare-ipc", b"--unshare-uts", b"--unshare-cgroup-try",
+        *([] if box.host_network else [b"--unshare-net"]),
+        b"--cap-drop", b"ALL", b"--die-with-parent", b"--hostname", box.hostname,
+        b"--bind", stage + b"/root", b"/",
+        b"--dev", b"/dev",
+        b"--perms", b"1777", b"--size", b"%d" % box.shm, b"--tmpfs", b"/dev/shm",
+        *([b"--dev-bind", stage + b"/pts", b"/dev/pts"] if box.tty else []),
+        b"--proc", b"/proc",
+    ]
+    for number, bind in enumerate(box.binds):
+        if bind.late:
+            out += [b"--dev-bind", stage + b"/m/%d" % number, bind.target]
+    out.append(b"--clearenv")
+    for name, value in box.env:
+        out += [b"--setenv", name, value]
+    out += [b"--chdir", box.cwd, b"--seccomp", b"%d" % SECCOMP_FD, b"--json-status-fd", b"%d" % STATUS_FD]
+    return tuple(out)
+
+
+def command(box: Box) -> tuple[bytes, ...]:
+    """bwrap's own argv: the program stands behind "--", whatever it looks like."""
+    return (b"bwrap", b"--args", b"%d" % ARGS_FD, b"--", *box.argv)

@@ -1,0 +1,283 @@
+"""One sandbox from its start to its end, seen from the parent."""
+
+from __future__ import annotations
+
+import array
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bareboat.errors import BareboatError, EngineError, ProgramError
+from bareboat.host import processes
+from bareboat.sandbox import lost, relay, terminal
+from bareboat.sandbox.box import Box
+from bareboat.sandbox.enter import Start, enter
+from bareboat.workload import Limits, Outcome
+
+_TAIL = 2000  # bytes of stderr kept, to quote when the sandbox itself failed
+
+
+class Streams(Protocol):
+    """engine.base.Streams, seen from below."""
+
+    @property
+    def stdout(self) -> Callable[[bytes], None]: ...
+    @property
+    def stderr(self) -> Callable[[bytes], None]: ...
+    @property
+    def started(self) -> Callable[[], None]: ...
+    @property
+    def stdin(self) -> int | None: ...
+    @property
+    def terminal(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an engine chose for every run: bwrap's path, the filter's bytes, Landlock's scopes (0: none)."""
+
+    bwrap: bytes
+    seccomp: bytes
+    scopes: int
+
+
+def run(box: Box, settings: Settings, limits: Limits, streams: Streams) -> Outcome:
+    """Run to the end; see engine.base.Engine.run for the contract."""
+    return _Session(box, settings, limits, streams).run()
+
+
+class _Session:
+    """The parent's state while one sandbox lives: descriptors, what has been heard from it, why it was ended."""
+
+    def __init__(self, box: Box, settings: Settings, limits: Limits, streams: Streams) -> None:
+        self.box, self.settings, self.limits, self.streams = box, settings, limits, streams
+        self.loop = relay.Loop()
+        self.owned: list[int] = []  # descriptors to close at the end
+        self.guard = self.builder = -1
+        self.upper = -1
+        self.made: frozenset[bytes] = frozenset()
+        self.master = -1
+        self.copier: relay.Copier | None = None
+        self.error: BareboatError | None = None
+        self.status = b""
+        self.began = False
+        self.interrupted = 0
+        self.reason = ""
+        self.tail = b""
+
+    def run(self) -> Outcome:
+        start = time.monotonic()
+        try:
+            with relay.Signals() as signals, terminal.Raw(self.streams.terminal if self.box.tty else None):
+                self._start()
+                self.loop.add(signals.read, lambda: self._signals(signals.taken()))
+                code, peak = self._wait()
+            return self._outcome(code, peak, time.monotonic() - start)
+        finally:
+            self._end()
+
+    def _own(self, descriptor: int) -> int:
+        self.owned.append(descriptor)
+        return descriptor
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.control = ours
+            self.owned.append(ours.detach())
+            control = self.owned[-1]
+            self.control = socket.socket(fileno=os.dup(control))
+            status, status_in = self._pipe()
+            given, closing = [], [status_in]
+            if self.box.tty:
+                given = [-1, -1, -1]
+            else:
+                stdin, copy = self._stdin()
+                closing.append(stdin)
+                out, out_in = self._pipe()
+                err, err_in = self._pipe()
+                closing += [out_in, err_in]
+                given = [stdin, out_in, err_in]
+            start = Start(self.box, self.settings.bwrap, self.settings.seccomp, theirs.fileno(), status_in, *given,
+                          window=relay.window(self.streams.terminal), scopes=self.settings.scopes)
+            self.guard = enter(start)
+            for descriptor in closing:
+                os.close(descriptor)
+        self.loop.add(self.control.fileno(), self._told)
+        self.loop.add(status, relay.reader(status, self._status))
+        if not self.box.tty:
+            self.loop.add(out, relay.reader(out, self.streams.stdout))
+            self.loop.add(err, relay.reader(err, self._stderr))
+            if copy is not None:
+                self.copier = relay.Copier(self.loop, *copy)
+
+    def _pipe(self) -> tuple[int, int]:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        return self._own(read), write
+
+    def _stdin(self) -> tuple[int, tuple[int, int] | None]:
+        """The descriptor for the program, and (source, sink) when we have to copy."""
+        source = self.streams.stdin
+        if source is None:
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
+        if relay.is_directory(source):
+            raise EngineError("engine.stdin", "standard input is a directory", hint="Give a file, a pipe, or </dev/null.")
+        if relay.passes(source):
+            return os.dup(source), None
+        read, write = os.pipe2(os.O_CLOEXEC)
+        return read, (source, write)
+
+    def _told(self) -> bool:
+        try:
+            data, ancillary, _, _ = self.control.recvmsg(1 << 18, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            return False
+        if not data:
+            return False
+        kind, *rest = data.split(b"\0")
+        if kind == b"pid":
+            self.builder = processes.open_child(int(rest[0]), self.guard)
+            self.builder_pid = int(rest[0])
+            if self.builder >= 0:
+                self._own(self.builder)
+        elif kind == b"ready":
+            fds = array.array("i")
+            for _, _, payload in ancillary:
+                fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+            self.upper, *more = (self._own(fd) for fd in fds)
+            self.made = frozenset(rest)
+            if more:
+                self._terminal(more[0])
+        else:
+            self.error = self.error or _failure(kind, rest)
+        return True
+
+    def _terminal(self, master: int) -> None:
+        self.master = master
+        self.loop.add(master, relay.reader(master, self.streams.stdout))
+        if self.streams.stdin is not None:
+            self.copier = relay.Copier(self.loop, self.streams.stdin, os.dup(master), end=b"\x04")
+            self._own(self.copier.sink)
+            os.set_blocking(master, False)
+
+    def _status(self, chunk: bytes) -> None:
+        self.status += chunk
+        if not self.began and b'"child-pid"' in self.status:
+            self.began = True
+            self.streams.started()
+
+    def _stderr(self, chunk: bytes) -> None:
+        self.tail = (self.tail + chunk)[-_TAIL:]
+        self.streams.stderr(chunk)
+
+    def _signals(self, numbers: bytes) -> bool:
+        for number in numbers:
+            if number == signal.SIGWINCH:
+                size = relay.window(self.streams.terminal)
+                if self.master >= 0 and size is not None:
+                    terminal.resize(self.master, size)
+                continue
+            if number == signal.SIGCONT and self.copier is not None:
+                self.copier.resume()
+            if number == signal.SIGINT:
+                self.interrupted += 1
+                if self.interrupted > 1:
+                    self._kill("killed")
+                    continue
+            self._signal(number)
+        return True
+
+    def _signal(self, number: int) -> None:
+        """To the program itself; before there is one, a signal that asks for the end ends it all."""
+        if self.began and processes.signal_program(self.builder_pid, number):
+            return
+        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            self._kill(f"{signal.Signals(number).name} before the program had started")
+
+    def _kill(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        target = self.builder
+        if target < 0:
+            return
+        try:
+            signal.pidfd_send_signal(target, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def _wait(self) -> tuple[int, int | None]:
+        guard = self._own(os.pidfd_open(self.guard))
+        ended = False
+
+        def over() -> bool:
+            nonlocal ended
+            ended = True
+            return False
+
+        self.loop.add(guard, over)
+        while not ended:
+            self.loop.turn(None)
+        # All writers are dead, so what is in the pipes is all there will be.
+        if self.copier is not None:
+            self.copier.close()
+        while self.loop.turn(0):
+            pass
+        _, status, usage = os.wait4(self.guard, 0)
+        self.guard = -1
+        return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
+
+    def _outcome(self, code: int, peak: int | None, seconds: float) -> Outcome:
+        if self.error is not None:
+            raise self.error
+        told = _number(self.status, b'"exit-code"')
+        if told is not None:
+            code = told
+        elif code < 0 or code > 128:
+            code, self.reason = (128 - code if code < 0 else code), self.reason or "killed"
+        else:
+            text = self.tail.decode(errors="replace").strip().splitlines()
+            raise EngineError("engine.bwrap", f"bubblewrap failed: {text[-1] if text else f'exit code {code}'}",
+                              hint="bareboat doctor says what this machine lacks.")
+        gone = lost.walk(self.upper, self.made, self.box.home) if self.upper >= 0 else lost.Lost()
+        return Outcome(code, self.reason, gone, seconds, peak)
+
+    def _end(self) -> None:
+        if self.guard > 0:  # an exception: nothing may be left
+            if self.builder >= 0:
+                self._kill("")
+            else:
+                os.kill(self.guard, signal.SIGKILL)
+            os.waitpid(self.guard, 0)
+        if self.copier is not None:
+            self.copier.close()
+        self.control.close()
+        for descriptor in self.owned:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
+
+
+def _number(status: bytes, key: bytes) -> int | None:
+    """A number in bwrap's status: JSON documents of numbers only, so no parser (and its imports) is needed."""
+    _, found, rest = status.partition(key)
+    digits = rest.lstrip(b": ").split(b"}")[0].split(b",")[0].strip()
+    return int(digits) if found and digits.isdigit() else None
+
+
+def _failure(kind: bytes, rest: list[bytes]) -> BareboatError:
+    texts = [part.decode("utf-8", "surrogateescape") for part in rest]
+    if kind == b"error":
+        code, what, where, hint, exit_code = texts
+        if code.startswith("program."):
+            return ProgramError(code, what, exit_code=int(exit_code), where=where, hint=hint)
+        return EngineError(code, what, where=where, hint=hint)
+    if kind == b"userns":
+        from bareboat.host.namespaces import blocked
+
+        return blocked(int(texts[0]), texts[1])
+    return EngineError("engine.start", f"the sandbox cannot be made: {texts[1]}",
+                       hint="bareboat doctor says what this machine lacks.")

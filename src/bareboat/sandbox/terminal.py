@@ -1,0 +1,71 @@
+"""Terminals: a pty of the sandbox's own, and the caller's put into raw mode and always back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import termios
+
+from bareboat.host import kernel
+
+_TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
+
+
+def make(directory: bytes, window: tuple[int, int] | None) -> tuple[int, int]:
+    """Mount a new devpts and open a pty in it, as the controlling terminal of this session leader.
+
+    The master is given to the parent and never to bwrap. Returns master and slave; window is (rows, columns).
+    """
+    kernel.mount(b"devpts", directory, b"devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC,
+                 b"newinstance,ptmxmode=0666,mode=0620")
+    master = os.open(directory + b"/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    number = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))[0]
+    slave = os.open(directory + b"/%d" % number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if window is not None:
+        resize(master, window)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    return master, slave
+
+
+def size(terminal: int) -> tuple[int, int] | None:
+    """(rows, columns) of a terminal; None when it does not know."""
+    try:
+        rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(terminal, termios.TIOCGWINSZ, b"\0" * 8))
+    except OSError:
+        return None
+    return (rows, columns) if rows and columns else None
+
+
+def resize(terminal: int, window: tuple[int, int]) -> None:
+    """Set a terminal's size; its foreground process group is told by the kernel."""
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *window, 0, 0))
+
+
+class Raw:
+    """The caller's terminal in raw mode for as long as the block lasts; restored whatever happens."""
+
+    def __init__(self, terminal: int | None) -> None:
+        self.terminal, self._before = terminal, None if terminal is None else _attributes(terminal)
+
+    def __enter__(self) -> Raw:
+        if self.terminal is not None and self._before is not None:
+            import tty
+
+            tty.setraw(self.terminal, termios.TCSADRAIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.terminal is not None and self._before is not None:
+            try:
+                termios.tcsetattr(self.terminal, termios.TCSADRAIN, self._before)
+            except termios.error:
+                pass  # it has been hung up
+
+
+def _attributes(terminal: int) -> list[object] | None:
+    try:
+        return termios.tcgetattr(terminal)
+    except termios.error:
+        return None
