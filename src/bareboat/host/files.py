@@ -200,3 +200,32 @@ def _rmdir(name: str, parent: int | None) -> int:
     except FileNotFoundError:
         return 0
     return 1
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file outside the store by these bytes, durably: readers see the old or the new, never a part.
+
+    A symlink is followed, as an editor would; an existing file keeps its mode. Raises OSError and leaves nothing.
+    """
+    target = os.path.realpath(path)
+    draft = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
+    try:
+        mode = os.stat(target).st_mode & 0o777
+    except FileNotFoundError:
+        mode = None
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view):]
+            if mode is not None:
+                os.fchmod(fd, mode)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(draft, target)
+    except BaseException:
+        os.unlink(draft)
+        raise
+    fsync_directory(os.path.dirname(target))

@@ -40,17 +40,16 @@ class Documents:
 
     def _make_kind(self, kind: str, durable: bool) -> None:
         directory = self._layout.at("documents", kind)
-        if os.path.isdir(directory) and not durable:
-            return
         try:
             try:
                 os.mkdir(directory, 0o700)
             except FileExistsError:
-                if not durable or _is_settled(directory):
+                if _is_settled(directory):
                     return
-            from bareboat.host.files import fsync_directory
+            if durable:
+                from bareboat.host.files import fsync_directory
 
-            fsync_directory(self._layout.at("documents"))
+                fsync_directory(self._layout.at("documents"))
         except OSError as error:
             raise disk_error(error, directory) from error
 

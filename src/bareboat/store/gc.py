@@ -13,8 +13,6 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bareboat.host.files import remove_tree
@@ -71,7 +69,7 @@ def collect(layout: Layout, policy: Policy) -> GcReport:
     survey = Survey()
     try:
         survey.read(layout)  # the long part, before anybody has to wait
-        with _deciding(layout, policy):
+        with store_lock(layout, exclusive=True):
             survey.read(layout)
             leased = leased_keys(layout, remove=not policy.dry_run)
             doomed = _doomed(survey, leased, policy, now)
@@ -89,15 +87,6 @@ def collect(layout: Layout, policy: Policy) -> GcReport:
     removed.sort(key=lambda r: (r.kind, r.key))
     kept = len(survey.items) - len(doomed)
     return GcReport(tuple(removed), kept, sum(r.bytes for r in removed), policy.dry_run)
-
-
-@contextmanager
-def _deciding(layout: Layout, policy: Policy) -> Iterator[None]:
-    if policy.dry_run:
-        yield
-        return
-    with store_lock(layout, exclusive=True):
-        yield
 
 
 def _doomed(survey: Survey, leased: set[str], policy: Policy, now: float) -> list[Item]:

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from _thread import allocate_lock
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,15 +60,15 @@ class RunStore:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             fd = os.open(self.path(run) / "lock", flags, 0o600)
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(fd)
-                return False
+                taken = _take(fd)
             except OSError:
                 os.close(fd)
                 raise
-            self._held[run] = fd
-            return True
+            if taken:
+                self._held[run] = fd
+            else:
+                os.close(fd)
+            return taken
 
     def release(self, run: str) -> None:
         """End the ownership; idempotent."""
@@ -181,6 +182,17 @@ class RunStore:
             remove_tree(path)
         except OSError as error:
             raise disk_error(error, str(path)) from error
+
+
+def _take(fd: int) -> bool:
+    """Lock exclusively. Somebody who only asks whether the run lives holds it for an instant: wait that long."""
+    for _ in range(50):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.004)
+    return False
 
 
 def _digest(value: Mapping[str, object]) -> str:
