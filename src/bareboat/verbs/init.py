@@ -37,7 +37,7 @@ class Understood:
 
 
 def understand(folder: Path) -> Understood:
-    """Look at a folder as if it had no project file. Raises ProjectError where convention itself is at odds."""
+    """Look at a folder as if it had no project file. Raises ProjectError where convention is at odds."""
     project = load(folder, Overrides(read_file=False))
     notes = list(project.notes)
     name = next((name for name in DOCKERFILES if (project.root / name).is_file()), "")
