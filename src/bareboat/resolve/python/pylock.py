@@ -21,9 +21,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
-MARK = "# Made by bareboat with uv"
+MARK = "# made by bareboat with uv"
 HEADER = f"""\
-{MARK} (PEP 751): the Python packages of this project. Commit it with bareboat.lock.
+{MARK} (PEP 751): the Python packages of this project; commit it with bareboat.lock.
 # `bareboat lock` brings it up to date, `bareboat lock --upgrade` takes newer versions.
 """
 
@@ -32,8 +32,7 @@ HEADER = f"""\
 class Source:
     """A package of the lock that is no wheel yet. kind: "sdist", "archive", "vcs" or "directory".
 
-    reference: URL, or path relative to the lock file; sha256 of the archive ("" for vcs, directory); commit and
-    subdirectory where they apply. wheel_size and such come from building.
+    reference: URL, or path relative to the lock file; sha256 of the archive, "" for the other kinds.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is selected. hashes: name → "sha256:…" alternatives demanded by the user's files; empty: any.
+    """What is selected. hashes: name → "sha256:…" alternatives that the user's files demand.
 
     names: requested directly. groups None: the lock's default groups.
     """
@@ -88,8 +87,6 @@ def select(text: str, wanted: Wanted, where: str = "pylock.toml") -> Selection:
         raise LockError("pylock.malformed", f"not TOML: {e}", where=where) from None
     except PylockValidationError as e:
         raise LockError("pylock.malformed", str(e), where=where) from None
-    wheels: list[Wheel] = []
-    sources: list[Source] = []
     try:
         chosen = list(lock.select(
             environment=marker_environment(wanted.target),  # type: ignore[arg-type]
@@ -98,12 +95,11 @@ def select(text: str, wanted: Wanted, where: str = "pylock.toml") -> Selection:
             dependency_groups=wanted.groups,
         ))
     except PylockSelectError as e:
-        raise LockError("pylock.unselectable", f"{e}".replace("\n", " "), where=where,
-                        hint=f"The image has Python {wanted.target.python} and {wanted.target.libc}.") from None
-    for package, thing in chosen:
-        found = _found(package, thing, wanted, where)
-        wheels.append(found) if isinstance(found, Wheel) else sources.append(found)
-    return Selection(tuple(sorted(wheels, key=lambda w: w.name)), tuple(sorted(sources, key=lambda s: s.name)))
+        hint = f"The image has Python {wanted.target.python} and {wanted.target.libc}."
+        raise LockError("pylock.unselectable", f"{e}".replace("\n", " "), where=where, hint=hint) from None
+    found = sorted((_found(package, thing, wanted, where) for package, thing in chosen), key=lambda f: f.name)
+    return Selection(tuple(f for f in found if isinstance(f, Wheel)),
+                     tuple(f for f in found if isinstance(f, Source)))
 
 
 def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | Source:
@@ -119,8 +115,8 @@ def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | 
                       subdirectory=thing.subdirectory or "", vcs=thing.type)
     sha256 = dict(thing.hashes or {}).get("sha256", "")
     if demanded and f"sha256:{sha256}" not in demanded:
-        raise LockError("python.hash-mismatch", f"{name} {version} is not what its --hash demands: the index has "
-                        f"sha256:{sha256}, demanded is {' or '.join(sorted(demanded))}", where=where,
+        what = f"{name} {version} is not what its --hash demands: found is sha256:{sha256}, "
+        raise LockError("python.hash-mismatch", what + f"demanded is {' or '.join(sorted(demanded))}", where=where,
                         hint="Check where the package comes from before changing the hash.")
     reference = thing.url or thing.path or ""
     archive = isinstance(thing, PackageArchive)
@@ -129,7 +125,8 @@ def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | 
         direct = direct_url(reference, sha256) if archive else ""
         if archive and not version:
             version = filename.split("-")[1]
-        return Wheel(name, version, filename, reference, sha256, thing.size or 0, direct, requested=name in wanted.names)
+        return Wheel(name, version, filename, reference, sha256, thing.size or 0, direct,
+                     requested=name in wanted.names)
     return Source(name, version, "archive" if archive else "sdist", reference, sha256, thing.size or 0,
                   subdirectory=(thing.subdirectory or "") if archive else "")
 
@@ -157,7 +154,7 @@ def without_secrets(url: str) -> str:
 
 
 def finish(text: str, move: Callable[[str], str]) -> str:
-    """uv's text as we keep it: our header, no secrets, local paths as `move` gives them (relative to the project)."""
+    """uv's text as we keep it: our header, no secrets, local paths as `move` gives them."""
     out = []
     for line in text.splitlines():
         if line.startswith("#"):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import dirname, normpath
+
+from bareboat.project.requirements import lines
 
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "--requirements": "-r", "-c": "-c", "--constraint": "-c"}
 _ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar", ".whl")
@@ -29,53 +31,43 @@ class Line:
     constraint: bool = False
 
 
-def read(name: str, text_of: Callable[[str], str], constraint: bool = False) -> tuple[Line, ...]:
-    """All lines of a file and of what it includes, in reading order; each file once. text_of: file name → text."""
-    return tuple(_read(name, text_of, constraint, set()))
+Reader = Callable[[str], str]  # file name relative to the root → its text
 
 
-def _read(name: str, text_of: Callable[[str], str], constraint: bool, seen: set[str]) -> Iterator[Line]:
+def read(name: str, text_of: Reader) -> tuple[Line, ...]:
+    """All lines of a file and of what it includes, in reading order; each file once."""
+    return tuple(_read(name, text_of, False, set()))
+
+
+def included(name: str, text_of: Reader) -> set[str]:
+    """The file and every file it includes, also those without a line of their own."""
+    seen: set[str] = set()
+    for _ in _read(name, text_of, False, seen):
+        pass
+    return seen
+
+
+def _read(name: str, text_of: Reader, constraint: bool, seen: set[str]) -> Iterator[Line]:
+    name = normpath(name)
     if name in seen:
         return
     seen.add(name)
-    for number, logical in _logical(text_of(name)):
+    for number, logical in lines(text_of(name)):
         text, hashes = _hashes(logical)
-        head, _, rest = text.replace("=", " ", 1).partition(" ") if text.startswith("--") else text.partition(" ")
-        if text.startswith(("-r", "-c")) and not text.startswith("--") and head not in _INCLUDES:
-            head, rest = text[:2], text[2:]
-        include = _INCLUDES.get(head)
-        if include:
-            path = rest.strip()
-            if "://" not in path:
-                inner = str(PurePosixPath(name).parent / path)
-                yield from _read(inner, text_of, constraint or include == "-c", seen)
-            continue
-        yield Line(text, kind_of(text), hashes, name, number, constraint)
+        option, path = _include(text)
+        if option and "://" not in path:
+            yield from _read(f"{dirname(name)}/{path}".lstrip("/"), text_of, constraint or option == "-c", seen)
+        else:
+            yield Line(text, kind_of(text), hashes, name, number, constraint)
 
 
-def _logical(text: str) -> Iterator[tuple[int, str]]:
-    """Lines joined over backslashes, without comments: a # counts at the start or after white space."""
-    parts: list[str] = []
-    start = 0
-    for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), 1):
-        line = raw.strip()
-        comment = 0 if line.startswith("#") else line.find(" #")
-        if comment < 0:
-            comment = line.find("\t#")
-        if comment >= 0:
-            line = line[:comment].rstrip()
-        if not parts:
-            start = number
-        more = line.endswith("\\")
-        parts.append(line[:-1].strip() if more else line)
-        if not more:
-            joined = " ".join(p for p in parts if p)
-            parts = []
-            if joined:
-                yield start, joined
-    joined = " ".join(p for p in parts if p)
-    if joined:
-        yield start, joined
+def _include(text: str) -> tuple[str, str]:
+    """("-r" or "-c", file name) of an including line, else ("", "")."""
+    for word, option in _INCLUDES.items():
+        rest = text[len(word) :]
+        if text.startswith(word) and rest and (rest[0] in "= \t" or not word.startswith("--")):
+            return option, rest.lstrip("= \t").strip("\"'")
+    return "", ""
 
 
 def _hashes(text: str) -> tuple[str, tuple[str, ...]]:

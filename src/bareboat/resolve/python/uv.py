@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bareboat.errors import ResolveError
+from bareboat.errors import BareboatError, ResolveError
 from bareboat.host.process import Command, Completed, run
+from bareboat.resolve.python.explain import explain
 from bareboat.resolve.python.request import Request
 from bareboat.resolve.python.target import uv_platform
 
@@ -30,9 +32,9 @@ class Compile:
     platform: str
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    overrides: tuple[Path, ...] = ()
+    constraints: tuple[Path, ...] = ()
     find_links: tuple[Path, ...] = ()
-    index: str = ""  # in place of the indexes of the sources: the one that offers built wheels too
+    indexes: tuple[str, ...] = ()  # asked before those of the sources; the last is the default
     upgrade: bool | tuple[str, ...] = False
     offline: bool = False
 
@@ -66,13 +68,13 @@ def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
     for flag, values in (
         ("--extra", c.extras),
         ("--group", c.groups),
-        ("--overrides", c.overrides),
+        ("--constraints", c.constraints),
         ("--find-links", c.find_links),
+        ("--index", c.indexes[:-1]),
+        ("--default-index", c.indexes[-1:]),
     ):
         for value in values:
             argv += [flag, str(value)]
-    if c.index:
-        argv += ["--default-index", c.index]
     if c.upgrade is True:
         argv.append("--upgrade")
     elif c.upgrade:
@@ -83,11 +85,10 @@ def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
     return (*argv, "--color", "never", "--no-progress", "--quiet")
 
 
-def export_argv(program: str, output: Path, python: str, extras: tuple[str, ...], groups: tuple[str, ...]
-                ) -> tuple[str, ...]:
+def export_argv(program: str, output: Path, extras: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
     """`uv export` of uv.lock as it is, with the rules of `uv sync`: default groups, the project itself left out."""
     argv = [program, "export", "--format", "pylock.toml", "--output-file", str(output), "--frozen", "--offline"]
-    argv += ["--no-header", "--no-emit-project", "--python", python]
+    argv += ["--no-header", "--no-emit-project", "--python", sys.executable]
     for extra in extras:
         argv += ["--extra", extra]
     for group in groups:
@@ -124,3 +125,85 @@ def compile_of(request: Request, sources: tuple[str, ...], output: Path) -> Comp
 def start(argv: tuple[str, ...], request: Request, stdin: bytes | None) -> Completed:
     """Run uv in the project folder, so that relative paths in requirements mean what they mean to pip."""
     return run(Command(argv=argv, env=environment(request.env), cwd=request.root, stdin=stdin, timeout=TIMEOUT))
+
+
+def effective_indexes(request: Request, options: tuple[str, ...]) -> str:
+    """The index options that hold for a project, as uv prints them: from files, environment and uv's own settings."""
+    argv = (find_uv(), "pip", "compile", "-", "--offline", "--emit-index-url", "--emit-find-links", "--no-header",
+            "--no-build", "--python", sys.executable, "--color", "never", "--quiet")
+    done = start(argv, request, "".join(f"{line}\n" for line in options).encode())
+    if done.code:
+        raise explain(done.stderr.decode("utf-8", "replace"), "index options", False)
+    return done.stdout.decode("utf-8", "replace")
+
+
+class NoSolution(Exception):
+    """uv ended with an error. error: to raise when nothing else helps; stderr: uv's words, to decide what might."""
+
+    def __init__(self, error: BareboatError, stderr: str) -> None:
+        super().__init__(str(error))
+        self.error, self.stderr = error, stderr
+
+
+def resolve(request: Request, command: Compile, stdin: bytes | None) -> str:
+    """Run a resolution and return the pylock.toml text uv wrote: offline first where a lock stands (decision 0050).
+
+    Raises NoSolution; ProcessError when uv cannot be started.
+    """
+    files = request.dependencies.files
+    where = files[0] if files else "the project's packages"
+    if request.offline or (request.previous and not request.upgrade):
+        _prefer(command.output, request.previous)
+        done = start(compile_argv(replace(command, offline=True), sys.executable), request, stdin)
+        if done.code == 0:
+            text = command.output.read_text("utf-8")
+            if request.offline or fresh(request, text):
+                return text
+        elif request.offline:
+            raise _no_solution(done, where, True)
+    _prefer(command.output, request.previous)
+    done = start(compile_argv(command, sys.executable), request, stdin)
+    if done.code:
+        raise _no_solution(done, where, False)
+    return command.output.read_text("utf-8")
+
+
+def _no_solution(done: Completed, where: str, offline: bool) -> NoSolution:
+    text = done.stderr.decode("utf-8", "replace")
+    return NoSolution(explain(text, where, offline), text)
+
+
+def _prefer(output: Path, previous: str) -> None:
+    """uv keeps the versions of the output file it finds, wherever they still fit."""
+    if previous:
+        output.write_text(previous, "utf-8")
+    else:
+        output.unlink(missing_ok=True)
+
+
+def fresh(request: Request, text: str) -> bool:
+    """Whether what uv's cache knows of each package that is new in the lock is younger than request.index_age.
+
+    uv's cache has a file per package and index, written anew whenever the index is asked; where we do not find it,
+    the answer is no, which costs one online resolution.
+    """
+    new = _names(text) - _names(request.previous)
+    now = time.time()
+    cache = cache_dir(request.env)
+    for name in new:
+        ages = [now - p.stat().st_mtime for p in cache.glob(f"simple-v*/**/{name}.rkyv")]
+        if not ages or min(ages) > request.index_age:
+            return False
+    return True
+
+
+def _names(text: str) -> set[str]:
+    return {line[8:-1] for line in text.splitlines() if line.startswith('name = "')}
+
+
+def cache_dir(env: Mapping[str, str]) -> Path:
+    """uv's cache: UV_CACHE_DIR, else below XDG_CACHE_HOME or HOME."""
+    if env.get("UV_CACHE_DIR"):
+        return Path(env["UV_CACHE_DIR"])
+    base = Path(env["XDG_CACHE_HOME"]) if env.get("XDG_CACHE_HOME") else Path(env.get("HOME", "/")) / ".cache"
+    return base / "uv"
