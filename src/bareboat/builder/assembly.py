@@ -21,13 +21,35 @@ if TYPE_CHECKING:
     from bareboat.store.treewriter import TreeWriter
 
 ALIASES = ("bin", "sbin", "lib")  # made always; lib64 and its like when a package has files there
-DIRECTORIES = ("app", "boot", "data", "dev", "etc", "home", "home/user", "media", "mnt", "opt", "proc", "results",
-               "root", "run", "run/lock", "srv", "sys", "usr/local/bin", "usr/local/lib", "var/lib/dpkg")
+DIRECTORIES = (
+    "app",
+    "boot",
+    "data",
+    "dev",
+    "etc",
+    "home",
+    "home/user",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "results",
+    "root",
+    "run",
+    "run/lock",
+    "srv",
+    "sys",
+    "usr/local/bin",
+    "usr/local/lib",
+    "var/lib/dpkg",
+)
 OPEN_DIRECTORIES = ("tmp", "var/tmp")  # mode 1777
 USER = "user:x:1000:1000::/home/user:/bin/bash\n"
 GROUP = "user:x:1000:\n"
-NSSWITCH = ("passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\nnetworks: files\n"
-            "protocols: files\nservices: files\nethers: files\nrpc: files\nnetgroup: files\n")
+NSSWITCH = (
+    "passwd: files\ngroup: files\nshadow: files\ngshadow: files\nhosts: files dns\nnetworks: files\n"
+    "protocols: files\nservices: files\nethers: files\nrpc: files\nnetgroup: files\n"
+)
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 MOZILLA = "usr/share/ca-certificates/mozilla/"
@@ -79,7 +101,9 @@ def _same(first: Node, second: Node) -> bool:
     if first.kind != FILE or first.owner is None or second.owner is None:
         return True
     paths = [n.owner.files / n.stored for n in (first, second) if n.owner is not None]
-    return paths[0].stat().st_size == paths[1].stat().st_size and paths[0].read_bytes() == paths[1].read_bytes()
+    return (
+        paths[0].stat().st_size == paths[1].stat().st_size and paths[0].read_bytes() == paths[1].read_bytes()
+    )
 
 
 def _read(merge: Merge, path: str) -> bytes | None:
@@ -92,7 +116,9 @@ def _read(merge: Merge, path: str) -> bytes | None:
 def _core(packages: list[Unpacked], base: Base, arch: str) -> _Tree:
     merge = Merge(_same)
     tree = _Tree(merge, packages)
-    have = {e[0].split("/")[1] for p in packages for e in p.entries if e[0].startswith("usr/lib") and "/" in e[0]}
+    have = {
+        e[0].split("/")[1] for p in packages for e in p.entries if e[0].startswith("usr/lib") and "/" in e[0]
+    }
     for name in (*ALIASES, *sorted(n for n in have if n in ("lib32", "lib64", "libx32", "libo32"))):
         merge.nodes[name] = Node(SYMLINK, 0o777, f"usr/{name}")
         tree.links[name] = f"usr/{name}"
@@ -110,8 +136,9 @@ def _core(packages: list[Unpacked], base: Base, arch: str) -> _Tree:
     tree.link("etc/localtime", "/usr/share/zoneinfo/Etc/UTC")
     tree.link("var/run", "/run")
     tree.link("var/lock", "/run/lock")
-    bundle = b"".join(_read(merge, p) or b"" for p in sorted(merge.nodes) if p.startswith(MOZILLA)
-                      and p.endswith(".crt"))
+    bundle = b"".join(
+        _read(merge, p) or b"" for p in sorted(merge.nodes) if p.startswith(MOZILLA) and p.endswith(".crt")
+    )
     if bundle:
         tree.file(BUNDLE, bundle)
         tree.link("etc/ssl/cert.pem", "certs/ca-certificates.crt")
@@ -137,12 +164,18 @@ def _finish(tree: _Tree, own: list[Unpacked], everything: list[Unpacked], arch: 
     _alternatives(tree, choose(a for p in everything for a in p.alternatives if _exists(tree.merge, a)))
     for p in own:
         tree.file(f"var/lib/dpkg/status.d/{p.fields['Package']}", _status(p).encode())
-    tree.file("var/lib/dpkg/status", "\n".join(_status(p) for p in sorted(everything, key=lambda p: p.name)).encode())
+    tree.file(
+        "var/lib/dpkg/status",
+        "\n".join(_status(p) for p in sorted(everything, key=lambda p: p.name)).encode(),
+    )
     if arch in ldcache.ARCHITECTURES:
         tree.file("etc/ld.so.cache", ldcache.build(_libraries(tree.merge, arch), arch))
-    account = {"packages": [f"{p.fields['Package']} {p.fields['Version']}" for p in own],
-               "scripts_not_run": {p.name: list(p.scripts) for p in own if p.scripts},
-               "left_out": {p.name: p.left_out for p in own if p.left_out}, "overlaps": tree.merge.overlaps}
+    account = {
+        "packages": [f"{p.fields['Package']} {p.fields['Version']}" for p in own],
+        "scripts_not_run": {p.name: list(p.scripts) for p in own if p.scripts},
+        "left_out": {p.name: p.left_out for p in own if p.left_out},
+        "overlaps": tree.merge.overlaps,
+    }
     text = json.dumps(account, indent=1, sort_keys=True).encode("utf-8", "surrogateescape")
     tree.file(f"usr/share/bareboat/{name}.json", text + b"\n")
 
@@ -167,8 +200,13 @@ def _status(package: Unpacked) -> str:
 def _library_directories(merge: Merge, arch: str) -> list[str]:
     """As ldconfig visits them: ld.so.conf.d by name, then the defaults."""
     triplet = ldcache.TRIPLETS[arch]
-    confs = {p for m in (merge, merge.below) if m for p in m.nodes if p.startswith("etc/ld.so.conf.d/")
-             and p.endswith(".conf")}
+    confs = {
+        p
+        for m in (merge, merge.below)
+        if m
+        for p in m.nodes
+        if p.startswith("etc/ld.so.conf.d/") and p.endswith(".conf")
+    }
     found: list[str] = []
     for conf in sorted(confs):
         for line in (_read(merge, conf) or b"").decode("utf-8", "replace").splitlines():

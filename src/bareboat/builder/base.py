@@ -24,7 +24,13 @@ def base_tree_keys(base: Base) -> tuple[str, ...]:
 
 
 def _key(base: Base, *sets: list[Deb]) -> str:
-    document = [FORMAT, base.family, base.suite, base.python, *([[d.name, d.sha256] for d in s] for s in sets)]
+    document = [
+        FORMAT,
+        base.family,
+        base.suite,
+        base.python,
+        *([[d.name, d.sha256] for d in s] for s in sets),
+    ]
     digest = hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()
     return f"base-{digest}" if len(sets) == 1 else f"base-extra-{digest}"
 

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
     from bareboat.store.treewriter import TreeWriter
 
 FORMAT = "1"  # part of the key: raised when the same package would give another tree
-DROPPED = ("usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/bug/",
-           "usr/share/doc-base/", "usr/share/linda/", "usr/share/groff/", "usr/share/gnome/help/", "usr/share/menu/")
+DROPPED = (
+    "usr/share/man/",
+    "usr/share/info/",
+    "usr/share/locale/",
+    "usr/share/lintian/",
+    "usr/share/bug/",
+    "usr/share/doc-base/",
+    "usr/share/linda/",
+    "usr/share/groff/",
+    "usr/share/gnome/help/",
+    "usr/share/menu/",
+)
 _DOC = "usr/share/doc/"
 
 
@@ -103,8 +113,12 @@ class _Filling:
         if kind == HARDLINK:
             target = self.entries.get(member.link)
             if target is None or target[0] != FILE:
-                raise ArchiveError("deb.link", f"{member.path!r} is a hard link to {member.link!r}, which is no file "
-                                   "before it in this package", where=self.deb.where)
+                raise ArchiveError(
+                    "deb.link",
+                    f"{member.path!r} is a hard link to {member.link!r}, which is no file "
+                    "before it in this package",
+                    where=self.deb.where,
+                )
             self.writer.hardlink(path, f"tree/{member.link}")
             self.entries[member.path] = target
             return
@@ -115,13 +129,21 @@ class _Filling:
     def _document(self) -> bytes:
         control = self.deb.control
         alternatives = parse_alternatives(control.texts.get("postinst", ""))
-        return json.dumps({
-            "control": control.text, "fields": control.fields, "scripts": control.scripts,
-            "conffiles": control.conffiles,
-            "entries": [[p, *e] for p, e in sorted(self.entries.items())],
-            "alternatives": [[a.link, a.name, a.path, a.priority, a.slaves] for a in alternatives],
-            "setuid": self.setuid, "owners": self.owners, "devices": self.devices,
-        }, separators=(",", ":"), sort_keys=True).encode("utf-8", "surrogateescape")
+        return json.dumps(
+            {
+                "control": control.text,
+                "fields": control.fields,
+                "scripts": control.scripts,
+                "conffiles": control.conffiles,
+                "entries": [[p, *e] for p, e in sorted(self.entries.items())],
+                "alternatives": [[a.link, a.name, a.path, a.priority, a.slaves] for a in alternatives],
+                "setuid": self.setuid,
+                "owners": self.owners,
+                "devices": self.devices,
+            },
+            separators=(",", ":"),
+            sort_keys=True,
+        ).encode("utf-8", "surrogateescape")
 
 
 def make_deb_tree(store: Store, deb: Deb) -> Path:
@@ -136,8 +158,12 @@ def make_deb_tree(store: Store, deb: Deb) -> Path:
         return found
     path = store.blob(deb.sha256)
     if path is None:
-        raise StoreError("debian.missing-deb", f"{deb.name} {deb.version} is not in the store", where=deb.path,
-                         hint="it is fetched when the machine is online")
+        raise StoreError(
+            "debian.missing-deb",
+            f"{deb.name} {deb.version} is not in the store",
+            where=deb.path,
+            hint="it is fetched when the machine is online",
+        )
     where = f"{deb.name} {deb.version}"
     with path.open("rb") as file:
         _check_digest(file, deb, where)
@@ -146,7 +172,9 @@ def make_deb_tree(store: Store, deb: Deb) -> Path:
             package = DebFile(file, where)
             named = package.control.fields.get("Package"), package.control.fields.get("Version")
             if named != (deb.name, deb.version):
-                raise ArchiveError("deb.identity", f"the package says it is {named[0]} {named[1]}", where=where)
+                raise ArchiveError(
+                    "deb.identity", f"the package says it is {named[0]} {named[1]}", where=where
+                )
             _Filling(writer, package).run()
 
         return store.make_tree(key, fill)
@@ -160,18 +188,30 @@ def _check_digest(file: Any, deb: Deb, where: str) -> None:
     while data := file.read(1 << 20):
         digest.update(data)
     if digest.hexdigest() != deb.sha256 or file.tell() != deb.size:
-        raise ArchiveError("deb.digest", "the package is not what the lock says it is", where=where,
-                           hint="remove it with `bareboat gc` or a fresh store, and run again")
+        raise ArchiveError(
+            "deb.digest",
+            "the package is not what the lock says it is",
+            where=where,
+            hint="remove it with `bareboat gc` or a fresh store, and run again",
+        )
 
 
 def read_unpacked(name: str, root: Path) -> Unpacked:
     """What is known of a package's tree."""
     doc: dict[str, Any] = json.loads((root / "deb.json").read_bytes().decode("utf-8", "surrogateescape"))
-    return Unpacked(name, root, doc["control"], doc["fields"],
-                    tuple((p, k, m, t) for p, k, m, t in doc["entries"]),
-                    tuple(Alternative(a, n, p, i, tuple((x, y, z) for x, y, z in s))
-                          for a, n, p, i, s in doc["alternatives"]),
-                    tuple(doc["scripts"]), {k: doc[k] for k in ("setuid", "owners", "devices") if doc[k]})
+    return Unpacked(
+        name,
+        root,
+        doc["control"],
+        doc["fields"],
+        tuple((p, k, m, t) for p, k, m, t in doc["entries"]),
+        tuple(
+            Alternative(a, n, p, i, tuple((x, y, z) for x, y, z in s))
+            for a, n, p, i, s in doc["alternatives"]
+        ),
+        tuple(doc["scripts"]),
+        {k: doc[k] for k in ("setuid", "owners", "devices") if doc[k]},
+    )
 
 
 def unpack_all(store: Store, debs: Iterable[Deb]) -> list[Unpacked]:

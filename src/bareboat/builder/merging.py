@@ -97,7 +97,9 @@ class Merge:
 
     def _is_directory(self, path: str) -> bool:
         target, node = self.resolve(path)
-        return node is not None and node.kind == DIRECTORY or any(p.startswith(target + "/") for p in self.nodes)
+        return (
+            (node is not None and node.kind == DIRECTORY) or any(p.startswith(target + "/") for p in self.nodes)
+        )
 
     def _add_file(self, path: str, node: Node, present: Node | None) -> None:
         """A later package takes a path over, unless the earlier one declares that it replaces the later."""
@@ -110,8 +112,10 @@ class Merge:
         if node.owner.name in _names(present.owner.fields.get("Replaces", "")):
             return
         if present.owner.name not in _names(node.owner.fields.get("Replaces", "")):
-            self.overlaps.append(f"/{path}: in {present.owner.name} and {node.owner.name}, which differ; "
-                                 f"{node.owner.name} wins")
+            self.overlaps.append(
+                f"/{path}: in {present.owner.name} and {node.owner.name}, which differ; "
+                f"{node.owner.name} wins"
+            )
         self.nodes[path] = node
 
 
@@ -121,4 +125,6 @@ def _names(relations: str) -> set[str]:
 
 def _clash(path: str, present: Node, node: Node) -> ArchiveError:
     names = [n.owner.name if n.owner else "the base" for n in (present, node)]
-    return ArchiveError("deb.clash", f"/{path} is a {present.kind} in {names[0]} and a {node.kind} in {names[1]}")
+    return ArchiveError(
+        "deb.clash", f"/{path} is a {present.kind} in {names[0]} and a {node.kind} in {names[1]}"
+    )

@@ -53,7 +53,7 @@ class _Window(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = self._file.read(min(len(buffer), self._left))
-        buffer[:len(data)] = data
+        buffer[: len(data)] = data
         self._left -= len(data)
         return len(data)
 
@@ -61,7 +61,9 @@ class _Window(io.RawIOBase):
 class _Inflating:
     """read(n) over lzma's or bz2's decompressor objects, which bound what one call may produce."""
 
-    def __init__(self, source: Readable, engine: object, errors: tuple[type[Exception], ...], where: str) -> None:
+    def __init__(
+        self, source: Readable, engine: object, errors: tuple[type[Exception], ...], where: str
+    ) -> None:
         self._source, self._engine, self._errors, self._where = source, engine, errors, where
 
     def read(self, size: int) -> bytes:
@@ -69,11 +71,15 @@ class _Inflating:
         while not engine.eof:  # type: ignore[attr-defined]
             feed = self._source.read(1 << 16) if engine.needs_input else b""  # type: ignore[attr-defined]
             if engine.needs_input and not feed:  # type: ignore[attr-defined]
-                raise ArchiveError("deb.truncated", "the package ends in the middle of its data", where=self._where)
+                raise ArchiveError(
+                    "deb.truncated", "the package ends in the middle of its data", where=self._where
+                )
             try:
                 data: bytes = engine.decompress(feed, size)  # type: ignore[attr-defined]
             except self._errors as error:
-                raise ArchiveError("deb.data", f"the package does not decompress: {error}", where=self._where) from error
+                raise ArchiveError(
+                    "deb.data", f"the package does not decompress: {error}", where=self._where
+                ) from error
             if data:
                 return data
         return b""
@@ -82,7 +88,9 @@ class _Inflating:
 class _Guarded:
     """Errors of a decompressing file as ours, and a bound on how far it may grow."""
 
-    def __init__(self, source: Readable, stored: int, errors: tuple[type[Exception], ...], where: str) -> None:
+    def __init__(
+        self, source: Readable, stored: int, errors: tuple[type[Exception], ...], where: str
+    ) -> None:
         self._source, self._errors, self._where = source, errors, where
         self._bound = max(stored * RATIO, RATIO_AFTER)
 
@@ -90,17 +98,20 @@ class _Guarded:
         try:
             data = self._source.read(size)
         except self._errors as error:
-            raise ArchiveError("deb.data", f"the package does not decompress: {error}", where=self._where) from error
+            raise ArchiveError(
+                "deb.data", f"the package does not decompress: {error}", where=self._where
+            ) from error
         self._bound -= len(data)
         if self._bound < 0:
-            raise ArchiveError("deb.bomb", f"the package unpacks to more than {RATIO} times its size",
-                               where=self._where)
+            raise ArchiveError(
+                "deb.bomb", f"the package unpacks to more than {RATIO} times its size", where=self._where
+            )
         return data
 
 
 def _inflate(file: BinaryIO, section: _Section, stem: str, where: str) -> Readable:
     window = io.BufferedReader(_Window(file, section), 1 << 16)
-    suffix = section.name[len(stem):]
+    suffix = section.name[len(stem) :]
     errors: tuple[type[Exception], ...] = ()
     source: Readable
     if suffix == "":
@@ -124,10 +135,16 @@ def _inflate(file: BinaryIO, section: _Section, stem: str, where: str) -> Readab
         import zstandard
 
         errors = (zstandard.ZstdError,)
-        source = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(window, read_across_frames=True)
+        source = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
+            window, read_across_frames=True
+        )
     else:
-        raise ArchiveError("deb.compression", f"unknown compression of the member {section.name!r}", where=where,
-                           hint="bareboat reads data.tar plain or with .xz, .zst, .gz and .bz2")
+        raise ArchiveError(
+            "deb.compression",
+            f"unknown compression of the member {section.name!r}",
+            where=where,
+            hint="bareboat reads data.tar plain or with .xz, .zst, .gz and .bz2",
+        )
     return _Guarded(source, section.size, errors, where)
 
 
@@ -182,18 +199,29 @@ class DebFile:
 
     def __init__(self, file: BinaryIO, where: str = "") -> None:
         self._file, self.where = file, where
-        sections = [s for s in _sections(file, where) if not s.name.startswith("_")]  # deb(5): _ may be ignored
+        sections = [
+            s for s in _sections(file, where) if not s.name.startswith("_")
+        ]  # deb(5): _ may be ignored
         names = [s.name for s in sections]
-        if len(sections) != 3 or names[0] != "debian-binary" or not names[1].startswith("control.tar") \
-                or not names[2].startswith("data.tar"):
-            raise ArchiveError("deb.format", f"the members are {', '.join(names) or 'none'} and not debian-binary, "
-                               "control.tar, data.tar", where=where)
+        if (
+            len(sections) != 3
+            or names[0] != "debian-binary"
+            or not names[1].startswith("control.tar")
+            or not names[2].startswith("data.tar")
+        ):
+            raise ArchiveError(
+                "deb.format",
+                f"the members are {', '.join(names) or 'none'} and not debian-binary, control.tar, data.tar",
+                where=where,
+            )
         file.seek(sections[0].offset)
         version = file.read(min(sections[0].size, 64))
         if not version.startswith(b"2."):
             raise ArchiveError("deb.format", f"the package format {version[:16]!r} is not 2.0", where=where)
         self._data = sections[2]
-        _inflate(file, self._data, "data.tar", where)  # an unknown compression is refused before anything is read
+        _inflate(
+            file, self._data, "data.tar", where
+        )  # an unknown compression is refused before anything is read
         self.control = self._read_control(sections[1])
 
     def _read_control(self, section: _Section) -> Control:
@@ -208,8 +236,9 @@ class DebFile:
         if not fields.get("Package") or not fields.get("Version"):
             raise ArchiveError("deb.format", "the control file names no package or version", where=self.where)
         scripts = {name: texts[name] for name in _SCRIPTS if name in texts}
-        conffiles = tuple(line.lstrip("/") for line in texts.get("conffiles", "").splitlines()
-                          if line.startswith("/"))
+        conffiles = tuple(
+            line.lstrip("/") for line in texts.get("conffiles", "").splitlines() if line.startswith("/")
+        )
         return Control(fields, texts["control"], tuple(scripts), conffiles, scripts)
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:

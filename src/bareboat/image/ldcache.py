@@ -11,11 +11,24 @@ from collections.abc import Iterable
 MAGIC = b"glibc-ld.so.cache1.1"
 _LIBC6 = 3
 # architecture: (flags in the cache, ELF class, ELF machine)
-ARCHITECTURES = {"amd64": (0x0300, 2, 62), "arm64": (0x0A00, 2, 183), "armhf": (0x0900, 1, 40), "i386": (0, 1, 3),
-                 "ppc64el": (0x0500, 2, 21), "s390x": (0x0400, 2, 22), "riscv64": (0x1000, 2, 243)}
-TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf",
-            "i386": "i386-linux-gnu", "ppc64el": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu",
-            "riscv64": "riscv64-linux-gnu"}
+ARCHITECTURES = {
+    "amd64": (0x0300, 2, 62),
+    "arm64": (0x0A00, 2, 183),
+    "armhf": (0x0900, 1, 40),
+    "i386": (0, 1, 3),
+    "ppc64el": (0x0500, 2, 21),
+    "s390x": (0x0400, 2, 22),
+    "riscv64": (0x1000, 2, 243),
+}
+TRIPLETS = {
+    "amd64": "x86_64-linux-gnu",
+    "arm64": "aarch64-linux-gnu",
+    "armhf": "arm-linux-gnueabihf",
+    "i386": "i386-linux-gnu",
+    "ppc64el": "powerpc64le-linux-gnu",
+    "s390x": "s390x-linux-gnu",
+    "riscv64": "riscv64-linux-gnu",
+}
 
 
 def is_library(name: str) -> bool:
@@ -35,13 +48,17 @@ def soname(data: bytes) -> str:
     """The DT_SONAME of an ELF object given as a whole (elf(5)), or "" when it has none or is damaged."""
     try:
         mark, wide = "<" if data[5] == 1 else ">", data[4] == 2
-        table, size, count = (struct.unpack_from(mark + "Q", data, 32)[0], *struct.unpack_from(mark + "HH", data, 54)
-                              ) if wide else (
-            struct.unpack_from(mark + "I", data, 28)[0], *struct.unpack_from(mark + "HH", data, 42))
+        table, size, count = (
+            (struct.unpack_from(mark + "Q", data, 32)[0], *struct.unpack_from(mark + "HH", data, 54))
+            if wide
+            else (struct.unpack_from(mark + "I", data, 28)[0], *struct.unpack_from(mark + "HH", data, 42))
+        )
         segments = []
         for n in range(count):
             if wide:
-                kind, _, offset, address, _, length = struct.unpack_from(mark + "IIQQQQ", data, table + n * size)
+                kind, _, offset, address, _, length = struct.unpack_from(
+                    mark + "IIQQQQ", data, table + n * size
+                )
             else:
                 kind, offset, address, _, length = struct.unpack_from(mark + "IIIII", data, table + n * size)
             segments.append((kind, offset, address, length))
@@ -56,8 +73,8 @@ def soname(data: bytes) -> str:
                 found[tag] = value
         strings = next(o + found[5] - a for k, o, a, n in segments if k == 1 and a <= found[5] < a + n)
         start = strings + found[14]
-        return bytes(data[start:start + 256]).split(b"\0", 1)[0].decode("utf-8", "replace")
-    except (struct.error, IndexError, KeyError, StopIteration):
+        return bytes(data[start : start + 256]).split(b"\0", 1)[0].decode("utf-8", "replace")
+    except (struct.error, IndexError, KeyError, StopIteration, OverflowError):
         return ""
 
 

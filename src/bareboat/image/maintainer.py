@@ -46,10 +46,10 @@ def _from_words(words: list[str]) -> Alternative | None:
     at = 0
     while at < len(words):
         if words[at] == "--install":
-            main = words[at + 1:at + 5]
+            main = words[at + 1 : at + 5]
             at += 5
         elif words[at] == "--slave":
-            link, name, path = [*words[at + 1:at + 4], "", "", ""][:3]
+            link, name, path = [*words[at + 1 : at + 4], "", "", ""][:3]
             if _literal(link, name, path):
                 slaves.append((_relative(link), name, _relative(path)))
             at += 4
@@ -61,8 +61,13 @@ def _from_words(words: list[str]) -> Alternative | None:
 
 
 def _literal(link: str, name: str, path: str) -> bool:
-    return all(p.startswith("/") and ".." not in p.split("/") for p in (link, path)) and bool(name) and not any(
-        c in text for text in (link, name, path) for c in "$`*?[\0") and "/" not in name and name not in (".", "..")
+    return (
+        all(p.startswith("/") and ".." not in p.split("/") for p in (link, path))
+        and bool(name)
+        and not any(c in text for text in (link, name, path) for c in "$`*?[\0")
+        and "/" not in name
+        and name not in (".", "..")
+    )
 
 
 def _relative(path: str) -> str:

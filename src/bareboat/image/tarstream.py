@@ -18,8 +18,17 @@ MAX_HEADER = 1 << 20  # a pax header or long name may not be larger
 MAX_NAME = 4096
 MAX_DEPTH = 256
 FILE, HARDLINK, SYMLINK, DIRECTORY, OTHER = "file", "hardlink", "symlink", "directory", "other"
-_KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": HARDLINK, b"2": SYMLINK, b"5": DIRECTORY,
-          b"3": OTHER, b"4": OTHER, b"6": OTHER}
+_KINDS = {
+    b"0": FILE,
+    b"\0": FILE,
+    b"7": FILE,
+    b"1": HARDLINK,
+    b"2": SYMLINK,
+    b"5": DIRECTORY,
+    b"3": OTHER,
+    b"4": OTHER,
+    b"6": OTHER,
+}
 
 
 class Readable(Protocol):
@@ -47,7 +56,9 @@ class Member:
 def clean_path(name: str, where: str) -> str:
     """A member's name as a relative path. ArchiveError "tar.path" for what leaves the root or is ambiguous."""
     if "\0" in name or name.startswith("/") or len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
-        raise ArchiveError("tar.path", f"the member name {name!r} is absolute, too long or holds a NUL", where=where)
+        raise ArchiveError(
+            "tar.path", f"the member name {name!r} is absolute, too long or holds a NUL", where=where
+        )
     while name.startswith("./"):
         name = name[2:]
     name = name.rstrip("/")
@@ -55,8 +66,9 @@ def clean_path(name: str, where: str) -> str:
         return ""
     parts = name.split("/")
     if len(parts) > MAX_DEPTH or any(p in ("", ".", "..") for p in parts):
-        raise ArchiveError("tar.path", f"the member name {name!r} has empty, '.' or '..' parts or is too deep",
-                           where=where)
+        raise ArchiveError(
+            "tar.path", f"the member name {name!r} has empty, '.' or '..' parts or is too deep", where=where
+        )
     return name
 
 
@@ -67,7 +79,9 @@ def _number(field: bytes, where: str) -> int:
     try:
         return int(text, 8) if text else 0
     except ValueError:
-        raise ArchiveError("tar.header", f"the number {field!r} in a tar header is not octal", where=where) from None
+        raise ArchiveError(
+            "tar.header", f"the number {field!r} in a tar header is not octal", where=where
+        ) from None
 
 
 def _text(field: bytes) -> str:
@@ -87,7 +101,9 @@ class TarStream:
     def _read(self, size: int) -> bytes:
         self.total += size
         if self.total > self._max:
-            raise ArchiveError("tar.bomb", f"the archive unpacks to more than {self._max} bytes", where=self._where)
+            raise ArchiveError(
+                "tar.bomb", f"the archive unpacks to more than {self._max} bytes", where=self._where
+            )
         data = self._source.read(size)
         if len(data) == size:
             return data
@@ -98,7 +114,9 @@ class TarStream:
             parts.append(data)
             missing -= len(data)
         if missing:
-            raise ArchiveError("tar.truncated", "the archive ends in the middle of a member", where=self._where)
+            raise ArchiveError(
+                "tar.truncated", "the archive ends in the middle of a member", where=self._where
+            )
         return b"".join(parts)
 
     def chunks(self) -> Iterator[bytes]:
@@ -154,7 +172,7 @@ class TarStream:
         while data:
             length, space, _ = data.partition(b" ")
             size = int(length) if space and length.isdigit() else 0
-            record = data[len(length) + 1:size]
+            record = data[len(length) + 1 : size]
             key, equals, value = record.partition(b"=")
             if size < 5 or size > len(data) or not equals or not value.endswith(b"\n"):
                 raise ArchiveError("tar.header", "a malformed pax record", where=self._where)
@@ -187,6 +205,14 @@ class TarStream:
             raise ArchiveError("tar.path", f"the symbolic link {path!r} has no usable target", where=where)
         if kind == FILE and name.endswith("/"):
             kind = DIRECTORY  # as in V7 archives
-        return Member(path, kind, _number(header[100:108], where) & 0o7777, size if kind == FILE else 0,
-                      link if kind in (HARDLINK, SYMLINK) else "", _number(header[108:116], where),
-                      _number(header[116:124], where), _text(header[265:297]), _text(header[297:329]))
+        return Member(
+            path,
+            kind,
+            _number(header[100:108], where) & 0o7777,
+            size if kind == FILE else 0,
+            link if kind in (HARDLINK, SYMLINK) else "",
+            _number(header[108:116], where),
+            _number(header[116:124], where),
+            _text(header[265:297]),
+            _text(header[297:329]),
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,6 @@ class Archive:
     certs: list[Any]
     now: Callable[[], datetime]
     progress: Progress = silent
-    _releases: dict[str, Release | None] = field(default_factory=dict)
 
     def bases(self, archive: str) -> tuple[str, ...]:
         """The base URLs to try for "main" or "security". Debian's mirrors have security beside them, Ubuntu's inside."""
@@ -46,9 +45,15 @@ class Archive:
             return self.mirrors.main
         if self.mirrors.security:
             return self.mirrors.security
-        return self.mirrors.main if self.family == "ubuntu" else tuple(f"{u}-security" for u in self.mirrors.main)
+        return (
+            self.mirrors.main
+            if self.family == "ubuntu"
+            else tuple(f"{u}-security" for u in self.mirrors.main)
+        )
 
-    def release(self, archive: str, suite: str, *, optional: bool = False, fresh: bool = True) -> Release | None:
+    def release(
+        self, archive: str, suite: str, *, optional: bool = False, fresh: bool = True
+    ) -> Release | None:
         """A suite's verified InRelease; None when it is optional and was never there.
 
         fresh: refuse one past its Valid-Until. ResolveError "debian.no-suite", "debian.signature", "debian.suite",
@@ -75,13 +80,20 @@ class Archive:
         cached = self.store.get_json("cache", key)
         known = cached if isinstance(cached, dict) else {}
         path = self.store.blob(str(known.get("blob", "")) or "0" * 64)
-        headers = {name: str(known[field_]) for name, field_ in
-                   (("If-None-Match", "etag"), ("If-Modified-Since", "modified")) if path and known.get(field_)}
+        headers = {
+            name: str(known[field_])
+            for name, field_ in (("If-None-Match", "etag"), ("If-Modified-Since", "modified"))
+            if path and known.get(field_)
+        }
         offline = False
         try:
             answer = self.fetcher.get(url, headers)
         except ResolveError:
             if path is None:
+                if known.get("absent"):
+                    raise ResolveError(
+                        "debian.no-suite", f"the mirror had no suite {suite!r}", where=where
+                    ) from None
                 raise
             offline = True
         if path is not None and (offline or answer.status == 304):
@@ -91,8 +103,14 @@ class Archive:
             return release
         if answer.status in (404, 403, 410):
             if path is not None:
-                raise ResolveError("debian.suite", f"the mirror had {suite} before and says now that it has not",
-                                   where=where, hint="try again later, or set another mirror")
+                raise ResolveError(
+                    "debian.suite",
+                    f"the mirror had {suite} before and says now that it has not",
+                    where=where,
+                    hint="try again later, or set another mirror",
+                )
+            if not known.get("absent"):
+                self.store.put_json("cache", key, {"absent": True})
             raise ResolveError("debian.no-suite", f"the mirror has no suite {suite!r}", where=where)
         if answer.status != 200:
             raise ResolveError(UNREACHABLE, f"the mirror answers with status {answer.status}", where=where)
@@ -103,14 +121,26 @@ class Archive:
                 check_fresh(release, self.now(), where)
             return release
         if release.iso_date < str(known.get("date", "")):
-            raise ResolveError("debian.rollback", f"the mirror's index of {release.iso_date} is older than the one of "
-                               f"{known['date']} seen before", where=where, hint="try again later")
+            raise ResolveError(
+                "debian.rollback",
+                f"the mirror's index of {release.iso_date} is older than the one of "
+                f"{known['date']} seen before",
+                where=where,
+                hint="try again later",
+            )
         if fresh:
             check_fresh(release, self.now(), where)
         blob = self.store.put_blob([answer.body], where=where)
-        self.store.put_json("cache", key, {"blob": blob, "date": release.iso_date,
-                                           "etag": answer.headers.get("etag", ""),
-                                           "modified": answer.headers.get("last-modified", "")})
+        self.store.put_json(
+            "cache",
+            key,
+            {
+                "blob": blob,
+                "date": release.iso_date,
+                "etag": answer.headers.get("etag", ""),
+                "modified": answer.headers.get("last-modified", ""),
+            },
+        )
         return release
 
     def _read(self, signed: bytes, suite: str, where: str) -> Release:
@@ -118,7 +148,9 @@ class Archive:
         check_suite(release, suite, where)
         return release
 
-    def index(self, archive: str, suite: str, release: Release, component: str, architecture: str) -> Index | None:
+    def index(
+        self, archive: str, suite: str, release: Release, component: str, architecture: str
+    ) -> Index | None:
         """A component's compact index; None when the suite has no such component.
 
         ResolveError "debian.digest", "debian.unreachable", "debian.no-architecture".
@@ -127,8 +159,11 @@ class Archive:
         listed = [stem + s for s in (".gz", ".xz", "") if stem + s in release.files]
         if not listed:  # bullseye-security and older name components "updates/main" but list them as "main"
             if any(name.startswith(f"{component}/binary-") for name in release.files):
-                raise ResolveError("debian.no-architecture", f"{suite} has no packages for {architecture}",
-                                   where=redacted(self.bases(archive)[0]))
+                raise ResolveError(
+                    "debian.no-architecture",
+                    f"{suite} has no packages for {architecture}",
+                    where=redacted(self.bases(archive)[0]),
+                )
             return None
         name = listed[0]
         digest, size = release.files[name]
@@ -163,13 +198,22 @@ class Archive:
                 if len(answer.body) == size and hashlib.sha256(answer.body).hexdigest() == digest:
                     self.progress(f"package index of {suite}", size, size)
                     return answer.body
-                wrong = ResolveError("debian.digest", "the package index is not what InRelease says it is",
-                                     where=redacted(url), hint="the mirror may be in the middle of an update: try "
-                                                               "again in a few minutes")
-        raise wrong or unreachable or ResolveError(
-            "debian.digest", "the mirror does not have the package index that its InRelease names",
-            where=redacted(f"{self.bases(archive)[0]}/dists/{suite}/{name}"),
-            hint="the mirror may be in the middle of an update: try again in a few minutes")
+                wrong = ResolveError(
+                    "debian.digest",
+                    "the package index is not what InRelease says it is",
+                    where=redacted(url),
+                    hint="the mirror may be in the middle of an update: try again in a few minutes",
+                )
+        raise (
+            wrong
+            or unreachable
+            or ResolveError(
+                "debian.digest",
+                "the mirror does not have the package index that its InRelease names",
+                where=redacted(f"{self.bases(archive)[0]}/dists/{suite}/{name}"),
+                hint="the mirror may be in the middle of an update: try again in a few minutes",
+            )
+        )
 
 
 def _unpack(raw: bytes, name: str) -> bytes:

@@ -15,8 +15,20 @@ from bareboat.resolve.debian.relations import Relation, parse_relations
 
 # Needed by maintainer scripts alone (and mailcap, a mail reader's launcher through which old Pythons would drag in
 # perl); brought in only when asked for by name.
-NOT_IMPLIED = frozenset({"debconf", "debconf-2.0", "dpkg", "install-info", "init-system-helpers", "sysvinit-utils",
-                         "ucf", "update-inetd", "insserv", "mailcap"})
+NOT_IMPLIED = frozenset(
+    {
+        "debconf",
+        "debconf-2.0",
+        "dpkg",
+        "install-info",
+        "init-system-helpers",
+        "sysvinit-utils",
+        "ucf",
+        "update-inetd",
+        "insserv",
+        "mailcap",
+    }
+)
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2, "optional": 3, "extra": 4}
 MAX_RETRIES = 60
 
@@ -39,7 +51,9 @@ class _Impossible(Exception):
 
 
 class _Attempt:
-    def __init__(self, archive: Archive, architecture: str, installed: Iterable[Package], banned: set[str]) -> None:
+    def __init__(
+        self, archive: Archive, architecture: str, installed: Iterable[Package], banned: set[str]
+    ) -> None:
         self.archive, self.architecture, self.banned = archive, architecture, banned
         self.chosen: dict[str, Package] = {}
         self.parent: dict[str, str] = {}  # who brought it in
@@ -70,7 +84,11 @@ class _Attempt:
             return []
         usable = [p for p in self.archive.packages(relation.name) if p.name not in self.banned]
         real = usable[:1] if usable and relation.matches(usable[0].version) else []
-        if not real and relation.relation in ("=", "<<", "<="):  # an older one, where the archive still has it
+        if not real and relation.relation in (
+            "=",
+            "<<",
+            "<=",
+        ):  # an older one, where the archive still has it
             real = [p for p in usable if relation.matches(p.version)][:1]
         providers = []
         for name in self.archive.providers(relation.name):
@@ -84,7 +102,9 @@ class _Attempt:
     def _provides(package: Package, relation: Relation) -> bool:
         for group in parse_relations(package.provides):
             for r in group:
-                if r.name == relation.name and (not relation.relation or (r.version and relation.matches(r.version))):
+                if r.name == relation.name and (
+                    not relation.relation or (r.version and relation.matches(r.version))
+                ):
                     return True
         return False
 
@@ -95,8 +115,10 @@ class _Attempt:
         present = self.chosen.get(relation.name)
         if present is not None and relation.matches(present.version):
             return True
-        return any(not relation.relation or (version and relation.matches(version))
-                   for _, version in self.provided.get(relation.name, ()))
+        return any(
+            not relation.relation or (version and relation.matches(version))
+            for _, version in self.provided.get(relation.name, ())
+        )
 
     def run(self, requests: Sequence[Request]) -> None:
         queue: list[str] = []
@@ -135,11 +157,15 @@ class _Attempt:
         if not options:
             text = " | ".join(map(str, group))
             culprits = [n for n in (package.name, *(r.name for r in group)) if n in self.free]
-            raise _Impossible(ResolveError(
-                "debian.unsatisfiable", f"{package.name} {package.version} needs {text}, which the archive cannot give",
-                where=self.chain(package.name),
-                hint="another suite, or another package, may do; with sources of different dates try again later"),
-                culprits or self._free_above(package.name))
+            raise _Impossible(
+                ResolveError(
+                    "debian.unsatisfiable",
+                    f"{package.name} {package.version} needs {text}, which the archive cannot give",
+                    where=self.chain(package.name),
+                    hint="another suite, or another package, may do; with sources of different dates try again later",
+                ),
+                culprits or self._free_above(package.name),
+            )
         best = options[0]
         if len({o.name for o in options}) > 1:
             self.free.append(best.name)
@@ -163,20 +189,26 @@ class _Attempt:
                     for r in group:
                         other = self._hit(package, r)
                         if other is not None:
-                            raise _Impossible(ResolveError(
-                                "debian.conflict", f"{name} {package.version} {kind} {other} "
-                                f"({r}), and both are asked for",
-                                where=f"{self.chain(name)}; {self.chain(other)}",
-                                hint="ask for one of them, or for another suite"),
+                            raise _Impossible(
+                                ResolveError(
+                                    "debian.conflict",
+                                    f"{name} {package.version} {kind} {other} ({r}), and both are asked for",
+                                    where=f"{self.chain(name)}; {self.chain(other)}",
+                                    hint="ask for one of them, or for another suite",
+                                ),
                                 [n for n in reversed(self.free) if n in (name, other)]
-                                or self._free_above(name) or self._free_above(other))
+                                or self._free_above(name)
+                                or self._free_above(other),
+                            )
 
     def _hit(self, package: Package, relation: Relation) -> str | None:
         other = self.chosen.get(relation.name)
         if other is not None and other.name != package.name and relation.matches(other.version):
             return other.name
         for provider, version in self.provided.get(relation.name, ()):
-            if provider != package.name and (not relation.relation or (version and relation.matches(version))):
+            if provider != package.name and (
+                not relation.relation or (version and relation.matches(version))
+            ):
                 return provider
         return None
 
@@ -184,21 +216,34 @@ class _Attempt:
 def _unknown(archive: Archive, request: Request, providers: list[str]) -> ResolveError:
     what = f"{request.name} {request.version}".strip()
     if providers:
-        return ResolveError("debian.virtual-package", f"{what} is a virtual package", where=request.why,
-                            hint=f"name one that provides it: {', '.join(providers[:12])}")
+        return ResolveError(
+            "debian.virtual-package",
+            f"{what} is a virtual package",
+            where=request.why,
+            hint=f"name one that provides it: {', '.join(providers[:12])}",
+        )
     if request.version:
         have = ", ".join(p.version for p in archive.packages(request.name)) or "none"
-        return ResolveError("debian.unknown-version", f"the archive has no {request.name} in version "
-                            f"{request.version}", where=request.why, hint=f"it has: {have}")
+        return ResolveError(
+            "debian.unknown-version",
+            f"the archive has no {request.name} in version {request.version}",
+            where=request.why,
+            hint=f"it has: {have}",
+        )
     import difflib
 
     near = difflib.get_close_matches(request.name, archive.names(), 4, 0.7)
-    return ResolveError("debian.unknown-package", f"the archive has no package {request.name!r}", where=request.why,
-                        hint=f"did you mean {', '.join(near)}?" if near else "look the name up in this suite")
+    return ResolveError(
+        "debian.unknown-package",
+        f"the archive has no package {request.name!r}",
+        where=request.why,
+        hint=f"did you mean {', '.join(near)}?" if near else "look the name up in this suite",
+    )
 
 
-def closure(archive: Archive, architecture: str, requests: Sequence[Request],
-            installed: Sequence[Package] = ()) -> tuple[Package, ...]:
+def closure(
+    archive: Archive, architecture: str, requests: Sequence[Request], installed: Sequence[Package] = ()
+) -> tuple[Package, ...]:
     """What must be added to `installed` so that every request works, sorted by name.
 
     Deterministic: a function of its arguments. Essential packages and Recommends are not implied. ResolveError:
@@ -221,4 +266,3 @@ def closure(archive: Archive, architecture: str, requests: Sequence[Request],
         return tuple(attempt.chosen[name] for name in sorted(attempt.chosen) if name not in attempt.installed)
     assert first is not None
     raise first
-

@@ -35,24 +35,35 @@ def fetch_debs(store: Store, base: Base, archive: Archive, progress: Progress | 
     first: ResolveError | None = None
     for position in range(max(len(archive.bases("main")), len(archive.bases("security")))):
         try:
-            _fetch(store, missing, {which: _at(archive.bases(which), position) for which in ("main", "security")}, show)
+            _fetch(
+                store,
+                missing,
+                {which: _at(archive.bases(which), position) for which in ("main", "security")},
+                show,
+            )
             return
         except ResolveError as error:
             first = first or error
             missing = missing_debs(store, base)
     assert first is not None
-    gone = _gone(missing, archive) if first.code != "download.offline" else []
+    gone = _gone(missing, archive)
     if not gone:
         raise first
+    rest = [d for d in missing if d not in gone]
+    if rest:
+        _fetch(store, rest, {which: _at(archive.bases(which), 0) for which in ("main", "security")}, show)
     if archive.settings.snapshot:
         url = snapshot_url(archive.settings.snapshot, base.date)
-        _fetch(store, missing, {"main": url, "security": _security_snapshot(url)}, show)
+        _fetch(store, gone, {"main": url, "security": _security_snapshot(url)}, show)
         return
     names = ", ".join(f"{d.name} {d.version}" for d in gone[:5]) + (", …" if len(gone) > 5 else "")
-    raise ResolveError("debian.superseded", f"the mirror has newer versions and no longer has {names}",
-                       where=f"{base.family}:{base.suite} of {base.date}",
-                       hint="run `bareboat lock --upgrade` to lock what the mirror has now, or set debian.snapshot to "
-                            "a snapshot archive's URL with {date} in it")
+    raise ResolveError(
+        "debian.superseded",
+        f"the mirror has newer versions and no longer has {names}",
+        where=f"{base.family}:{base.suite} of {base.date}",
+        hint="run `bareboat lock --upgrade` to lock what the mirror has now, or set debian.snapshot to "
+        "a snapshot archive's URL with {date} in it",
+    )
 
 
 def _security_snapshot(url: str) -> str:
@@ -68,8 +79,10 @@ def _at(bases: Sequence[str], position: int) -> str:
 def _fetch(store: Store, debs: Sequence[Deb], bases: dict[str, str], show: Progress) -> None:
     from bareboat.resolve import download
 
-    items = [download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
-             for d in debs]
+    items = [
+        download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
+        for d in debs
+    ]
     download.fetch(store, items, lambda p: show("Debian packages", p.done, p.total))
 
 
@@ -78,8 +91,10 @@ def _gone(debs: Sequence[Deb], archive: Archive) -> list[Deb]:
     found = []
     for deb in debs:
         try:
-            statuses = {archive.fetcher.get(f"{base}/{deb.path}", {"Range": "bytes=0-0"}).status
-                        for base in archive.bases(deb.archive)}
+            statuses = {
+                archive.fetcher.get(f"{base}/{deb.path}", {"Range": "bytes=0-0"}).status
+                for base in archive.bases(deb.archive)
+            }
         except ResolveError:
             continue
         if statuses and statuses <= {404, 410}:

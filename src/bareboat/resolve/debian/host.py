@@ -18,16 +18,26 @@ def _clock() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def open_archive(store: Store, settings: ArchiveSettings = ArchiveSettings(), *, family: str = "",  # noqa: B008
-                 env: Mapping[str, str] | None = None, offline: bool = False, progress: Progress = silent,
-                 etc: Path = Path("/etc/apt")) -> Archive:
+def open_archive(
+    store: Store,
+    settings: ArchiveSettings = ArchiveSettings(),
+    *,
+    family: str = "",
+    env: Mapping[str, str] | None = None,
+    offline: bool = False,
+    progress: Progress = silent,
+    etc: Path = Path("/etc/apt"),
+) -> Archive:
     """The archive of a family ("debian", "ubuntu"; "": the one this machine's apt has, Debian's first).
 
     Asks nobody yet. ResolveError "debian.no-mirror", "debian.keyring", "debian.family".
     """
     if family and family not in FAMILIES:
-        raise ResolveError("debian.family", f"unknown family of archives {family!r}",
-                           hint=f"one of {', '.join(FAMILIES)}, as in debian:SUITE")
+        raise ResolveError(
+            "debian.family",
+            f"unknown family of archives {family!r}",
+            hint=f"one of {', '.join(FAMILIES)}, as in debian:SUITE",
+        )
     sources = [] if settings.mirror else read_host_sources(etc)
     candidates = (family,) if family else FAMILIES if not settings.mirror else FAMILIES[:1]
     first: ResolveError | None = None

@@ -71,14 +71,18 @@ class Http:
                 answer = self._transport.get(url, headers)
                 body = answer.read(MAX_BODY + 1)
                 answer.release_conn()
-                if answer.status < 500 and answer.status != 429 or attempt == TRIES - 1:
+                if (answer.status < 500 and answer.status != 429) or attempt == TRIES - 1:
                     break
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 if attempt == TRIES - 1:
-                    raise ResolveError(UNREACHABLE, f"the mirror does not answer: {_reason(error)}",
-                                       where=redacted(url), hint="check the network and the proxy variables; "
-                                       "what is in the store can be used with --locked") from error
-            time.sleep(0.4 * 2 ** attempt)
+                    raise ResolveError(
+                        UNREACHABLE,
+                        f"the mirror does not answer: {_reason(error)}",
+                        where=redacted(url),
+                        hint="check the network and the proxy variables; "
+                        "what is in the store can be used with --locked",
+                    ) from error
+            time.sleep(0.4 * 2**attempt)
         if len(body) > MAX_BODY:
             raise ResolveError("debian.index", "the mirror's answer is absurdly large", where=redacted(url))
         return Response(answer.status, body, {k.lower(): v for k, v in answer.headers.items()})

@@ -15,8 +15,22 @@ from bareboat.errors import ResolveError
 from bareboat.image.debversion import DebVersion
 
 FORMAT = "1"  # raised when the compact form changes
-_FIELDS = ("Package", "Version", "Architecture", "Filename", "Size", "SHA256", "Priority", "Essential", "Multi-Arch",
-           "Depends", "Pre-Depends", "Provides", "Conflicts", "Breaks")
+_FIELDS = (
+    "Package",
+    "Version",
+    "Architecture",
+    "Filename",
+    "Size",
+    "SHA256",
+    "Priority",
+    "Essential",
+    "Multi-Arch",
+    "Depends",
+    "Pre-Depends",
+    "Provides",
+    "Conflicts",
+    "Breaks",
+)
 _NEEDLES = tuple((f"\n{name}: ".encode(), len(name) + 3) for name in _FIELDS)
 _PROVIDED = b"\x01"  # second field of a line that says: this name is provided by …
 
@@ -71,13 +85,18 @@ def build_index(packages: bytes, where: str) -> bytes:
                 continue
             start = at + skip
             end = text.find(b"\n", start)
-            while end >= 0 and text[end + 1:end + 2] in (b" ", b"\t"):
+            while end >= 0 and text[end + 1 : end + 2] in (b" ", b"\t"):
                 end = text.find(b"\n", end + 1)
             value = text[start:] if end < 0 else text[start:end]
-            values.append(value.strip() if b"\n" not in value and b"\t" not in value else b" ".join(value.split()))
+            values.append(
+                value.strip() if b"\n" not in value and b"\t" not in value else b" ".join(value.split())
+            )
         if not all(values[:6]):
-            raise ResolveError("debian.index", f"a package entry is incomplete: {values[0].decode('utf-8', 'replace')!r}",
-                               where=where)
+            raise ResolveError(
+                "debian.index",
+                f"a package entry is incomplete: {values[0].decode('utf-8', 'replace')!r}",
+                where=where,
+            )
         lines.append(b"\t".join(values))
         if values[11]:
             for item in values[11].split(b","):
@@ -119,19 +138,36 @@ class Index:
         for line in self._lines(name):
             v = line.decode("utf-8", "replace").split("\t")
             if v[1] != "\x01":
-                found.append(Package(v[0], v[1], v[2], v[3], int(v[4]), v[5], v[6], v[7] == "yes", *v[8:],
-                                     archive=self._archive))
+                found.append(
+                    Package(
+                        v[0],
+                        v[1],
+                        v[2],
+                        v[3],
+                        int(v[4]),
+                        v[5],
+                        v[6],
+                        v[7] == "yes",
+                        *v[8:],
+                        archive=self._archive,
+                    )
+                )
         return found
 
     def providers(self, name: str) -> list[str]:
         """Names of packages that declare to provide this name."""
-        return [line.decode("utf-8", "replace").split("\t")[2] for line in self._lines(name)
-                if line.split(b"\t", 2)[1] == _PROVIDED]
+        return [
+            line.decode("utf-8", "replace").split("\t")[2]
+            for line in self._lines(name)
+            if line.split(b"\t", 2)[1] == _PROVIDED
+        ]
 
     def names(self) -> list[str]:
         """Every name, sorted: for suggestions when one is not found."""
-        data = self._data[0:len(self._data)]
-        return sorted({line.split(b"\t", 1)[0].decode("utf-8", "replace") for line in data.split(b"\n") if line})
+        data = self._data[0 : len(self._data)]
+        return sorted(
+            {line.split(b"\t", 1)[0].decode("utf-8", "replace") for line in data.split(b"\n") if line}
+        )
 
 
 class Archive(Protocol):

@@ -15,19 +15,60 @@ from bareboat.resolve.debian.index import Index, Package, Union
 from bareboat.resolve.debian.release import Release
 
 # What a script expects of a Debian system, and what most compiled wheels link against; see docs/decisions/0041.
-SEEDS = ("base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "debianutils", "diffutils",
-         "findutils", "grep", "gzip", "hostname", "libc-bin", "libc6", "libgcc-s1", "libgomp1", "libstdc++6", "mawk",
-         "ncurses-base", "ncurses-bin", "netbase", "sed", "tar", "tzdata")
+SEEDS = (
+    "base-files",
+    "base-passwd",
+    "bash",
+    "ca-certificates",
+    "coreutils",
+    "dash",
+    "debianutils",
+    "diffutils",
+    "findutils",
+    "grep",
+    "gzip",
+    "hostname",
+    "libc-bin",
+    "libc6",
+    "libgcc-s1",
+    "libgomp1",
+    "libstdc++6",
+    "mawk",
+    "ncurses-base",
+    "ncurses-bin",
+    "netbase",
+    "sed",
+    "tar",
+    "tzdata",
+)
 # Tried in this order; the Pythons only say where to look first, the archive's own index decides.
 SUITES: dict[str, dict[str, tuple[str, ...]]] = {
-    "debian": {"trixie": ("3.13",), "bookworm": ("3.11",), "bullseye": ("3.9", "2.7"),
-               "forky": ("3.14", "3.13"), "sid": ("3.14", "3.13")},
-    "ubuntu": {"noble": ("3.12",), "jammy": ("3.10",), "questing": ("3.13",), "plucky": ("3.13",),
-               "focal": ("3.8", "2.7")},
+    "debian": {
+        "trixie": ("3.13",),
+        "bookworm": ("3.11",),
+        "bullseye": ("3.9", "2.7"),
+        "forky": ("3.14", "3.13"),
+        "sid": ("3.14", "3.13"),
+    },
+    "ubuntu": {
+        "noble": ("3.12",),
+        "jammy": ("3.10",),
+        "questing": ("3.13",),
+        "plucky": ("3.13",),
+        "focal": ("3.8", "2.7"),
+    },
 }
 MINORS = ("2.7", *(f"3.{n}" for n in range(6, 20)))
-ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64", "linux/arm64/v8": "arm64", "linux/arm/v7": "armhf",
-                 "linux/386": "i386", "linux/ppc64le": "ppc64el", "linux/s390x": "s390x", "linux/riscv64": "riscv64"}
+ARCHITECTURES = {
+    "linux/amd64": "amd64",
+    "linux/arm64": "arm64",
+    "linux/arm64/v8": "arm64",
+    "linux/arm/v7": "armhf",
+    "linux/386": "i386",
+    "linux/ppc64le": "ppc64el",
+    "linux/s390x": "s390x",
+    "linux/riscv64": "riscv64",
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +98,11 @@ def architecture(platform: str) -> str:
     """Debian's name of a platform's architecture. ResolveError "debian.platform"."""
     known = ARCHITECTURES.get(platform)
     if known is None:
-        raise ResolveError("debian.platform", f"no Debian architecture for the platform {platform!r}",
-                           hint=f"one of {', '.join(sorted(ARCHITECTURES))}")
+        raise ResolveError(
+            "debian.platform",
+            f"no Debian architecture for the platform {platform!r}",
+            hint=f"one of {', '.join(sorted(ARCHITECTURES))}",
+        )
     return known
 
 
@@ -80,22 +124,38 @@ def accepts(specifier: str, full: str) -> bool:
     try:
         return SpecifierSet(text).contains(full, prereleases=True)
     except InvalidSpecifier as error:
-        raise ResolveError("debian.python-specifier", f"not a Python version or specifier: {specifier!r}",
-                           hint='for example "3.13" or ">=3.11,<3.14"') from error
+        raise ResolveError(
+            "debian.python-specifier",
+            f"not a Python version or specifier: {specifier!r}",
+            hint='for example "3.13" or ">=3.11,<3.14"',
+        ) from error
 
 
 def _load(archive: Archive, suite: str, arch: str, fresh: bool) -> _Suite:
     with ThreadPoolExecutor(3) as pool:
-        jobs = [pool.submit(archive.release, "main", suite, fresh=fresh),
-                pool.submit(archive.release, "main", f"{suite}-updates", optional=True, fresh=fresh),
-                pool.submit(archive.release, "security", f"{suite}-security", optional=True, fresh=fresh)]
+        jobs = [
+            pool.submit(archive.release, "main", suite, fresh=fresh),
+            pool.submit(archive.release, "main", f"{suite}-updates", optional=True, fresh=fresh),
+            pool.submit(archive.release, "security", f"{suite}-security", optional=True, fresh=fresh),
+        ]
         releases: list[tuple[str, str, Release | None]] = [
-            (which, name, job.result()) for (which, name), job in
-            zip((("main", suite), ("main", f"{suite}-updates"), ("security", f"{suite}-security")), jobs, strict=True)]
-        wanted = [(which, name, release, component) for which, name, release in releases if release is not None
-                  for component in archive.settings.components]
-        found = [pool.submit(archive.index, which, name, release, component, arch)
-                 for which, name, release, component in wanted]
+            (which, name, job.result())
+            for (which, name), job in zip(
+                (("main", suite), ("main", f"{suite}-updates"), ("security", f"{suite}-security")),
+                jobs,
+                strict=True,
+            )
+        ]
+        wanted = [
+            (which, name, release, component)
+            for which, name, release in releases
+            if release is not None
+            for component in archive.settings.components
+        ]
+        found = [
+            pool.submit(archive.index, which, name, release, component, arch)
+            for which, name, release, component in wanted
+        ]
         indexes: list[Index] = [i for i in (job.result() for job in found) if i is not None]
     main = releases[0][2]
     assert main is not None
@@ -105,10 +165,15 @@ def _load(archive: Archive, suite: str, arch: str, fresh: bool) -> _Suite:
 
 
 def _pythons(packages: Union) -> tuple[tuple[str, str], ...]:
-    found = [(m, full_version(p[0].version)) for m in MINORS if (p := packages.packages(f"python{m}"))
-             and packages.packages(f"libpython{m}-stdlib")]
+    found = [
+        (m, full_version(p[0].version))
+        for m in MINORS
+        if (p := packages.packages(f"python{m}")) and packages.packages(f"libpython{m}-stdlib")
+    ]
     default = next((p.depends for p in packages.packages("python3")[:1]), "")
-    found.sort(key=lambda item: (f"python{item[0]} " in default, [int(x) for x in item[0].split(".")]), reverse=True)
+    found.sort(
+        key=lambda item: (f"python{item[0]} " in default, [int(x) for x in item[0].split(".")]), reverse=True
+    )
     return tuple(found)
 
 
@@ -139,8 +204,12 @@ def find_suite(archive: Archive, request: BaseRequest) -> tuple[_Suite, tuple[st
         seen += [f"{full} ({archive.family}:{loaded.codename})" for _, full in loaded.pythons]
     what = f"no Python {request.python}" if request.python else "no Python"
     where = f"{archive.family}:{request.suite}" if request.suite else f"any {archive.family} suite"
-    raise ResolveError("debian.no-python", f"{what} in {where}", where=request.python_source,
-                       hint=f"there is: {', '.join(seen) or 'none'}")
+    raise ResolveError(
+        "debian.no-python",
+        f"{what} in {where}",
+        where=request.python_source,
+        hint=f"there is: {', '.join(seen) or 'none'}",
+    )
 
 
 def _seeds(loaded: _Suite, python: str) -> list[Request]:
@@ -163,9 +232,19 @@ def _requests(request: BaseRequest) -> list[Request]:
 def _deb(package: Package, extra: bool) -> Deb:
     path = package.filename.removeprefix("./")
     if path.startswith("/") or ".." in path.split("/") or any(c in path for c in "\\\0?#"):
-        raise ResolveError("debian.index", f"the index names an impossible pool path: {path!r}", where=package.name)
-    return Deb(package.name, package.version, package.architecture, path, package.sha256, package.size,
-               package.archive, extra)
+        raise ResolveError(
+            "debian.index", f"the index names an impossible pool path: {path!r}", where=package.name
+        )
+    return Deb(
+        package.name,
+        package.version,
+        package.architecture,
+        path,
+        package.sha256,
+        package.size,
+        package.archive,
+        extra,
+    )
 
 
 def lock_base(request: BaseRequest, archive: Archive) -> Base:
@@ -179,8 +258,12 @@ def lock_base(request: BaseRequest, archive: Archive) -> Base:
     core = closure(loaded.packages, arch, _seeds(loaded, minor))
     extra: Sequence[Package] = closure(loaded.packages, arch, _requests(request), core) if request.apt else ()
     libc = next((p.version for p in core if p.name == "libc6"), "")
-    return Base(archive.family, loaded.codename, loaded.date,
-                tuple(_deb(p, False) for p in core) + tuple(_deb(p, True) for p in extra),
-                minor, full, f"glibc {full_version(libc).partition('-')[0]}")
-
-
+    return Base(
+        archive.family,
+        loaded.codename,
+        loaded.date,
+        tuple(_deb(p, False) for p in core) + tuple(_deb(p, True) for p in extra),
+        minor,
+        full,
+        f"glibc {full_version(libc).partition('-')[0]}",
+    )

@@ -38,7 +38,7 @@ def parse_relation(text: str) -> Relation | None:
         return Relation(name, qualifier=qualifier)
     bound = bound.partition(")")[0].strip()
     relation = next((r for r in RELATIONS if bound.startswith(r)), "")
-    return Relation(name, relation, bound[len(relation):].strip(), qualifier)
+    return Relation(name, relation, bound[len(relation) :].strip() if relation else "", qualifier)
 
 
 def parse_relations(text: str) -> list[tuple[Relation, ...]]:

@@ -30,8 +30,13 @@ class Release:
         return self.date.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def keyring_files(family: str, setting: str, named: Iterable[str], share: Path = Path("/usr/share/keyrings"),
-                  shipped: Path | None = None) -> list[Path]:
+def keyring_files(
+    family: str,
+    setting: str,
+    named: Iterable[str],
+    share: Path = Path("/usr/share/keyrings"),
+    shipped: Path | None = None,
+) -> list[Path]:
     """The key files to trust: the setting alone; else those the apt sources name, the host's, and the shipped ones.
 
     ResolveError "debian.keyring" when there is none.
@@ -46,8 +51,12 @@ def keyring_files(family: str, setting: str, named: Iterable[str], share: Path =
         wanted += [stem.with_suffix(suffix) for suffix in (".gpg", ".pgp")]
     found = [p for p in dict.fromkeys(wanted) if p.is_file()]
     if not found:
-        raise ResolveError("debian.keyring", f"no public keys of the {family} archive on this machine",
-                           where=str(share), hint=f"install {family}-archive-keyring, or set debian.keyring to a file")
+        raise ResolveError(
+            "debian.keyring",
+            f"no public keys of the {family} archive on this machine",
+            where=str(share),
+            hint=f"install {family}-archive-keyring, or set debian.keyring to a file",
+        )
     return found
 
 
@@ -60,8 +69,9 @@ def read_keys(files: Iterable[Path]) -> list[Any]:
         try:
             certs += Cert.split_bytes(path.read_bytes())
         except (OSError, RuntimeError, ValueError) as error:
-            raise ResolveError("debian.keyring", f"the keyring cannot be read: {str(error).splitlines()[0]}",
-                               where=str(path)) from error
+            raise ResolveError(
+                "debian.keyring", f"the keyring cannot be read: {str(error).splitlines()[0]}", where=str(path)
+            ) from error
     return certs
 
 
@@ -73,8 +83,12 @@ def verify(signed: bytes, certs: list[Any], where: str) -> bytes:
     import pysequoia
 
     if not signed.startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
-        raise ResolveError("debian.signature", "the archive's index is not signed", where=where,
-                           hint="use a mirror that carries InRelease")
+        raise ResolveError(
+            "debian.signature",
+            "the archive's index is not signed",
+            where=where,
+            hint="use a mirror that carries InRelease",
+        )
     asked: list[str] = []
 
     def store(ids: list[str]) -> list[Any]:
@@ -89,9 +103,13 @@ def verify(signed: bytes, certs: list[Any], where: str) -> bytes:
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
     keys = f" (signed by {', '.join(i[-16:].upper() for i in asked)})" if asked else ""
-    raise ResolveError("debian.signature", f"the archive's index has no good signature by a trusted key{keys}: {reason}",
-                       where=where, hint="bring the archive keyring package and this machine's clock up to date, or "
-                                         "set debian.keyring to the archive's public keys")
+    raise ResolveError(
+        "debian.signature",
+        f"the archive's index has no good signature by a trusted key{keys}: {reason}",
+        where=where,
+        hint="bring the archive keyring package and this machine's clock up to date, or "
+        "set debian.keyring to the archive's public keys",
+    )
 
 
 def _date(text: str, where: str) -> datetime:
@@ -100,7 +118,9 @@ def _date(text: str, where: str) -> datetime:
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError):
-        raise ResolveError("debian.index", f"the archive's index has no usable date: {text!r}", where=where) from None
+        raise ResolveError(
+            "debian.index", f"the archive's index has no usable date: {text!r}", where=where
+        ) from None
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date.astimezone(timezone.utc)
 
 
@@ -115,22 +135,35 @@ def parse_release(text: bytes, where: str) -> Release:
     if not files:
         raise ResolveError("debian.index", "the archive's index lists no files by sha256", where=where)
     until = fields.get("Valid-Until", "")
-    return Release(fields.get("Suite", ""), fields.get("Codename", ""), _date(fields.get("Date", ""), where),
-                   _date(until, where) if until else None, fields.get("Acquire-By-Hash", "") == "yes",
-                   tuple(fields.get("Components", "").split()), files)
+    return Release(
+        fields.get("Suite", ""),
+        fields.get("Codename", ""),
+        _date(fields.get("Date", ""), where),
+        _date(until, where) if until else None,
+        fields.get("Acquire-By-Hash", "") == "yes",
+        tuple(fields.get("Components", "").split()),
+        files,
+    )
 
 
 def check_suite(release: Release, suite: str, where: str) -> None:
     """ResolveError "debian.suite" when the index is another suite's: a mirror that mixes them up, or an attack."""
     if suite not in (release.suite, release.codename):
-        raise ResolveError("debian.suite", f"asked for {suite!r}, the index says it is {release.codename!r} "
-                           f"({release.suite!r})", where=where)
+        raise ResolveError(
+            "debian.suite",
+            f"asked for {suite!r}, the index says it is {release.codename!r} ({release.suite!r})",
+            where=where,
+        )
 
 
 def check_fresh(release: Release, now: datetime, where: str) -> None:
     """ResolveError "debian.expired" when Valid-Until has passed."""
     if release.valid_until is not None and release.valid_until < now:
         until = release.valid_until.strftime("%Y-%m-%d %H:%M UTC")
-        raise ResolveError("debian.expired", f"the archive's index of {release.codename} was valid until {until} only",
-                           where=where, hint="the mirror is not updated any more, or this machine's clock is wrong; "
-                           "to use it as it is, set debian.check-valid-until = false")
+        raise ResolveError(
+            "debian.expired",
+            f"the archive's index of {release.codename} was valid until {until} only",
+            where=where,
+            hint="the mirror is not updated any more, or this machine's clock is wrong; "
+            "to use it as it is, set debian.check-valid-until = false",
+        )

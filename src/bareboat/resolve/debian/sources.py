@@ -161,7 +161,11 @@ def _expand(uris: Iterable[str]) -> Iterable[str]:
     for uri in uris:
         if uri.startswith("mirror+file:"):
             try:
-                lines = Path("/" + uri[len("mirror+file:"):].lstrip("/")).read_text("utf-8", "replace").splitlines()
+                lines = (
+                    Path("/" + uri[len("mirror+file:") :].lstrip("/"))
+                    .read_text("utf-8", "replace")
+                    .splitlines()
+                )
             except OSError:
                 continue
             yield from _expand(w[0] for w in (line.partition("#")[0].split() for line in lines) if w)
@@ -177,17 +181,23 @@ def find_mirrors(family: str, settings: ArchiveSettings, sources: Iterable[AptSo
         return Mirrors(main, security)
     listed = list(sources)
     suites = {s for source in listed for s in source.suites}
-    ranked = sorted(((_score(s, family, suites), -i, s) for i, s in enumerate(listed)), reverse=True,
-                    key=lambda item: item[:2])
+    ranked = sorted(
+        ((_score(s, family, suites), -i, s) for i, s in enumerate(listed)),
+        reverse=True,
+        key=lambda item: item[:2],
+    )
     good = [source for score, _, source in ranked if score > 0]
     main_uris = [u for s in good if not all(map(_is_security, s.suites)) for u in _expand(s.uris)]
     security_uris = [u for s in good if any(map(_is_security, s.suites)) for u in _expand(s.uris)]
     if settings.security_mirror:
         security_uris = [settings.security_mirror.rstrip("/")]
     if not main_uris:
-        raise ResolveError("debian.no-mirror", f"no mirror of the {family} archive is known on this machine",
-                           where="/etc/apt/sources.list.d",
-                           hint="set one: debian.mirror in settings.toml or BAREBOAT_DEBIAN_MIRROR, the URL above "
-                                "dists/ and pool/ (and debian.security-mirror)")
+        raise ResolveError(
+            "debian.no-mirror",
+            f"no mirror of the {family} archive is known on this machine",
+            where="/etc/apt/sources.list.d",
+            hint="set one: debian.mirror in settings.toml or BAREBOAT_DEBIAN_MIRROR, the URL above "
+            "dists/ and pool/ (and debian.security-mirror)",
+        )
     keyrings = tuple(dict.fromkeys(p for s in good for p in s.signed_by))
     return Mirrors(tuple(dict.fromkeys(main_uris)), tuple(dict.fromkeys(security_uris)), keyrings)
