@@ -52,8 +52,7 @@ class Verdict:
 
 
 def compare(old: RunRecord, new: RunRecord, read: Reader, tolerance: Tolerance) -> Verdict:
-    """The verdict over exit code and results. read gives a kept result's bytes, None where they were not kept.
-    """
+    """The verdict over exit code and results. read: a kept result's bytes, None where they were not kept."""
     from bareboat.record.causes import causes
 
     notes: list[str] = []

@@ -130,7 +130,7 @@ class _Walk:
         some = False
         for entry in entries:
             below = prefix + entry.name
-            if entry.name in NEVER or below in self._out:
+            if entry.name in NEVER or below in self._out or (not path and _repetition(entry.name)):
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
             if self._specs and self._ignored(below + "/" if is_folder else below):
@@ -178,3 +178,8 @@ class _Walk:
             if verdict is not None:
                 return bool(verdict)
         return False
+
+
+def _repetition(name: str) -> bool:
+    """Whether a folder is one that rerun made: results, not code."""
+    return name.startswith("rerun-") and len(name) == 12 and set(name[6:]) <= set("0123456789abcdef")

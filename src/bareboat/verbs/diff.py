@@ -31,7 +31,7 @@ class Difference:
     data: tuple[tuple[str, DataAnswer], ...] = ()
     code: tuple[str, ...] = ()
     machine: tuple[Change, ...] = ()
-    results: Verdict = Verdict(IDENTICAL)
+    results: Verdict = Verdict(IDENTICAL)  # noqa: RUF009 - a frozen value
     problems: tuple[str, ...] = ()
 
     @property
@@ -110,7 +110,7 @@ def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[Change, ...]:
 
 
 def _env(record: RunRecord) -> dict[str, str]:
-    return {**dict(record.env), **{name: "(withheld)" for name in record.withheld}}
+    return {**dict(record.env), **dict.fromkeys(record.withheld, "(withheld)")}
 
 
 def _settings(old: RunRecord, new: RunRecord) -> tuple[Change, ...]:
@@ -139,7 +139,8 @@ def machine(old: RunRecord, new: RunRecord) -> tuple[Change, ...]:
     if a is None or b is None:
         return ()
     pairs = (
-        ("host", a.name, b.name), ("kernel", a.kernel, b.kernel), ("cpu", a.cpu, b.cpu), ("level", a.level, b.level),
+        ("host", a.name, b.name), ("kernel", a.kernel, b.kernel), ("cpu", a.cpu, b.cpu),
+        ("level", a.level, b.level),
         ("cpus", str(a.cores), str(b.cores)), ("gpus", ", ".join(a.gpus), ", ".join(b.gpus)),
         ("driver", a.driver, b.driver), ("memory", str(a.memory), str(b.memory)),
     )  # fmt: skip

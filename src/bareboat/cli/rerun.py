@@ -1,0 +1,79 @@
+"""bareboat rerun."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bareboat.cli.term import Reporter, style
+from bareboat.cli.verdict import COLOURS, add_tolerance, tolerance, verdict_document, verdict_lines
+
+SUMMARY = "Repeat a run from its record and say whether it gave the same."
+EXAMPLES = """\
+  bareboat rerun 3f9a1c
+  bareboat rerun last --in /tmp/again --rtol 1e-3
+  bareboat rerun 3f9a1c --data /mnt/copy/of/data
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which run, and where to."""
+    parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
+    parser.add_argument("--in", dest="into", metavar="DIR", help="put results/ into this folder (./rerun-ID)")
+    parser.add_argument("--data", metavar="DIR", help="take the data from here")
+    parser.add_argument(
+        "--network",
+        choices=("host", "none"),
+        default="",
+        help="as recorded; none for the record of another machine",
+    )
+    add_tolerance(parser)
+    parser.add_argument(
+        "--offline", action="store_true", default=None, help="use only what is on this machine"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="the verdict for programs, on standard output; "
+        "the program's own output is then in the log alone",
+    )
+
+
+def command(options: argparse.Namespace) -> int:
+    """0 identical or within tolerance, 1 differs, 125 it could not be repeated."""
+    from bareboat.verbs.rerun import RerunRequest, rerun
+    from bareboat.wiring import work
+
+    request = RerunRequest(
+        run=options.run,
+        into=Path(options.into).absolute() if options.into else None,
+        data=Path(options.data).absolute() if options.data else None,
+        network=options.network,
+        tolerance=tolerance(options),
+        quiet=options.json,
+    )
+    done = rerun(request, work(Reporter(options.level), offline=options.offline))
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "old": done.old.id,
+                    "new": done.new.id,
+                    "folder": str(done.folder),
+                    "exit_code": done.new.exit_code,
+                    **verdict_document(done.verdict),
+                },
+                indent=2,
+            )
+        )
+    else:
+        sys.stdout.flush()
+        for line in verdict_lines(done.verdict):
+            print(line)
+        print(
+            f"{style(done.verdict.verdict, COLOURS[done.verdict.verdict], 1)}: run {done.new.id} "
+            f"repeats {done.old.id}; its results: {done.folder}/results"
+        )
+    return 0 if done.verdict.same else 1

@@ -1,0 +1,163 @@
+"""bareboat show."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bareboat.cli.plain import moment, plain, took
+from bareboat.cli.term import size, style
+
+if TYPE_CHECKING:
+    from bareboat.record.values import RunRecord
+    from bareboat.verbs.show import Account
+
+SUMMARY = "The account of a run: what ran, when, in which image, on which code and data, and what it left."
+EXAMPLES = """\
+  bareboat show 3f9a1c
+  bareboat show last --log
+  bareboat show last --json
+"""
+LISTED = 20  # results, variables
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which run, and which part of it."""
+    parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it")
+    what.add_argument("--json", action="store_true", help="the record, for programs")
+
+
+def command(options: argparse.Namespace) -> int:
+    """0; 125 when there is no such run."""
+    from bareboat.verbs import show as verb
+    from bareboat.wiring import store
+
+    if options.log:
+        for chunk in verb.log(store(), options.run):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(1, view) :]
+        return 0
+    account = verb.show(store(), options.run)
+    if options.json:
+        print(json.dumps({**account.record.document(), "log_bytes": account.log_bytes}, indent=2))
+        return 0
+    for name, text in lines(account):
+        print(f"{style(f'{name:9}', 'bold', 1)} {text}" if name else f"{'':9} {text}")
+    return 0
+
+
+def lines(account: Account) -> Iterator[tuple[str, str]]:
+    """The account as (heading, text); heading "" continues the one above."""
+    from bareboat.verbs.show import command_line
+
+    r = account.record
+    yield (
+        "run",
+        r.id + (f" ({plain(r.name)})" if r.name else "") + (f", repeats {r.rerun_of}" if r.rerun_of else ""),
+    )
+    code = "" if r.exit_code is None else f", exit {r.exit_code}"
+    yield "state", r.state + code + (f": {plain(r.reason)}" if r.reason else "")
+    yield "when", moment(r.created) + " UTC" + (f", took {took(r.seconds)}" if r.ended else "")
+    yield "command", plain(command_line(r))
+    yield "in", f"{plain(r.cwd)}, user {r.uid}:{r.gid}, network {r.network}"
+    if r.root:
+        yield "project", f"{plain(r.project)}, {plain(r.root)}"
+    yield from _image(account)
+    yield from _code(r)
+    yield from _data(r)
+    yield from _env(r)
+    yield from _host(r)
+    yield from _results(r)
+    if r.lost.count:
+        yield "lost", f"{r.lost.count} files, {size(r.lost.bytes)}: {', '.join(map(plain, r.lost.first[:3]))}"
+    if account.tail:
+        yield "log", f"{size(account.log_bytes)}; its end (all of it: bareboat show {r.id[:6]} --log):"
+        for line in account.tail:
+            yield "", f"| {plain(line)}"
+    yield "repeat", account.repeat
+
+
+def _image(account: Account) -> Iterator[tuple[str, str]]:
+    yield "image", account.record.plan or "none"
+    plan = account.plan
+    if plan is None:
+        return
+    wheels = "1 Python package" if len(plan.wheels) == 1 else f"{len(plan.wheels)} Python packages"
+    yield (
+        "",
+        f"{plan.family} {plan.suite}, Python {plan.interpreter.full}, "
+        f"{wheels}, {len(plan.debs)} of {plan.family}",
+    )
+    wanted = [f"{w.name} {w.version}" for w in plan.wheels if w.requested]
+    if wanted:
+        yield (
+            "",
+            ", ".join(wanted[:LISTED])
+            + (f" and {len(wanted) - LISTED} more" if len(wanted) > LISTED else ""),
+        )
+
+
+def _code(r: RunRecord) -> Iterator[tuple[str, str]]:
+    if r.code:
+        yield "code", f"{r.code.digest[:19]}, {r.code.files} files, {size(r.code.bytes)}"
+        if r.code.left_out:
+            yield "", f"not in it: {', '.join(map(plain, r.code.left_out[:3]))}"
+    if r.git:
+        dirty = f", with changes: {', '.join(map(plain, r.git.changed[:3]))}" if r.git.dirty else ", clean"
+        branch = f" on {plain(r.git.branch)}" if r.git.branch else ""
+        yield ("" if r.code else "code"), f"commit {r.git.commit[:12] or 'none yet'}{branch}{dirty}"
+        if r.git.remote:
+            yield "", plain(r.git.remote)
+
+
+def _data(r: RunRecord) -> Iterator[tuple[str, str]]:
+    for i, d in enumerate(r.data):
+        f = d.fingerprint
+        status = {
+            "complete": "all of it hashed",
+            "stat-only": "known by names, sizes and times",
+            "partial": "not listed to its end",
+        }.get(f.status, plain(f.status))
+        yield ("" if i else "data"), f"{plain(d.target)}: {f.count} files, {size(f.bytes)}, {status}"
+        yield "", plain(d.source)
+
+
+def _env(r: RunRecord) -> Iterator[tuple[str, str]]:
+    for i, (name, value) in enumerate(r.env[:LISTED]):
+        yield ("" if i else "variables"), plain(f"{name}={value}")
+    if len(r.env) > LISTED:
+        yield "", f"and {len(r.env) - LISTED} more"
+    if r.withheld:
+        yield "withheld", plain(", ".join(r.withheld))
+
+
+def _host(r: RunRecord) -> Iterator[tuple[str, str]]:
+    h = r.host
+    if h is None:
+        return
+    yield (
+        "host",
+        plain(f"{h.name}, Linux {h.kernel}, {h.cores} CPUs of {h.cpu} ({h.level}), {size(h.memory)}"),
+    )
+    if h.gpus:
+        yield "", plain(f"{', '.join(h.gpus)}; {h.driver}")
+    peak = f", peak memory {size(r.peak_memory)}" if r.peak_memory else ""
+    yield "", plain(f"bareboat {r.version}, engine {r.engine}{peak}")
+
+
+def _results(r: RunRecord) -> Iterator[tuple[str, str]]:
+    if not r.results.folder:
+        return
+    files, more = r.results.files, r.results.more
+    yield "results", f"{len(files) + more} new or changed in {plain(r.results.folder)}"
+    for f in files[:LISTED]:
+        what = f"link to {plain(f.link)}" if f.link else f"{size(f.size):>8}  {f.sha256[:12] or 'not read'}"
+        yield "", f"{what}  {plain(f.path)}"
+    if len(files) + more > LISTED:
+        yield "", f"and {len(files) + more - LISTED} more"
