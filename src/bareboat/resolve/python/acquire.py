@@ -102,6 +102,9 @@ def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origi
     if place.offline and not commit:
         raise ResolveError("python.offline", f"{name} is in git and the network must not be asked",
                            where=readable(reference.url))
+    if reference.url.startswith("-") or "://" not in reference.url or reference.revision.startswith("-"):
+        raise ResolveError("python.vcs", "not a git reference", where=readable(f"{reference.url}@{reference.revision}"),
+                           hint="Write git+https://HOST/PATH@REVISION.")
     commit = commit or remote_commit(reference, place)
     target = place.scratch / f"git-{hashlib.sha256((reference.url + reference.revision).encode()).hexdigest()[:16]}"
     target.mkdir()
@@ -125,9 +128,7 @@ def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origi
 
 
 def _call(place: Place, cwd: Path | None, *argv: str) -> str:
-    """git, without hooks, prompts or colours. Arguments that come from outside stand behind `--` or are checked."""
-    if any(a.startswith("-") for a in argv[-1:]) or any("::" in a for a in argv if "://" not in a):
-        raise ResolveError("python.vcs", "not a git reference", where=argv[-1])
+    """git, without hooks, prompts or colours. What comes from outside is checked (_git) or stands behind `--`."""
     command = ("git", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", *argv)
     env = {**place.env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     done = run(Command(command, env=env, cwd=cwd or place.scratch, timeout=GIT_TIMEOUT))

@@ -7,6 +7,7 @@ asks for that metadata is the sdist built, in the sandbox. Every other file keep
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -119,9 +120,11 @@ def with_offers(name: str, page: dict[str, Any], usable: Callable[[str], bool], 
         if wheel in offers:
             continue
         offers[wheel] = Offer(name, version, f["url"], f.get("hashes", {}).get("sha256", ""), f.get("size") or 0)
+        # without a digest uv would download the wheel to compute one; this one is never written to the lock
+        digest = offers[wheel].sha256 or hashlib.sha256(f["url"].encode()).hexdigest()
         kept = {k: f[k] for k in ("requires-python", "upload-time") if f.get(k)}
-        added.append({"filename": wheel, "url": f"{base}/offer/{quote(name)}/{quote(wheel)}", "hashes": {},
-                      "core-metadata": True, "dist-info-metadata": True, **kept})
+        added.append({"filename": wheel, "url": f"{base}/offer/{quote(name)}/{quote(wheel)}", "hashes": {"sha256": digest},
+                      "core-metadata": True, **kept})
     meta = {"api-version": "1.0"}
     return {"meta": meta, "name": name, "files": [*files, *added]}, offers
 
