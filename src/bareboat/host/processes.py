@@ -83,3 +83,24 @@ def signal_program(outer: int, number: int) -> bool:
                     os.close(descriptor)
                 return True
     return False
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory a process has in RAM, shared pages included; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def proportional(pid: int) -> int:
+    """As resident, with each shared page divided by those who share it; resident where that is not told."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return resident(pid)
+    return 0

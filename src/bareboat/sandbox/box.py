@@ -51,8 +51,9 @@ class Box:
     shm: int
     scratch: int
     disk: bytes | None
-    pids: int | None = None
-    cpus: int | None = None
+
+
+_NO_TARGET = (b"/proc/", b"/dev/fd", b"/dev/std", b"/dev/pts", b"/dev/ptmx", b"/dev/core")
 
 
 def _absolute(path: str, what: str) -> bytes:
@@ -64,8 +65,7 @@ def _absolute(path: str, what: str) -> bytes:
 
 def _target(path: str) -> bytes:
     target = _absolute(path, "the target of a mount")
-    if target == b"/" or target in (b"/dev", b"/proc", b"/sys") or target.startswith((b"/proc/", b"/dev/fd",
-                                                                                     b"/dev/std", b"/dev/pts")):
+    if target in (b"/", b"/dev", b"/proc", b"/sys") or target.startswith(_NO_TARGET):
         raise UsageError("engine.mount-target", "nothing can be mounted here: bareboat makes it new for every run",
                          where=path)
     return target
@@ -87,7 +87,8 @@ def box(workload: Workload, memory: int) -> Box:
         raise UsageError("engine.network", "the network is host or none", where=workload.network)
     overlays = {_target(target): os.fsencode(tree) for target, tree in workload.code_overlays}
     binds = tuple(
-        Bind(os.fsencode(mount.source), _target(mount.target), mount.read_only, overlays.pop(_target(mount.target), None))
+        Bind(os.fsencode(mount.source), _target(mount.target), mount.read_only,
+             overlays.pop(_target(mount.target), None))
         for mount in workload.mounts
     )
     for target in overlays:
@@ -110,8 +111,6 @@ def box(workload: Workload, memory: int) -> Box:
         shm=limits.shm_size or memory // 2,
         scratch=limits.scratch_size or max(memory // 4, 64 << 20),
         disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
-        pids=limits.pids,
-        cpus=None if limits.cpus is None else max(1, -int(-limits.cpus // 1)),
     )
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bareboat.errors import BareboatError
 from bareboat.host import kernel
 from bareboat.sandbox import box as boxes
 from bareboat.sandbox import program, root
+from bareboat.sandbox.limits import whole_cpus
+from bareboat.workload import Limits
 
 FAILED = 125
 _STAGES = (b"/tmp", b"/mnt", b"/srv", b"/opt", b"/var/tmp", b"/run")
@@ -26,7 +28,7 @@ _STAGES = (b"/tmp", b"/mnt", b"/srv", b"/opt", b"/var/tmp", b"/run")
 
 @dataclass(frozen=True)
 class Start:
-    """All that the child needs, made before the fork. stdin, stdout, stderr: descriptors; control: a socket's."""
+    """All that the child needs, made before the fork. Numbers are descriptors; control is a socket's."""
 
     box: boxes.Box
     bwrap: bytes
@@ -36,8 +38,10 @@ class Start:
     stdin: int
     stdout: int
     stderr: int
+    hold: int  # the guard waits here for a byte: until then it can be put into a cgroup
     window: tuple[int, int] | None = None
     scopes: int = 0
+    limits: Limits = field(default_factory=Limits)  # what is left for the child itself to set
 
 
 def stage_directory(bwrap: bytes) -> bytes:
@@ -87,10 +91,12 @@ def report(control: int, error: BareboatError) -> None:
 
 
 def _guard(start: Start, parent: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
-        signal.signal(number, signal.SIG_IGN)  # of the caller's terminal; forwarded by the parent
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(ignored, signal.SIG_IGN)  # of the caller's terminal; forwarded by the parent
     uid, gid = os.geteuid(), os.getegid()
     me = os.pidfd_open(os.getpid())
+    if not os.read(start.hold, 1):
+        os._exit(FAILED)
     try:
         kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
         _map(uid, gid)
@@ -104,7 +110,7 @@ def _guard(start: Start, parent: int) -> None:
     if pid == 0:
         _builder(start, me)
     tell(start.control, b"pid", b"%d" % pid)
-    for number in (0, 1, 2, start.control, start.status, start.stdin, start.stdout, start.stderr):
+    for number in (0, 1, 2, start.control, start.status, start.hold, start.stdin, start.stdout, start.stderr):
         try:
             os.close(number)  # or the streams would not end with the program
         except OSError:
@@ -149,7 +155,7 @@ def _builder(start: Start, guard: int) -> None:
         streams = (slave, slave, slave)
     tell(start.control, b"ready", *made.made, fds=tuple(fds))
     os.umask(umask)
-    _limits(box)
+    _limits(start.limits)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if start.scopes:
         kernel.landlock_scope(start.scopes)
@@ -196,14 +202,15 @@ def _above(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)
 
 
-def _limits(box: boxes.Box) -> None:
-    if box.pids is not None:
+def _limits(limits: Limits) -> None:
+    if limits.pids is not None:
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-        # Counted in our own user namespace only (Linux 5.14), where bwrap's three processes live as well.
-        number = box.pids + 3
-        resource.setrlimit(resource.RLIMIT_NPROC, (number, number if hard < 0 else min(number, hard)))
-    if box.cpus is not None:
+        # Counted in our own user namespace only (Linux 5.14), where bwrap and its init live as well.
+        number = limits.pids + 2
+        number = number if hard < 0 else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (number, number))
+    if limits.cpus is not None:
         have = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, have[: box.cpus])
+        os.sched_setaffinity(0, have[: whole_cpus(limits.cpus, len(have))])

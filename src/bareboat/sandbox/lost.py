@@ -22,7 +22,8 @@ def walk(upper: int, ours: frozenset[bytes], home: bytes, seconds: float = SECON
     we made ourselves. Links are never followed; deletions (overlay's whiteouts) are not losses. What takes longer than
     so many seconds is not counted.
     """
-    count, size, first = 0, 0, []
+    count, size = 0, 0
+    first: list[str] = []
     end = time.monotonic() + seconds
     skip = (home, *_NOISE) if home != b"/" else _NOISE
     for path, status in _files(upper, b"", frozenset(skip)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 
 from bareboat.errors import CANNOT_RUN, NOT_FOUND, ProgramError
@@ -19,14 +20,14 @@ def check(box: Box, root: Root) -> None:
     """
     name = box.argv[0]
     if b"/" in name:
-        problem = _problem(root, os.path.join(box.cwd, name))
+        problem = _problem(root, posixpath.join(box.cwd, name))
         if problem is None:
             return
         raise _error(name, *problem)
     path = dict(box.env).get(b"PATH", DEFAULT_PATH.encode())
     worst: tuple[int, str] | None = None
     for folder in path.split(b":"):
-        problem = _problem(root, os.path.join(box.cwd, folder, name))
+        problem = _problem(root, posixpath.join(box.cwd, folder, name))
         if problem is None:
             return
         if problem[0] == CANNOT_RUN:

@@ -144,7 +144,8 @@ def _make(root: Root, target: bytes, directory: bool) -> bytes:
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above))
     except FileExistsError:
-        return os.path.join(parent, os.readlink(name, dir_fd=above))
+        link = os.readlink(name, dir_fd=above)
+        return link if link.startswith(b"/") else parent + b"/" + link
     except OSError as error:
         reason = os.strerror(errno.EROFS) if error.errno == errno.EROFS else error.strerror
         raise EngineError("engine.mount-target", f"the mount point cannot be made: {reason}",

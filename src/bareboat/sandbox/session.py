@@ -16,8 +16,10 @@ from bareboat.host import processes
 from bareboat.sandbox import lost, relay, terminal
 from bareboat.sandbox.box import Box
 from bareboat.sandbox.enter import Start, enter
-from bareboat.workload import Limits, Outcome
+from bareboat.sandbox.group import Group
+from bareboat.workload import Limits, Lost, Outcome
 
+_PAUSE = 100  # milliseconds between two looks at limits that are watched
 _TAIL = 2000  # bytes of stderr kept, to quote when the sandbox itself failed
 
 
@@ -61,11 +63,15 @@ class _Session:
         self.upper = -1
         self.made: frozenset[bytes] = frozenset()
         self.master = -1
+        self.control: socket.socket | None = None
+        self.group = Group(limits)
+        self.builder_pid = 0
         self.copier: relay.Copier | None = None
         self.error: BareboatError | None = None
         self.status = b""
         self.began = False
         self.interrupted = 0
+        self.next_look = 0.0
         self.reason = ""
         self.tail = b""
 
@@ -88,9 +94,6 @@ class _Session:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.control = ours
-            self.owned.append(ours.detach())
-            control = self.owned[-1]
-            self.control = socket.socket(fileno=os.dup(control))
             status, status_in = self._pipe()
             given, closing = [], [status_in]
             if self.box.tty:
@@ -102,12 +105,21 @@ class _Session:
                 err, err_in = self._pipe()
                 closing += [out_in, err_in]
                 given = [stdin, out_in, err_in]
-            start = Start(self.box, self.settings.bwrap, self.settings.seccomp, theirs.fileno(), status_in, *given,
-                          window=relay.window(self.streams.terminal), scopes=self.settings.scopes)
-            self.guard = enter(start)
-            for descriptor in closing:
-                os.close(descriptor)
-        self.loop.add(self.control.fileno(), self._told)
+            hold, go = os.pipe2(os.O_CLOEXEC)
+            closing += [hold, go]
+            self.guard = enter(Start(
+                self.box, self.settings.bwrap, self.settings.seccomp, theirs.fileno(), status_in,
+                stdin=given[0], stdout=given[1], stderr=given[2], hold=hold,
+                window=relay.window(self.streams.terminal), scopes=self.settings.scopes,
+                limits=self.limits if self.group.mechanism == "watch" else Limits(),
+            ))
+            try:
+                self.group.put(self.guard)
+                os.write(go, b"1")
+            finally:
+                for descriptor in closing:
+                    os.close(descriptor)
+        self.loop.add(ours.fileno(), lambda: self._told(ours))
         self.loop.add(status, relay.reader(status, self._status))
         if not self.box.tty:
             self.loop.add(out, relay.reader(out, self.streams.stdout))
@@ -125,15 +137,16 @@ class _Session:
         if source is None:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
         if relay.is_directory(source):
-            raise EngineError("engine.stdin", "standard input is a directory", hint="Give a file, a pipe, or </dev/null.")
+            raise EngineError("engine.stdin", "standard input is a directory",
+                              hint="Give a file, a pipe, or /dev/null.")
         if relay.passes(source):
             return os.dup(source), None
         read, write = os.pipe2(os.O_CLOEXEC)
         return read, (source, write)
 
-    def _told(self) -> bool:
+    def _told(self, control: socket.socket) -> bool:
         try:
-            data, ancillary, _, _ = self.control.recvmsg(1 << 18, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = control.recvmsg(1 << 18, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
         except OSError:
             return False
         if not data:
@@ -218,8 +231,14 @@ class _Session:
             return False
 
         self.loop.add(guard, over)
+        pause = _PAUSE if self.group.watches else None
         while not ended:
-            self.loop.turn(None)
+            self.loop.turn(pause)
+            if pause is not None and self.began and time.monotonic() >= self.next_look:
+                self.next_look = time.monotonic() + pause / 1000
+                why = self.group.look(self.builder_pid)
+                if why:
+                    self._kill(why)
         # All writers are dead, so what is in the pipes is all there will be.
         if self.copier is not None:
             self.copier.close()
@@ -235,13 +254,15 @@ class _Session:
         told = _number(self.status, b'"exit-code"')
         if told is not None:
             code = told
+            if code == 137 and self.group.out_of_memory():
+                self.reason = self.reason or "out of memory"
         elif code < 0 or code > 128:
             code, self.reason = (128 - code if code < 0 else code), self.reason or "killed"
         else:
             text = self.tail.decode(errors="replace").strip().splitlines()
             raise EngineError("engine.bwrap", f"bubblewrap failed: {text[-1] if text else f'exit code {code}'}",
                               hint="bareboat doctor says what this machine lacks.")
-        gone = lost.walk(self.upper, self.made, self.box.home) if self.upper >= 0 else lost.Lost()
+        gone = lost.walk(self.upper, self.made, self.box.home) if self.upper >= 0 else Lost()
         return Outcome(code, self.reason, gone, seconds, peak)
 
     def _end(self) -> None:
@@ -253,7 +274,9 @@ class _Session:
             os.waitpid(self.guard, 0)
         if self.copier is not None:
             self.copier.close()
-        self.control.close()
+        if self.control is not None:
+            self.control.close()
+        self.group.remove()
         for descriptor in self.owned:
             try:
                 os.close(descriptor)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import termios
+from typing import Any
 
 from bareboat.host import kernel
 
@@ -64,7 +65,7 @@ class Raw:
                 pass  # it has been hung up
 
 
-def _attributes(terminal: int) -> list[object] | None:
+def _attributes(terminal: int) -> list[Any] | None:
     try:
         return termios.tcgetattr(terminal)
     except termios.error:
