@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from bareboat.errors import ProjectError
-from bareboat.project import parse
+from bareboat.project import load, parse
 from bareboat.project.keys import PROJECT, PYTHON, RESOURCES
 from bareboat.project.schema import schema
 
@@ -51,8 +51,12 @@ def accepted(document: object) -> bool:
         ("data = {source = 'd'}", "project.missing-key", "bareboat.toml: data", "target"),
         ("data = {source = 'd', target = 'data'}", "project.value", "bareboat.toml: data.target", "absolute"),
         ("mounts = ['a']", "project.value", "bareboat.toml: mounts[0]", "SOURCE:TARGET"),
-        ("mounts = [{source='a', target='/b', readonly=true}]", "project.unknown-key",
-         "bareboat.toml: mounts[0].readonly", "'read-only'"),
+        (
+            "mounts = [{source='a', target='/b', readonly=true}]",
+            "project.unknown-key",
+            "bareboat.toml: mounts[0].readonly",
+            "'read-only'",
+        ),
         ("env = {A = true}", "project.type", "bareboat.toml: env.A", "boolean true"),
         ("env = {'A=B' = 'x'}", "project.value", "bareboat.toml: env", "without ="),
         ("command = []", "project.value", "bareboat.toml: command", "empty"),
@@ -101,18 +105,51 @@ def test_what_is_no_toml_is_said_with_line_and_column(content: bytes, code: str,
 
 
 def test_a_byte_order_mark_and_carriage_returns_are_read() -> None:
-    assert parse.document(b"\xef\xbb\xbfname = 'a'\r\nnetwork = 'none'\r\n") == {"name": "a", "network": "none"}
+    assert parse.document(b"\xef\xbb\xbfname = 'a'\r\nnetwork = 'none'\r\n") == {
+        "name": "a",
+        "network": "none",
+    }
 
 
-KEYS = sorted({key.name for table in (PROJECT, PYTHON, RESOURCES) for key in table.keys} | {"source", "target", "read-only"})
+KEYS = sorted(
+    {key.name for table in (PROJECT, PYTHON, RESOURCES) for key in table.keys}
+    | {"source", "target", "read-only"}
+)
 SCALARS = st.one_of(
-    st.booleans(), st.integers(-3, 2**54), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=6),
-    st.sampled_from(["8g", "1.5GiB", "3.12", ">=3.10", "debian:trixie", "linux/amd64", "host", "none", "all", "/x",
-                     "/a:/b:ro", "device=0,1", "ffmpeg", "src", "a\n", "8g\n", "", "\0", "x y"]),
-)  # fmt: skip
+    st.booleans(),
+    st.integers(-3, 2**54),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=6),
+    st.sampled_from(
+        [
+            "8g",
+            "1.5GiB",
+            "3.12",
+            ">=3.10",
+            "debian:trixie",
+            "linux/amd64",
+            "host",
+            "none",
+            "all",
+            "/x",
+            "/a:/b:ro",
+            "device=0,1",
+            "ffmpeg",
+            "src",
+            "a\n",
+            "8g\n",
+            "",
+            "\0",
+            "x y",
+        ]
+    ),
+)
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 DOCUMENTS = st.dictionaries(st.sampled_from([key.name for key in PROJECT.keys]), VALUES, max_size=3)
@@ -158,3 +195,20 @@ def test_any_bytes_are_a_document_or_a_project_error(content: bytes) -> None:
         parse.document(content)
     except ProjectError as wrong:
         assert wrong.code.startswith("project.")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(DOCUMENTS)
+def test_any_document_is_a_project_or_a_project_error(make, monkeypatch, document) -> None:
+    root = make({"bareboat.toml": "", "requirements.txt": "", "src/": "", "data/": ""})
+
+    def checked(content: bytes, file: str = "bareboat.toml") -> object:
+        parse.check(document, f"{file}: ")
+        return document
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parse, "document", checked)
+        try:
+            load(root)
+        except ProjectError as wrong:
+            assert wrong.where and wrong.code.startswith("project.")

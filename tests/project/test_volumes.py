@@ -92,7 +92,10 @@ def test_parents_are_mounted_before_what_is_inside_them() -> None:
 
 def test_two_mounts_at_one_target_clash_and_both_are_named() -> None:
     one = ProjectMount(Path("/one"), "/a", True, "data")
-    for other in (ProjectMount(Path("/two"), "/a", True, "mount"), ProjectMount(Path("/one"), "/a", False, "mount")):
+    for other in (
+        ProjectMount(Path("/two"), "/a", True, "mount"),
+        ProjectMount(Path("/one"), "/a", False, "mount"),
+    ):
         with pytest.raises(ProjectError) as caught:
             stacked([one, other], "bareboat.toml: mounts")
         assert caught.value.code == "project.mount-clash"
