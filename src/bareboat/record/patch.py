@@ -57,4 +57,5 @@ def _binary(data: bytes) -> bool:
 
 
 def _lines(data: bytes) -> list[str]:
-    return data.decode("utf-8", "replace").split("\n")[: -1 if data.endswith(b"\n") else None]
+    lines = data.decode("utf-8", "replace").split("\n")
+    return lines[:-1] if not lines[-1] else lines

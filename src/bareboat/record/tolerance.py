@@ -43,10 +43,11 @@ class Worst:
         self.changed += 1
         absolute = abs(new - old)
         relative = absolute / abs(old) if old else math.inf
-        if not math.isfinite(absolute):
+        bound = self.tolerance.atol + self.tolerance.rtol * abs(old)
+        if not math.isfinite(absolute):  # an infinity or NaN on one side alone: no tolerance reaches it
             absolute = relative = math.inf
         self.absolute, self.relative = max(self.absolute, absolute), max(self.relative, relative)
-        if not absolute <= self.tolerance.atol + self.tolerance.rtol * abs(old):
+        if absolute == math.inf or absolute > bound:
             self.beyond += 1
             if not self.first:
                 self.first = f"{where}: {old:.12g} became {new:.12g}"

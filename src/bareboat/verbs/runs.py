@@ -25,7 +25,7 @@ class RunFilter:
 
 @dataclass(frozen=True)
 class Listed:
-    """The runs, newest first. broken: what could not be read, a line each; more: how many the limit cut off."""
+    """The runs, newest first. broken: what could not be read, a line each; more: how many beyond the limit."""
 
     runs: tuple[RunRecord, ...]
     broken: tuple[str, ...] = ()

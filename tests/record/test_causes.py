@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from bareboat.record.causes import causes, same_data
+from bareboat.record.gathered import DataFile, DataFingerprint, DataSource, HostFacts
+from bareboat.record.values import CodeSnapshot, RunRecord
+
+FULL = DataFingerprint("complete", 1, 5, 5, "l", "s", "c", (DataFile("a", 5, 1, "x"),))
+
+
+@pytest.mark.parametrize(("old", "new", "answer", "detail"), [
+    (FULL, FULL, "same", "every byte"),
+    (FULL, DataFingerprint("complete", 1, 5, 5, "l2", "s", "c"), "same", "every byte"),
+    (FULL, DataFingerprint("complete", 1, 5, 5, "l2", "s", "d", (DataFile("a", 5, 2, "y"),)), "differs",
+     "a has other contents"),
+    (FULL, DataFingerprint("stat-only", 1, 5, 0, "l", "s"), "same", "names, sizes"),
+    (FULL, DataFingerprint("stat-only", 1, 5, 0, "l2", "s"), "unknown", "other times"),
+    (FULL, DataFingerprint("stat-only", 2, 9, 0, "l2", "s2"), "differs", "1 files, 5 bytes became 2"),
+    (FULL, DataFingerprint("partial", 0, 0), "unknown", "not listed"),
+])  # fmt: skip
+def test_data(old, new, answer, detail):
+    found = same_data(old, new)
+    assert found.answer == answer and detail in found.detail
+
+
+def test_changed_data_come_before_the_machine():
+    a = RunRecord(
+        "a" * 12,
+        data=(DataSource("/data", "/d", FULL),),
+        host=HostFacts(cpu="A"),
+        code=CodeSnapshot("1"),
+        plan="p",
+    )
+    b = RunRecord(
+        "b" * 12,
+        data=(DataSource("/data", "/d", DataFingerprint("stat-only", 2, 9, 0, "q", "r")),),
+        host=HostFacts(cpu="B", gpus=("H200",)),
+        code=CodeSnapshot("2"),
+        plan="q",
+    )
+    found = causes(a, b)
+    assert "data at /data changed" in found[0]
+    assert (
+        any("code" in c for c in found) and any("GPU" in c for c in found) and any("CPU" in c for c in found)
+    )
+
+
+def test_other_instructions_of_a_cpu_of_the_same_name():
+    a, b = (RunRecord("a" * 12, host=HostFacts(cpu="A", level="x86-64-v3", flags=f)) for f in (("avx",), ()))
+    assert "other instructions" in causes(a, b)[0]
