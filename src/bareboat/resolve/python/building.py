@@ -58,7 +58,7 @@ class BuildRoom(Protocol):
         ...
 
     def keep(self, path: Path) -> str:
-        """Put a file into the store; returns its sha256."""
+        """Put a file into the store, moving it where it may; returns its sha256."""
         ...
 
     def download(self, url: str, sha256: str) -> Path:
@@ -105,11 +105,11 @@ def build_wheel(origin: Origin, target: Target, scratch: Path, room: BuildRoom, 
         requires = resolve((*system.requires, *(str(r) for r in more)))
         report = run_driver(room, replace(spec, requires=requires, want="wheel-now"), 2)
     path = Path(report["out"]) / str(report["wheel"])
-    info = read_metadata(path)
+    info, size = read_metadata(path), path.stat().st_size
     value = {
         "filename": path.name,
         "sha256": room.keep(path),
-        "size": path.stat().st_size,
+        "size": size,
         "name": info["name"],
         "version": info["version"],
         "with": " ".join(f"{w.name}=={w.version}" for w in requires),

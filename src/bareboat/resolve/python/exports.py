@@ -58,7 +58,7 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
         if not wheel.sha256:
             raise LockError("pylock.no-digest", f"{wheel.name} {wheel.version} has no sha256", where=name,
                             hint="Make the lock again with hashes.")
-    return LockedPython(tuple(sorted(wheels, key=lambda w: w.name)), "")
+    return LockedPython(tuple(sorted(wheels, key=lambda w: w.name)), text)
 
 
 def _line(source: Source) -> Line:

@@ -18,7 +18,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
-from bareboat.errors import BareboatError
 from bareboat.resolve.python.requirements import normalize
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -46,7 +45,7 @@ class Served:
 
     base: str = ""
     offers: dict[str, Offer] = field(default_factory=dict)
-    failure: BareboatError | None = None
+    failure: Exception | None = None
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetc
         def do_GET(self) -> None:
             try:
                 status, kind, body = self._answer([unquote(p) for p in self.path.split("?")[0].split("/") if p])
-            except BareboatError as e:
+            except Exception as e:  # raised again by whoever started uv: here it would be lost in a thread
                 with lock:
                     served.failure = served.failure or e
                 status, kind, body = 500, "text/plain", b"the build failed"

@@ -13,7 +13,7 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
 
     room: where sources are built; without one, a package that has no wheel is ResolveError "python.no-wheel".
     depth: of build requirements within build requirements. Blobs of built and local wheels are in the store
-    afterwards; the project folder is not written to. For uv.lock and the user's own pylock.toml, pylock_text is "".
+    afterwards; the project folder is not written to. The user's own pylock.toml comes back as it is.
     Raises ResolveError "python.*", "download.*", LockError "pylock.*".
     """
     d = request.dependencies
@@ -22,7 +22,7 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
 
         return lock_python27(request)
     if d.source == "none" and not d.requirements:
-        return LockedPython((), "")
+        return LockedPython((), pylock.EMPTY)
     if d.source in ("uv.lock", "pylock"):
         from bareboat.resolve.python.exports import lock_from_lock
 

@@ -20,6 +20,7 @@ HOOK = """
 import importlib, json, os, sys
 root, backend, paths, hook, args, answer = json.loads(sys.argv[1])
 os.chdir(root)
+sys.path[:] = [p for p in sys.path if p]  # the source itself only where backend-path says so
 sys.path[:0] = paths
 name, _, attributes = backend.partition(":")
 target = importlib.import_module(name)

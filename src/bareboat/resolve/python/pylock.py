@@ -26,6 +26,7 @@ HEADER = f"""\
 {MARK} (PEP 751): the Python packages of this project; commit it with bareboat.lock.
 # `bareboat lock` brings it up to date, `bareboat lock --upgrade` takes newer versions.
 """
+EMPTY = f'{HEADER}lock-version = "1.0"\ncreated-by = "bareboat"\npackages = []\n'
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,10 @@ def build_line(s: Session, line: Line, resolve: Resolve) -> Wheel:
         raise ResolveError("python.hash-mismatch", f"{name} is not what its --hash demands: found is "
                            f"sha256:{origin.digest}", where=f"{line.file}:{line.number}")
     if line.kind == "wheel":
-        info = read_metadata(origin.path)
+        info, size = read_metadata(origin.path), origin.path.stat().st_size
         s.room.keep(origin.path)
-        return Wheel(info["name"], info["version"], origin.path.name, "", origin.digest, origin.path.stat().st_size,
-                     origin.direct_url, origin.built_from, requested=True)
+        return Wheel(info["name"], info["version"], origin.path.name, "", origin.digest, size, origin.direct_url,
+                     origin.built_from, requested=True)
     for wheel in s.request.built:
         if wheel.built_from == origin.built_from and fits(wheel.filename, s.request) and s.room.blob(wheel.sha256):
             return replace(wheel, requested=True, direct_url=origin.direct_url)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bareboat.errors import BareboatError, ResolveError
 from bareboat.host.process import Command, Completed, run
-from bareboat.resolve.python.explain import explain
+from bareboat.resolve.python.explain import explain, readable
 from bareboat.resolve.python.request import Request
 from bareboat.resolve.python.target import uv_platform
 
@@ -207,3 +207,22 @@ def cache_dir(env: Mapping[str, str]) -> Path:
         return Path(env["UV_CACHE_DIR"])
     base = Path(env["XDG_CACHE_HOME"]) if env.get("XDG_CACHE_HOME") else Path(env.get("HOME", "/")) / ".cache"
     return base / "uv"
+
+
+def uv_version() -> str:
+    """What `uv --version` says, with where it is; for doctor. Raises ResolveError "python.no-uv", ProcessError."""
+    program = find_uv()
+    done = run(Command((program, "--version"), timeout=30))
+    return f"{done.stdout.decode('utf-8', 'replace').strip()} ({program})"
+
+
+def index_reachable(env: Mapping[str, str] | None = None) -> tuple[bool, str]:
+    """Whether uv reaches its default index, and which that is or what uv said. Writes nothing."""
+    argv = (find_uv(), "pip", "compile", "-", "--no-cache", "--no-build", "--no-header", "--no-annotate",
+            "--emit-index-url", "--python", sys.executable, "--color", "never", "--quiet")
+    # pip is on every index that can serve anything
+    done = run(Command(argv, env=environment(os.environ if env is None else env), stdin=b"pip\n", timeout=60))
+    if done.code:
+        return False, readable(done.stderr.decode("utf-8", "replace")).replace("\n", ": ")
+    shown = done.stdout.decode("utf-8", "replace").splitlines()
+    return True, next((readable(line.split(" ", 1)[1]) for line in shown if line.startswith("--index-url")), "reached")

@@ -1,0 +1,141 @@
+"""Where build backends run: an image of the base, a toolchain where one is needed, and the build requirements, in
+the sandbox without network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import ResolveError
+from bareboat.image.plan import Plan, interpreter
+from bareboat.lock import Base
+from bareboat.store import Store
+from bareboat.workload import Mount, Rootfs, Workload
+
+if TYPE_CHECKING:
+    from bareboat.builder.image import Sources
+    from bareboat.engine.base import Engine
+    from bareboat.resolve.python.building import BuildSpec
+
+Progress = Callable[[str, int, int], None]
+_HOME = "/bareboat"  # where source, driver and answer are inside
+_LOG = 64 * 1024  # bytes of a backend's output that are kept
+
+
+@dataclass
+class SandboxRoom:
+    """A BuildRoom (resolve.python.building) of this machine's store and engine, for one locked base.
+
+    Builds only for the machine's own architecture. progress: what is being built, then as everywhere.
+    """
+
+    store: Store
+    engine: Engine
+    base: Base
+    platform: str
+    sources: Sources
+    progress: Progress = lambda what, done, total: None
+    env: Mapping[str, str] | None = None  # proxies and CA bundle for downloads; None: the process's own
+    _toolchain: list[Base] = field(default_factory=list)
+
+    def run(self, spec: BuildSpec) -> str:
+        """Run the driver to its end; the image it runs in is made first."""
+        from bareboat.builder.image import make_trees
+        from bareboat.engine.base import Streams
+        from bareboat.image.planning import environment_files, image_env
+
+        self.progress(f"building {spec.name}", 0, 0)
+        base = self._with_toolchain() if spec.toolchain else self.base
+        python = interpreter(base.python, base.python_full)
+        generated = tuple(sorted(environment_files(python), key=lambda g: g.path.encode()))
+        plan = Plan(self.platform, base.family, base.suite, python, base.packages, spec.requires, generated,
+                    image_env(python), date=base.date, libc=base.libc)
+        trees = make_trees(self.store, plan, self.sources, self.progress)
+        paths = [self.store.tree(key) for key in trees.keys]
+        driver = Path(__file__).parent.parent / "resolve" / "python" / "pep517_inside.py"
+        source = f"{_HOME}/{'source' if spec.source.is_dir() else spec.source.name}"
+        env = {**dict(image_env(python)), **dict(spec.env), "HOME": "/home/user"}
+        workload = Workload(
+            root=Rootfs(tuple(p for p in paths if p is not None)),
+            argv=(f"{python.prefix}/bin/python", f"{_HOME}/driver.py", source, spec.subdirectory, "/tmp/build",
+                  f"{_HOME}/out", spec.want),
+            env=tuple(sorted(env.items())),
+            cwd="/tmp",
+            mounts=(
+                Mount(spec.source, source, read_only=True),
+                Mount(driver, f"{_HOME}/driver.py", read_only=True),
+                Mount(spec.out, f"{_HOME}/out"),
+            ),
+            network="none",
+        )
+        log = bytearray()
+
+        def heard(chunk: bytes) -> None:
+            log.extend(chunk)
+            del log[:-_LOG]
+
+        with self.store.lease(trees.keys):
+            self.engine.run(workload, Streams(heard, heard))
+        return log.decode("utf-8", "replace")
+
+    def blob(self, sha256: str) -> Path | None:
+        """The store's file."""
+        return self.store.blob(sha256) if sha256 else None
+
+    def keep(self, path: Path) -> str:
+        """A copy in the store."""
+        return self.store.put_file(path, where=path.name)
+
+    def download(self, url: str, sha256: str) -> Path:
+        """By digest as everything else; without one, what comes is taken, once."""
+        from bareboat.resolve.download import Download, Policy, fetch
+
+        if sha256:
+            name = url.rpartition("/")[2]
+            fetch(self.store, [Download(url, sha256, 0, name)],
+                  policy=replace(Policy(env=self.env), offline=self.sources.offline))
+        else:
+            sha256 = self._take(url)
+        path = self.store.blob(sha256)
+        if path is None:
+            raise ResolveError("download.lost", "the file vanished from the store", where=url.partition("#")[0])
+        return path
+
+    def _take(self, url: str) -> str:
+        from urllib3.exceptions import HTTPError
+
+        from bareboat.resolve.transport import Transport, redacted
+
+        if self.sources.offline:
+            raise ResolveError("python.offline", "the network must not be asked for this file", where=redacted(url))
+        try:
+            response = Transport(self.env).get(url)
+            if response.status != 200:
+                raise ResolveError("download.refused", f"the server answers {response.status}", where=redacted(url),
+                                   hint="Check the URL.")
+            return self.store.put_blob(response.stream(1 << 18), where=redacted(url))
+        except HTTPError as e:
+            raise ResolveError("download.failed", f"{type(e).__name__}", where=redacted(url)) from None
+
+    def remembered(self, key: str) -> Mapping[str, object] | None:
+        """What the store knows of an earlier build."""
+        value = self.store.get_json("builds", key)
+        return value if isinstance(value, dict) else None
+
+    def remember(self, key: str, value: Mapping[str, object]) -> None:
+        """Into the store."""
+        self.store.put_json("builds", key, dict(value))
+
+    def _with_toolchain(self) -> Base:
+        """The base with compilers and Python's headers, of the same suite; locked once per room."""
+        if not self._toolchain:
+            from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
+
+            extra = tuple(d.name for d in self.base.packages if d.extra)
+            tools = ("gcc", "g++", "make", "pkg-config", "libc6-dev", f"libpython{self.base.python}-dev")
+            request = BaseRequest(suite=self.base.suite, python=self.base.python, apt=(*tools, *extra),
+                                  apt_source="the toolchain", platform=self.platform)
+            self._toolchain.append(lock_base(request, self.sources.archive(self.base.family)))
+        return self._toolchain[0]
