@@ -35,12 +35,12 @@ def total_memory() -> int:
 
 
 class Bubblewrap:
-    """Engine over bubblewrap. store_home: the store's directory, named in messages only."""
+    """Engine over bubblewrap. store_home: the store's directory, named in messages only. overlay=False: do without, as on old kernels."""
 
     name = "bubblewrap"
 
-    def __init__(self, store_home: Path, bwrap: Path | None = None) -> None:
-        self.store_home, self._bwrap = store_home, bwrap
+    def __init__(self, store_home: Path, bwrap: Path | None = None, overlay: bool = True) -> None:
+        self.store_home, self._bwrap, self._overlay = store_home, bwrap, overlay
 
     def _settings(self) -> Settings:
         try:
@@ -54,14 +54,14 @@ class Bubblewrap:
 
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
-        return run(boxes.box(workload, total_memory()), self._settings(), workload.limits, streams)
+        return run(boxes.box(workload, total_memory(), self._overlay), self._settings(), workload.limits, streams)
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text."""
         from bareboat.sandbox.explain import explain
         from bareboat.sandbox.limits import limit_plan
 
-        box, settings = boxes.box(workload, total_memory()), self._settings()
+        box, settings = boxes.box(workload, total_memory(), self._overlay), self._settings()
         return explain(box, settings, seccomp.digest(kernel.machine()), limit_plan(workload.limits))
 
     def checks(self) -> list[Check]:

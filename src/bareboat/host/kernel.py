@@ -6,6 +6,7 @@ Arguments are bytes where the kernel takes paths, so that no name is ever decode
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 
@@ -95,6 +96,20 @@ def mount_setattr(target: int, attributes: int) -> None:
     _checked(_libc().syscall(_MOUNT_SETATTR, target, ctypes.c_char_p(b""),
                              ctypes.c_uint(AT_EMPTY_PATH | AT_RECURSIVE), ctypes.byref(how),
                              ctypes.c_size_t(ctypes.sizeof(how))), "mount_setattr")
+
+
+def read_only(mounted: int) -> None:
+    """Make the mount at the descriptor read-only, with all below it, and close the descriptor."""
+    try:
+        mount_setattr(mounted, MOUNT_ATTR_RDONLY)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        # Before Linux 5.12: this mount alone, with the flags it has (they are locked in our namespace).
+        flags = MS_REMOUNT | MS_BIND | MS_RDONLY | (os.fstatvfs(mounted).f_flag & 0x0F)
+        mount(None, b"/proc/self/fd/%d" % mounted, None, flags)
+    finally:
+        os.close(mounted)
 
 
 class _RulesetAttr(ctypes.Structure):

@@ -51,6 +51,7 @@ class Box:
     shm: int
     scratch: int
     disk: bytes | None
+    overlay: bool = True  # False: as where a user may not stack trees; one tree only
 
 
 _NO_TARGET = (b"/proc/", b"/dev/fd", b"/dev/std", b"/dev/pts", b"/dev/ptmx", b"/dev/core")
@@ -71,7 +72,7 @@ def _target(path: str) -> bytes:
     return target
 
 
-def box(workload: Workload, memory: int) -> Box:
+def box(workload: Workload, memory: int, overlay: bool = True) -> Box:
     """The sandbox of a workload on a machine with so many bytes of memory. Raises UsageError, EngineError."""
     if not workload.argv or not workload.argv[0]:
         raise UsageError("engine.argv", "there is no command to run", hint="Say what to run after --.")
@@ -111,6 +112,7 @@ def box(workload: Workload, memory: int) -> Box:
         shm=limits.shm_size or memory // 2,
         scratch=limits.scratch_size or max(memory // 4, 64 << 20),
         disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
+        overlay=overlay,
     )
 
 

@@ -96,17 +96,25 @@ def stage(box: Box, sources: Sources, at: bytes) -> Root:
     work = os.open(b"work", os.O_PATH | os.O_DIRECTORY, dir_fd=base)
     lowers = b":".join(b"%d" % tree for tree in reversed(sources.trees))  # overlay wants the top first
     extra = b"" if sources.disk is None else b",volatile"  # thrown away: never worth a sync
+    made: list[bytes] = []
     # Names relative to our own descriptors: short enough for 400 lowers, and nothing in them needs escaping.
     os.chdir(b"/proc/self/fd")
     try:
+        if not box.overlay:
+            raise OSError(errno.EPERM, "switched off")
         kernel.mount(b"overlay", at + b"/root", b"overlay", 0,
                      b"lowerdir=%s,upperdir=%d,workdir=%d,userxattr%s" % (lowers, upper, work, extra))
     except OSError as error:
-        raise EngineError("engine.overlay", f"the image's trees cannot be stacked: {error.strerror}",
-                          hint="Overlay in a user namespace needs Linux 5.11, and a scratch directory that is not on"
-                               " NFS or on an overlay; bareboat doctor says more.") from error
+        if len(sources.trees) > 1:
+            raise EngineError("engine.overlay", f"the image's trees cannot be stacked: {error.strerror}",
+                              hint="Overlay in a user namespace needs Linux 5.11, and a thin layer that is not on"
+                                   " NFS or on an overlay; bareboat doctor says more.") from error
+        from bareboat.sandbox import mirror
+
+        upper = os.open(at + b"/root", os.O_RDONLY | os.O_DIRECTORY)
+        made = mirror.mirror(sources.trees[0], upper, mirror.wanted(box))
     os.chdir(b"/")
-    root = Root(os.open(at + b"/root", os.O_PATH | os.O_DIRECTORY), upper)
+    root = Root(os.open(at + b"/root", os.O_PATH | os.O_DIRECTORY), upper, made)
     os.chmod(b"tmp", 0o1777, dir_fd=base)
     place(root, b"/tmp", True)
     _bind(root, os.open(b"tmp", os.O_PATH, dir_fd=base), b"/tmp", False)
@@ -162,20 +170,7 @@ def _bind(root: Root, source: int, target: bytes, read_only: bool) -> None:
     kernel.mount(_fd(source), _fd(point), None, kernel.MS_BIND | kernel.MS_REC)
     os.close(point)
     if read_only:
-        _read_only(kernel.open_in_root(root.top, target, os.O_PATH))
-
-
-def _read_only(mounted: int) -> None:
-    try:
-        kernel.mount_setattr(mounted, kernel.MOUNT_ATTR_RDONLY)
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        # Before Linux 5.12: this mount alone, with the flags it has (they are locked in our namespace).
-        kernel.mount(None, _fd(mounted), None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
-                     | (os.fstatvfs(mounted).f_flag & 0x0F))
-    finally:
-        os.close(mounted)
+        kernel.read_only(kernel.open_in_root(root.top, target, os.O_PATH))
 
 
 def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
@@ -217,7 +212,7 @@ def _mount(root: Root, bind: Bind, source: int, over: int | None, spare: bytes) 
             os.close(os.open(spare, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         kernel.mount(_fd(source), spare, None, kernel.MS_BIND | kernel.MS_REC)
         if bind.read_only:
-            _read_only(os.open(spare, os.O_PATH))
+            kernel.read_only(os.open(spare, os.O_PATH))
     elif over is not None:
         point = place(root, bind.target, True)
         target = _fd(point)
