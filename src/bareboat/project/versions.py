@@ -29,7 +29,7 @@ def request(text: str, source: str, code: str = "project.python-version") -> Pyt
     if version:
         return PythonRequest(version, source)
     clauses = [clause.strip() for clause in text.split(",") if clause.strip()]
-    if not clauses or not all(_clause(clause) for clause in clauses):
+    if not clauses or not all(_clause(clause) and _standard(clause) for clause in clauses):
         raise ProjectError(code, f"{text!r} is not a Python version", where=source, hint=f"Write {ALLOWED}.")
     return PythonRequest(",".join(clauses), source)
 
@@ -47,6 +47,20 @@ def _clause(text: str) -> tuple[str, str] | None:
             )
             return (operator, version) if fine and not (operator == "~=" and len(parts) < 2) else None
     return None
+
+
+def _standard(clause: str) -> bool:
+    """Whether a clause is one of PEP 440; the library, which is slow to import, is asked about rare forms only."""
+    operator, version = _clause(clause) or ("", "")
+    if _numbers(version) is not None:
+        return not (operator == "~=" and "." not in version)
+    from packaging.specifiers import InvalidSpecifier, Specifier
+
+    try:
+        Specifier(clause)
+    except InvalidSpecifier:
+        return False
+    return True
 
 
 def allows(specifier: str, version: str) -> bool:
