@@ -77,7 +77,7 @@ def test_what_init_writes_says_what_convention_says(
 
 
 def test_every_example_line_can_be_uncommented_alone(tmp_path: Path) -> None:
-    path, found = init(
+    path, _ = init(
         folder(
             tmp_path,
             {

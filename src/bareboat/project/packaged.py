@@ -79,7 +79,7 @@ def wrong(key: str, allowed: str) -> ProjectError:
 def _import_path(root: Path, code: Path, code_target: str, document: Mapping[str, object]) -> str:
     """The directory inside that makes the packages importable: the one the backend packs from.
 
-    Without a word of the backend: src where there is one, else the root (the two layouts of the packaging guide).
+    Without a word of the backend: src where there is one, else the root (the packaging guide's two layouts).
     """
     said = _package_directory(document)
     source = root / said if said else (root / "src" if (root / "src").is_dir() else root)
@@ -114,7 +114,7 @@ def _package_directory(document: Mapping[str, object]) -> str:
 
 
 def _native(root: Path, document: Mapping[str, object], build: Mapping[str, object]) -> bool:
-    """Whether the package has compiled extensions. Conservative: only what cannot mean anything else counts."""
+    """Whether the package has compiled extensions. Conservative: only what means nothing else counts."""
     backend = build.get("build-backend")
     if isinstance(backend, str) and backend.partition(".")[0] in NATIVE_BACKENDS:
         return True
