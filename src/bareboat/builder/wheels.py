@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bareboat.builder.workers import Workers
 from bareboat.errors import ArchiveError
 from bareboat.image.plan import Interpreter
 from bareboat.image.wheel import Layout, chunks, read_layout, wheel_tree_key
 from bareboat.lock import Wheel
+from bareboat.resolve.download import DEFAULT, Download, Policy, fetch
 
 if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
-__all__ = ["FileSource", "make_wheel_tree", "wheel_tree_key"]
+__all__ = ["FileSource", "fetch_and_unpack", "make_wheel_tree", "make_wheel_trees", "wheel_tree_key"]
 
 
 class FileSource:
@@ -65,9 +67,80 @@ def make_wheel_tree(store: Store, wheel: Wheel, interp: Interpreter) -> Path:
         def fill(tree: TreeWriter) -> None:
             for entry in layout.entries:
                 tree.file(entry.path, entry.mode, chunks(source, entry, wheel.filename))
-            store.put_json("manifests", key, manifest(layout))
+            store.put_json("cache", f"manifest-{key}", manifest(layout))
 
         return store.make_tree(key, fill)
+
+
+def make_wheel_trees(
+    store: Store, wheels: Sequence[Wheel], interp: Interpreter, jobs: int = 0,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> list[Path]:
+    """The trees of several wheels, in the order of `wheels`; made in parallel, largest first. As make_wheel_tree.
+
+    jobs: workers, 0 for one a processor. progress: called with the file's name, packed bytes done and in all.
+    """
+    missing = [w for w in wheels if store.tree(wheel_tree_key(w, interp)) is None]
+    missing.sort(key=lambda w: -w.size)
+    if len(missing) == 1:
+        make_wheel_tree(store, missing[0], interp)
+    elif missing:
+        with Workers(min(jobs or processors(), len(missing)), _unpacker(store, missing, interp)) as workers:
+            for number in range(len(missing)):
+                workers.submit(number)
+            workers.results()
+    progress("unpack", sum(w.size for w in missing), sum(w.size for w in missing))
+    return [make_wheel_tree(store, w, interp) for w in wheels]
+
+
+def fetch_and_unpack(
+    store: Store, wheels: Sequence[Wheel], interp: Interpreter,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    policy: Policy = DEFAULT,
+) -> list[Path]:
+    """Trees of all wheels, fetching what is missing: each is unpacked as soon as it has arrived.
+
+    Idempotent. Raises ResolveError "download.*" and ArchiveError "wheel.*"; what was done by then stays.
+    """
+    missing = [w for w in wheels if store.tree(wheel_tree_key(w, interp)) is None]
+    if missing:
+        _check_sources(store, missing)
+        numbers = {w.sha256: n for n, w in enumerate(missing)}
+        items = [Download(w.url, w.sha256, w.size, w.filename) for w in missing]
+        with Workers(min(processors(), len(missing)), _unpacker(store, missing, interp)) as workers:
+            fetch(store, items, lambda p: progress("fetch", p.done, p.total), policy,
+                  lambda item: workers.submit(numbers[item.sha256]))
+            workers.results()
+    return [make_wheel_tree(store, w, interp) for w in wheels]
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _unpacker(store: Store, wheels: Sequence[Wheel], interp: Interpreter) -> Callable[[int], None]:
+    """The task of a worker. It opens the store anew: leases belong to the process that took them."""
+    opened: dict[int, Store] = {}
+
+    def task(number: int) -> None:
+        own = opened.get(os.getpid())
+        if own is None:
+            own = opened[os.getpid()] = store if os.getpid() == parent else type(store).open(store.home)
+        make_wheel_tree(own, wheels[number], interp)
+
+    parent = os.getpid()
+    return task
+
+
+def _check_sources(store: Store, wheels: Sequence[Wheel]) -> None:
+    """A wheel that was built here has no address: it is in the store or must be built again."""
+    for w in wheels:
+        if not w.url and store.blob(w.sha256) is None:
+            raise ArchiveError(
+                "wheel.missing", f"the wheel built from {w.built_from or 'source'} is not in the store",
+                where=w.filename, hint="lock again to build it: bareboat lock",
+            )
 
 
 def manifest(layout: Layout) -> dict[str, object]:
