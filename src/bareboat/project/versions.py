@@ -50,7 +50,7 @@ def _clause(text: str) -> tuple[str, str] | None:
 
 
 def _standard(clause: str) -> bool:
-    """Whether a clause is one of PEP 440. The library is slow to import: it is asked about rare forms only."""
+    """Whether a clause is one of PEP 440. The library is slow to import: only rare forms are asked of it."""
     operator, version = _clause(clause) or ("", "")
     if _numbers(version) is not None:
         return not (operator == "~=" and "." not in version)
