@@ -1,4 +1,5 @@
-"""A small signed package archive of our own: debs, Packages, InRelease, keys; for Debian's and Ubuntu's layout.
+"""A small signed package archive of our own: debs, Packages, InRelease, keys; for Debian's and Ubuntu's
+layout.
 
 Everything is bytes made here, so a test can break any part of it.
 """
@@ -48,7 +49,8 @@ class Pkg:
 
     @property
     def filename(self) -> str:
-        return f"pool/main/{self.name[0]}/{self.name}/{self.name}_{self.version.replace(':', '%3a')}_{self.arch}.deb"
+        file = f"{self.name}_{self.version.replace(':', '%3a')}_{self.arch}.deb"
+        return f"pool/main/{self.name[0]}/{self.name}/{file}"
 
     @property
     def control(self) -> str:

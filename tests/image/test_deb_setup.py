@@ -68,14 +68,8 @@ def test_ldconfig_reads_it(tmp_path: Path) -> None:
 
 
 def test_soname_of_a_real_library() -> None:
-    found = [
-        p
-        for p in (
-            Path(line.split()[-1])
-            for line in Path("/proc/self/maps").read_text().splitlines()
-            if "libc.so.6" in line
-        )
-    ][:1]
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    found = [Path(line.split()[-1]) for line in maps if "libc.so.6" in line][:1]
     if not found or sys.platform != "linux":
         pytest.skip("no shared libc")
     assert ldcache.soname(found[0].read_bytes()) == "libc.so.6"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 
@@ -59,7 +60,7 @@ def test_known_order() -> None:
         "1:0",
         "2:0",
     ]
-    for low, high in zip(ordered, ordered[1:], strict=False):
+    for low, high in itertools.pairwise(ordered):
         assert DebVersion(low) < DebVersion(high), (low, high)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,14 +61,13 @@ class _Tree:
     merge: Merge
     packages: list[Unpacked]
     files: dict[str, bytes] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
 
     def link(self, path: str, target: str) -> None:
-        """A generated link, unless a package brings the path."""
+        """A generated link, unless a package brings the path or the tree below has the very same."""
         path = self.merge.place(path)
-        if self.merge.find(path) is None:
-            self.links[path] = target
-            self.merge.nodes[path] = Node(SYMLINK, 0o777, target)
+        present, node = self.merge.find(path), Node(SYMLINK, 0o777, target)
+        if present is None or (present.owner is None and present != node):
+            self.merge.nodes[path] = node
 
     def file(self, path: str, content: bytes) -> None:
         """A generated file, unless a package of this tree brings the path."""
@@ -121,7 +119,6 @@ def _core(packages: list[Unpacked], base: Base, arch: str) -> _Tree:
     }
     for name in (*ALIASES, *sorted(n for n in have if n in ("lib32", "lib64", "libx32", "libo32"))):
         merge.nodes[name] = Node(SYMLINK, 0o777, f"usr/{name}")
-        tree.links[name] = f"usr/{name}"
     merge.add(packages)
     for path, mode in [*((p, 0o755) for p in DIRECTORIES), *((p, 0o1777) for p in OPEN_DIRECTORIES)]:
         merge.nodes[merge.place(path)] = Node(DIRECTORY, mode)
@@ -160,7 +157,8 @@ def _accounts(master: bytes | None, fallback: str) -> bytes:
 
 
 def _finish(tree: _Tree, own: list[Unpacked], everything: list[Unpacked], arch: str, name: str) -> None:
-    """What each tree of a stack has: alternatives, the package lists, the loader's cache, the account of it all."""
+    """What each tree of a stack has: alternatives, the package lists, the loader's cache, the account of
+    it all."""
     _alternatives(tree, choose(a for p in everything for a in p.alternatives if _exists(tree.merge, a)))
     for p in own:
         tree.file(f"var/lib/dpkg/status.d/{p.fields['Package']}", _status(p).encode())
@@ -238,7 +236,8 @@ def _libraries(merge: Merge, arch: str) -> list[tuple[str, str]]:
 
 
 def _soname(file: Path, arch: str, *, wanted: bool) -> str | None:
-    """A library's soname, "" where it has none or it is not wanted; None when it is not one of this architecture."""
+    """A library's soname, "" where it has none or it is not wanted; None when it is not one of this
+    architecture."""
     import mmap
 
     with file.open("rb") as opened:
@@ -251,7 +250,8 @@ def _soname(file: Path, arch: str, *, wanted: bool) -> str | None:
 
 
 def _write(writer: TreeWriter, tree: _Tree) -> None:
-    """The decided tree on disk: packages' files as hard links, the rest written; sorted, so parents come first."""
+    """The decided tree on disk: packages' files as hard links, the rest written; sorted, so parents come
+    first."""
     for path in sorted(tree.merge.nodes):
         node = tree.merge.nodes[path]
         if path in tree.files:
@@ -261,4 +261,4 @@ def _write(writer: TreeWriter, tree: _Tree) -> None:
         elif node.kind == DIRECTORY:
             writer.directory(path, node.mode)
         elif node.owner is not None:
-            writer.link_file(Path(os.path.join(node.owner.files, node.stored)), path)
+            writer.link_file(node.owner.files / node.stored, path)

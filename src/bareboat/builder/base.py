@@ -1,4 +1,5 @@
-"""Debian packages become one merged tree, or two: the Python base shared by all, and a project's extra packages on it.
+"""Debian packages become one merged tree, or two: the Python base shared by all, and a project's extra
+packages on it.
 
 What maintainer scripts would have written is generated (IMAGES.md traps 56 to 60); nothing is executed.
 """
@@ -16,7 +17,8 @@ FORMAT = "1"  # part of every key: raised when the same packages would give anot
 
 
 def base_tree_keys(base: Base) -> tuple[str, ...]:
-    """The keys of a base's trees, bottom to top: a function of the locked packages and of how bareboat assembles."""
+    """The keys of a base's trees, bottom to top: a function of the locked packages and of how bareboat
+    assembles."""
     core = [d for d in base.packages if not d.extra]
     extra = [d for d in base.packages if d.extra]
     bottom = _key(base, core)

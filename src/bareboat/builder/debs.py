@@ -1,7 +1,7 @@
 """A Debian package as a tree of the store: unpacked once per machine, nothing executed.
 
-The tree of a package holds `tree/` (its files, usr-merged, without documentation) and `deb.json` (what merging,
-listing and packing need: control, entries, alternatives, what was left out).
+The tree of a package holds `tree/` (its files, usr-merged, without documentation) and `deb.json` (what
+merging, listing and packing need: control, entries, alternatives, what was left out).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _DOC = "usr/share/doc/"
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A package's tree. files: the directory that holds its files; entries: (path, kind, mode, link target)."""
+    """A package's tree. files: the directory that holds its files; entries: (path, kind, mode, link
+    target)."""
 
     name: str
     root: Path

@@ -1,6 +1,7 @@
 """Many packages' files as one tree, decided in memory before anything is written. Pure.
 
-Paths go through links as they would in the finished system, but only in this model: nothing on disk is followed.
+Paths go through links as they would in the finished system, but only in this model: nothing on disk is
+followed.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class Merge:
 
     def _is_directory(self, path: str) -> bool:
         target, node = self.resolve(path)
-        return (
-            (node is not None and node.kind == DIRECTORY) or any(p.startswith(target + "/") for p in self.nodes)
+        return (node is not None and node.kind == DIRECTORY) or any(
+            p.startswith(target + "/") for p in self.nodes
         )
 
     def _add_file(self, path: str, node: Node, present: Node | None) -> None:

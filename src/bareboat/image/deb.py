@@ -1,6 +1,8 @@
-"""A Debian binary package as values and streams (deb(5), Debian Policy 3.9 and 5.3). Pure: reads what it is given.
+"""A Debian binary package as values and streams (deb(5), Debian Policy 3.9 and 5.3). Pure: reads what it
+is given.
 
-The one place that knows the format: ar, control.tar, data.tar in whichever compression, and the usr-merge rewrite.
+The one place that knows the format: ar, control.tar, data.tar in whichever compression, and the usr-merge
+rewrite.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config", "triggers")
 
 @dataclass(frozen=True)
 class Control:
-    """A package's control part. fields: the control file's; scripts: names of maintainer scripts that will not run;
-    text: the control file as it was shipped."""
+    """A package's control part. fields: the control file's; scripts: names of maintainer scripts that will
+    not run; text: the control file as it was shipped."""
 
     fields: dict[str, str]
     text: str
@@ -127,10 +129,10 @@ def _inflate(file: BinaryIO, section: _Section, stem: str, where: str) -> Readab
 
         source = _Inflating(window, bz2.BZ2Decompressor(), (OSError, ValueError), where)
     elif suffix == ".gz":
-        from isal import igzip
+        from isal import igzip, isal_zlib
 
-        errors = (OSError, EOFError, igzip.isal_zlib.IsalError)
-        source = igzip.IGzipFile(fileobj=window, mode="rb")
+        errors = (OSError, EOFError, isal_zlib.error)  # type: ignore[assignment]
+        source = igzip.IGzipFile(fileobj=window, mode="rb")  # type: ignore[no-untyped-call]
     elif suffix == ".zst":
         import zstandard
 
@@ -242,7 +244,8 @@ class DebFile:
         return Control(fields, texts["control"], tuple(scripts), conffiles, scripts)
 
     def members(self) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        """Each entry of data.tar, usr-merged, with its content; a path comes twice only if the package says so."""
+        """Each entry of data.tar, usr-merged, with its content; a path comes twice only if the package
+        says so."""
         stream = TarStream(_inflate(self._file, self._data, "data.tar", self.where), self.where, MAX_DATA)
         for member in stream:
             yield usr_merge(member), stream.chunks()
@@ -265,8 +268,8 @@ def _resolve(directory: str, target: str) -> str:
 
 
 def usr_merge(member: Member) -> Member:
-    """A member as it lies in a usr-merged tree: path and hard link target moved; a relative symbolic link that the
-    move would break gets an absolute target. The alias links themselves (/bin → usr/bin) stay."""
+    """A member as it lies in a usr-merged tree: path and hard link target moved; a relative symbolic link
+    that the move would break gets an absolute target. The alias links themselves (/bin → usr/bin) stay."""
     if member.path in ALIASED and member.kind == SYMLINK:
         return member
     path = merged_path(member.path)

@@ -45,7 +45,8 @@ def split(version: str) -> tuple[int, str, str]:
 
 @total_ordering
 class DebVersion:
-    """A version that compares as `dpkg --compare-versions` does. Hashable; equal by order, not by spelling."""
+    """A version that compares as `dpkg --compare-versions` does. Hashable; equal by order, not by
+    spelling."""
 
     __slots__ = ("key", "text")
 

@@ -1,4 +1,5 @@
-"""/etc/ld.so.cache as ldconfig would write it (glibc's "1.1" format, dl-cache.h), without running anything. Pure.
+"""/etc/ld.so.cache as ldconfig would write it (glibc's "1.1" format, dl-cache.h), without running
+anything. Pure.
 
 Without it the loader finds only the default directories, and ctypes.util.find_library finds nothing at all.
 """
@@ -33,7 +34,7 @@ TRIPLETS = {
 
 def is_library(name: str) -> bool:
     """Whether ldconfig looks at a file of this name."""
-    return (name.startswith("lib") or name.startswith("ld-")) and (name.endswith(".so") or ".so." in name)
+    return name.startswith(("lib", "ld-")) and (name.endswith(".so") or ".so." in name)
 
 
 def is_native(header: bytes, architecture: str) -> bool:

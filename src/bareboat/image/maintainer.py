@@ -10,7 +10,8 @@ from bareboat.image.deb import merged_path
 
 @dataclass(frozen=True)
 class Alternative:
-    """One `update-alternatives --install`: link and path relative to the root; slaves as (link, name, path)."""
+    """One `update-alternatives --install`: link and path relative to the root; slaves as (link, name,
+    path)."""
 
     link: str
     name: str
@@ -20,7 +21,8 @@ class Alternative:
 
 
 def parse_alternatives(script: str) -> list[Alternative]:
-    """Every alternative that a script installs with literal arguments; calls with variables are passed over."""
+    """Every alternative that a script installs with literal arguments; calls with variables are passed
+    over."""
     if "update-alternatives" not in script:
         return []
     import shlex
@@ -75,7 +77,8 @@ def _relative(path: str) -> str:
 
 
 def choose(alternatives: Iterable[Alternative]) -> list[Alternative]:
-    """Of each name the one with the highest priority, as automatic mode does; a tie goes to the first path by name."""
+    """Of each name the one with the highest priority, as automatic mode does; a tie goes to the first path
+    by name."""
     best: dict[str, Alternative] = {}
     for one in sorted(alternatives, key=lambda a: (a.name, -a.priority, a.path)):
         best.setdefault(one.name, one)

@@ -1,7 +1,7 @@
 """A strict reader of tar streams: member by member, never seeking, nothing kept in memory. Pure.
 
-ustar, GNU long names and PAX (POSIX.1-2017 pax, GNU tar manual). Whatever could be read in two ways is refused,
-since a name that is checked must be the name that is used.
+ustar, GNU long names and PAX (POSIX.1-2017 pax, GNU tar manual). Whatever could be read in two ways is
+refused, since a name that is checked must be the name that is used.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """A tar entry. path: relative, normalised, "" for the root itself; link: target as stored (hard links relative,
-    normalised). kind "other" is a device or fifo. mode: permission bits with setuid, setgid, sticky."""
+    """A tar entry. path: relative, normalised, "" for the root itself; link: target as stored (hard links
+    relative, normalised). kind "other" is a device or fifo. mode: permission bits with setuid, setgid,
+    sticky."""
 
     path: str
     kind: str
@@ -54,7 +55,8 @@ class Member:
 
 
 def clean_path(name: str, where: str) -> str:
-    """A member's name as a relative path. ArchiveError "tar.path" for what leaves the root or is ambiguous."""
+    """A member's name as a relative path. ArchiveError "tar.path" for what leaves the root or is
+    ambiguous."""
     if "\0" in name or name.startswith("/") or len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
         raise ArchiveError(
             "tar.path", f"the member name {name!r} is absolute, too long or holds a NUL", where=where
@@ -91,7 +93,8 @@ def _text(field: bytes) -> str:
 class TarStream:
     """Iterate over a tar: `for member in stream` with `stream.chunks()` for the current file's bytes.
 
-    max_bytes bounds the whole stream; beyond it, ArchiveError "tar.bomb". Broken: "tar.header", "tar.truncated".
+    max_bytes bounds the whole stream; beyond it, ArchiveError "tar.bomb". Broken: "tar.header",
+    "tar.truncated".
     """
 
     def __init__(self, source: Readable, where: str, max_bytes: int = 64 << 30) -> None:

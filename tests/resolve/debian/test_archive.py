@@ -1,4 +1,5 @@
-"""InRelease, index, lock and fetch against a small archive of our own, over file: URLs and a counting fetcher."""
+"""InRelease, index, lock and fetch against a small archive of our own, over file: URLs and a counting
+fetcher."""
 
 from __future__ import annotations
 
@@ -139,7 +140,7 @@ def test_second_lock_reads_no_index_and_revalidates(world: World) -> None:
     world.http.asked.clear()
     assert lock_base(BaseRequest(), world.archive) == first
     assert not [u for u, _ in world.http.asked if "Packages" in u or "by-hash" in u]
-    assert [h for u, h in world.http.asked if u.endswith("dists/trixie/InRelease")][0]["If-None-Match"]
+    assert next(h for u, h in world.http.asked if u.endswith("dists/trixie/InRelease"))["If-None-Match"]
 
 
 def test_offline_with_cache_works_and_without_says_so(world: World) -> None:
@@ -382,7 +383,7 @@ def test_a_deb_that_is_not_what_the_lock_says(world: World) -> None:
     with pytest.raises((ResolveError, ArchiveError)) as caught:
         fetch_debs(world.store, base, world.local())
     assert caught.value.code.startswith(("download.", "blob."))
-    assert [d.name for d in missing_debs(world.store, base)] == ["python3.13"]
+    assert "python3.13" in [d.name for d in missing_debs(world.store, base)]
 
 
 # keyrings

@@ -1,7 +1,7 @@
 """A package archive with its cache: InRelease → signature → Packages by hash → compact index.
 
-What was once verified is kept in the store, so a lock offline uses it; an InRelease older than one seen before is not
-used. Nothing that is fetched is read before its signature or digest has been checked.
+What was once verified is kept in the store, so a lock offline uses it; an InRelease older than one seen
+before is not used. Nothing that is fetched is read before its signature or digest has been checked.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Archive:
     progress: Progress = silent
 
     def bases(self, archive: str) -> tuple[str, ...]:
-        """The base URLs to try for "main" or "security". Debian's mirrors have security beside them, Ubuntu's inside."""
+        """The base URLs to try for "main" or "security". Debian's mirrors have security beside them,
+        Ubuntu's inside."""
         if archive == "main":
             return self.mirrors.main
         if self.mirrors.security:
@@ -56,7 +57,8 @@ class Archive:
     ) -> Release | None:
         """A suite's verified InRelease; None when it is optional and was never there.
 
-        fresh: refuse one past its Valid-Until. ResolveError "debian.no-suite", "debian.signature", "debian.suite",
+        fresh: refuse one past its Valid-Until. ResolveError "debian.no-suite", "debian.signature",
+        "debian.suite",
         "debian.expired", "debian.unreachable".
         """
         errors: list[ResolveError] = []
@@ -166,7 +168,7 @@ class Archive:
                 )
             return None
         name = listed[0]
-        digest, size = release.files[name]
+        digest, _ = release.files[name]
         key = f"debian-index-{FORMAT}-{digest}"
         cached = self.store.get_json("cache", key)
         path = self.store.blob(str(cached)) if isinstance(cached, str) else None
@@ -221,7 +223,7 @@ def _unpack(raw: bytes, name: str) -> bytes:
     if name.endswith(".gz"):
         from isal import igzip
 
-        return bytes(igzip.decompress(raw))
+        return bytes(igzip.decompress(raw))  # type: ignore[no-untyped-call]
     if name.endswith(".xz"):
         import lzma
 

@@ -1,7 +1,9 @@
-"""Which packages a set of names needs: dependencies, alternatives, provides, conflicts. Pure and deterministic.
+"""Which packages a set of names needs: dependencies, alternatives, provides, conflicts. Pure and
+deterministic.
 
-Not a SAT solver: like apt, the first alternative that can be had is taken; a choice that turns out impossible is
-struck out and the closure is made again. Maintainer scripts never run here, so what only they need is not brought in.
+Not a SAT solver: like apt, the first alternative that can be had is taken; a choice that turns out
+impossible is struck out and the closure is made again. Maintainer scripts never run here, so what only
+they need is not brought in.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from bareboat.errors import ResolveError
 from bareboat.resolve.debian.index import Archive, Package
 from bareboat.resolve.debian.relations import Relation, parse_relations
 
-# Needed by maintainer scripts alone (and mailcap, a mail reader's launcher through which old Pythons would drag in
-# perl); brought in only when asked for by name.
+# Needed by maintainer scripts alone (and mailcap, a mail reader's launcher through which old Pythons would
+# drag in perl); brought in only when asked for by name.
 NOT_IMPLIED = frozenset(
     {
         "debconf",
@@ -162,7 +164,7 @@ class _Attempt:
                     "debian.unsatisfiable",
                     f"{package.name} {package.version} needs {text}, which the archive cannot give",
                     where=self.chain(package.name),
-                    hint="another suite, or another package, may do; with sources of different dates try again later",
+                    hint="another suite or package may do; or the mirror is being updated: try again later",
                 ),
                 culprits or self._free_above(package.name),
             )
@@ -246,7 +248,8 @@ def closure(
 ) -> tuple[Package, ...]:
     """What must be added to `installed` so that every request works, sorted by name.
 
-    Deterministic: a function of its arguments. Essential packages and Recommends are not implied. ResolveError:
+    Deterministic: a function of its arguments. Essential packages and Recommends are not implied.
+    ResolveError:
     "debian.unknown-package", "debian.unknown-version", "debian.virtual-package", "debian.unsatisfiable",
     "debian.conflict".
     """

@@ -1,4 +1,5 @@
-"""The locked packages into the store, from the mirror, or from a snapshot when the mirror has dropped them."""
+"""The locked packages into the store, from the mirror, or from a snapshot when the mirror has dropped
+them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def _clock() -> datetime:
 
 def open_archive(
     store: Store,
-    settings: ArchiveSettings = ArchiveSettings(),
+    settings: ArchiveSettings | None = None,
     *,
     family: str = "",
     env: Mapping[str, str] | None = None,
@@ -38,6 +38,7 @@ def open_archive(
             f"unknown family of archives {family!r}",
             hint=f"one of {', '.join(FAMILIES)}, as in debian:SUITE",
         )
+    settings = settings or ArchiveSettings()
     sources = [] if settings.mirror else read_host_sources(etc)
     candidates = (family,) if family else FAMILIES if not settings.mirror else FAMILIES[:1]
     first: ResolveError | None = None

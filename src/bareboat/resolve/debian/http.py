@@ -51,7 +51,8 @@ def _local(url: str) -> Response:
 
 
 class Http:
-    """The Fetcher over bareboat's own transport: the host's proxies and CA bundle; three tries. Thread-safe."""
+    """The Fetcher over bareboat's own transport: the host's proxies and CA bundle; three tries.
+    Thread-safe."""
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
         from bareboat.resolve.transport import Timeouts, Transport

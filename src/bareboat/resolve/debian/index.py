@@ -1,7 +1,8 @@
 """A package index (Packages) in a compact sorted form that answers by name without being parsed again. Pure.
 
-Building reads each stanza once; the compact form is lines sorted by name, searched by bisection in a memory map, so
-that a lock that finds it in the cache pays nothing for the tens of thousands of packages it does not ask for.
+Building reads each stanza once; the compact form is lines sorted by name, searched by bisection in a
+memory map, so that a lock that finds it in the cache pays nothing for the tens of thousands of packages it
+does not ask for.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Package:
 
 
 def build_index(packages: bytes, where: str) -> bytes:
-    """The compact form of a Packages file. ResolveError "debian.index" for a stanza that misses what we lock."""
+    """The compact form of a Packages file. ResolveError "debian.index" for a stanza that misses what we
+    lock."""
     lines: list[bytes] = []
     for stanza in packages.split(b"\n\n"):
         if not stanza.strip():
@@ -138,20 +140,8 @@ class Index:
         for line in self._lines(name):
             v = line.decode("utf-8", "replace").split("\t")
             if v[1] != "\x01":
-                found.append(
-                    Package(
-                        v[0],
-                        v[1],
-                        v[2],
-                        v[3],
-                        int(v[4]),
-                        v[5],
-                        v[6],
-                        v[7] == "yes",
-                        *v[8:],
-                        archive=self._archive,
-                    )
-                )
+                flags = (v[7] == "yes", *v[8:14])
+                found.append(Package(*v[:4], int(v[4]), *v[5:7], *flags, self._archive))  # type: ignore[call-arg,arg-type]
         return found
 
     def providers(self, name: str) -> list[str]:
@@ -196,7 +186,8 @@ class Union:
         return known
 
     def providers(self, name: str) -> list[str]:
-        """Sorted, each once; a provider whose newest version no longer provides the name is for the caller to see."""
+        """Sorted, each once; a provider whose newest version no longer provides the name is for the caller
+        to see."""
         return sorted({p for index in self._indexes for p in index.providers(name)})
 
     def names(self) -> list[str]:

@@ -14,7 +14,8 @@ from bareboat.resolve.debian.closure import Request, closure
 from bareboat.resolve.debian.index import Index, Package, Union
 from bareboat.resolve.debian.release import Release
 
-# What a script expects of a Debian system, and what most compiled wheels link against; see docs/decisions/0041.
+# What a script expects of a Debian system, and what most compiled wheels link against; see
+# docs/decisions/0041.
 SEEDS = (
     "base-files",
     "base-passwd",
@@ -73,7 +74,8 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class BaseRequest:
-    """What is asked of the base. suite: "" for the one that has the Python; python: PEP 440 specifier, bare X.Y or "".
+    """What is asked of the base. suite: "" for the one that has the Python; python: PEP 440 specifier,
+    bare X.Y or "".
 
     python_source, apt_source: file and key that say so, for errors. apt: names, or name=version.
     """
@@ -107,12 +109,14 @@ def architecture(platform: str) -> str:
 
 
 def full_version(version: str) -> str:
-    """A Python package's version as PEP 440 spells it: "3.13.5" of "3.13.5-2+deb13u1", "3.15.0a1" of "3.15.0~a1-1"."""
+    """A Python package's version as PEP 440 spells it: "3.13.5" of "3.13.5-2+deb13u1", "3.15.0a1" of
+    "3.15.0~a1-1"."""
     return upstream(version).replace("~", "").partition("+")[0]
 
 
 def accepts(specifier: str, full: str) -> bool:
-    """Whether a Python version meets a request. A bare X.Y or X.Y.Z means the series X.Y, as archives have one each.
+    """Whether a Python version meets a request. A bare X.Y or X.Y.Z means the series X.Y, as archives have
+    one each.
 
     ResolveError "debian.python-specifier".
     """
@@ -178,7 +182,8 @@ def _pythons(packages: Union) -> tuple[tuple[str, str], ...]:
 
 
 def find_suite(archive: Archive, request: BaseRequest) -> tuple[_Suite, tuple[str, str]]:
-    """The suite and the Python in it that meet a request. ResolveError "debian.no-python", "debian.expired"."""
+    """The suite and the Python in it that meet a request. ResolveError "debian.no-python",
+    "debian.expired"."""
     arch = architecture(request.platform)
     table = SUITES[archive.family]
     if request.suite:
@@ -248,10 +253,11 @@ def _deb(package: Package, extra: bool) -> Deb:
 
 
 def lock_base(request: BaseRequest, archive: Archive) -> Base:
-    """The base that meets a request: Python's own packages first, then (Deb.extra) what apt packages add, by name.
+    """The base that meets a request: Python's own packages first, then (Deb.extra) what apt packages add,
+    by name.
 
-    A function of the archive's state alone. Network: InRelease is asked for again each time, indexes only when new.
-    ResolveError: "debian.*".
+    A function of the archive's state alone. Network: InRelease is asked for again each time, indexes only
+    when new. ResolveError: "debian.*".
     """
     loaded, (minor, full) = find_suite(archive, request)
     arch = architecture(request.platform)

@@ -11,7 +11,8 @@ RELATIONS = ("<<", "<=", "=", ">=", ">>", "<", ">")
 
 @dataclass(frozen=True)
 class Relation:
-    """One name with an optional version bound; qualifier: what stands after the colon ("any", "native", an arch)."""
+    """One name with an optional version bound; qualifier: what stands after the colon ("any", "native", an
+    arch)."""
 
     name: str
     relation: str = ""
@@ -28,7 +29,8 @@ class Relation:
 
 
 def parse_relation(text: str) -> Relation | None:
-    """One alternative; None when there is no name in it. Architecture and profile lists of source packages are cut."""
+    """One alternative; None when there is no name in it. Architecture and profile lists of source packages
+    are cut."""
     text = text.partition("[")[0].partition("<!")[0].strip()
     head, bracket, bound = text.partition("(")
     name, _, qualifier = head.strip().partition(":")
@@ -42,7 +44,8 @@ def parse_relation(text: str) -> Relation | None:
 
 
 def parse_relations(text: str) -> list[tuple[Relation, ...]]:
-    """A Depends-like field: groups that must all hold, each a tuple of alternatives in order of preference."""
+    """A Depends-like field: groups that must all hold, each a tuple of alternatives in order of
+    preference."""
     groups = []
     for group in text.split(","):
         alternatives = tuple(r for r in map(parse_relation, group.split("|")) if r is not None)

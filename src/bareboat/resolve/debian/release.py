@@ -1,4 +1,5 @@
-"""InRelease: its signature, and what it says (the repository format of apt). Pure but for reading key files."""
+"""InRelease: its signature, and what it says (the repository format of apt). Pure but for reading key
+files."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from bareboat.image.deb import parse_fields
 
 @dataclass(frozen=True)
 class Release:
-    """A verified InRelease. date, valid_until: aware datetimes; files: path under dists/SUITE → (sha256, size)."""
+    """A verified InRelease. date, valid_until: aware datetimes; files: path under dists/SUITE → (sha256,
+    size)."""
 
     suite: str
     codename: str
@@ -37,7 +39,8 @@ def keyring_files(
     share: Path = Path("/usr/share/keyrings"),
     shipped: Path | None = None,
 ) -> list[Path]:
-    """The key files to trust: the setting alone; else those the apt sources name, the host's, and the shipped ones.
+    """The key files to trust: the setting alone; else those the apt sources name, the host's, and the
+    shipped ones.
 
     ResolveError "debian.keyring" when there is none.
     """
@@ -76,9 +79,11 @@ def read_keys(files: Iterable[Path]) -> list[Any]:
 
 
 def verify(signed: bytes, certs: list[Any], where: str) -> bytes:
-    """The text that a trusted key signed, and nothing else of the file: at least one good signature is needed.
+    """The text that a trusted key signed, and nothing else of the file: at least one good signature is
+    needed.
 
-    ResolveError "debian.signature": unsigned, tampered with, an unknown, expired or revoked key, a weak digest.
+    ResolveError "debian.signature": unsigned, tampered with, an unknown, expired or revoked key, a weak
+    digest.
     """
     import pysequoia
 
@@ -98,7 +103,7 @@ def verify(signed: bytes, certs: list[Any], where: str) -> bytes:
     try:
         result = pysequoia.verify(bytes=signed, store=store)
         if result.valid_sigs:
-            return bytes(result.bytes)
+            return bytes(result.bytes or b"")
         reason = "no valid signature"
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
@@ -147,7 +152,8 @@ def parse_release(text: bytes, where: str) -> Release:
 
 
 def check_suite(release: Release, suite: str, where: str) -> None:
-    """ResolveError "debian.suite" when the index is another suite's: a mirror that mixes them up, or an attack."""
+    """ResolveError "debian.suite" when the index is another suite's: a mirror that mixes them up, or an
+    attack."""
     if suite not in (release.suite, release.codename):
         raise ResolveError(
             "debian.suite",

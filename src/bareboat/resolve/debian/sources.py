@@ -1,4 +1,5 @@
-"""Where the archive is: the host's apt sources (deb822 and one-line, sources.list(5)) or a setting. Parsing is pure."""
+"""Where the archive is: the host's apt sources (deb822 and one-line, sources.list(5)) or a setting.
+Parsing is pure."""
 
 from __future__ import annotations
 
@@ -16,9 +17,10 @@ FAMILIES = ("debian", "ubuntu")
 class ArchiveSettings:
     """What the settings say about Debian archives; empty means: from this host's apt.
 
-    mirror, security_mirror: base URLs (above dists/ and pool/). keyring: a file of public keys instead of the host's.
-    check_valid_until: refuse an InRelease past its Valid-Until when locking. snapshot: base URL with "{date}" in it
-    (as 20260101T000000Z), asked for packages that the mirror no longer has. components: as in apt.
+    mirror, security_mirror: base URLs (above dists/ and pool/). keyring: a file of public keys instead of
+    the host's. check_valid_until: refuse an InRelease past its Valid-Until when locking. snapshot: base
+    URL with "{date}" in it (as 20260101T000000Z), asked for packages that the mirror no longer has.
+    components: as in apt.
     """
 
     mirror: str = ""
@@ -31,7 +33,8 @@ class ArchiveSettings:
 
 @dataclass(frozen=True)
 class AptSource:
-    """One binary entry of the host's apt. uris as written; signed_by: paths only (embedded keys are left out)."""
+    """One binary entry of the host's apt. uris as written; signed_by: paths only (embedded keys are left
+    out)."""
 
     uris: tuple[str, ...]
     suites: tuple[str, ...]
@@ -116,8 +119,8 @@ def _paragraphs(text: str) -> Iterable[dict[str, str]]:
 
 
 def read_host_sources(etc: Path = Path("/etc/apt")) -> list[AptSource]:
-    """All enabled binary entries of the host, in apt's order. Unreadable files are passed over, as they may hold
-    credentials and be root's alone."""
+    """All enabled binary entries of the host, in apt's order. Unreadable files are passed over, as they
+    may hold credentials and be root's alone."""
     found: list[AptSource] = []
     parts = etc / "sources.list.d"
     try:
@@ -137,7 +140,7 @@ def read_host_sources(etc: Path = Path("/etc/apt")) -> list[AptSource]:
 
 
 def _is_security(suite: str) -> bool:
-    return suite.endswith("-security") or suite.endswith("/updates")
+    return suite.endswith(("-security", "/updates"))
 
 
 def _score(source: AptSource, family: str, base_suites: set[str]) -> int:
@@ -157,7 +160,8 @@ def _score(source: AptSource, family: str, base_suites: set[str]) -> int:
 
 
 def _expand(uris: Iterable[str]) -> Iterable[str]:
-    """Plain base URLs: mirror+file: lists are read; other methods that are not http, https or file are left out."""
+    """Plain base URLs: mirror+file: lists are read; other methods that are not http, https or file are
+    left out."""
     for uri in uris:
         if uri.startswith("mirror+file:"):
             try:
@@ -174,7 +178,8 @@ def _expand(uris: Iterable[str]) -> Iterable[str]:
 
 
 def find_mirrors(family: str, settings: ArchiveSettings, sources: Iterable[AptSource]) -> Mirrors:
-    """The family's mirrors by setting, else from apt's entries, best first. ResolveError "debian.no-mirror"."""
+    """The family's mirrors by setting, else from apt's entries, best first. ResolveError
+    "debian.no-mirror"."""
     if settings.mirror:
         main = (settings.mirror.rstrip("/"),)
         security = (settings.security_mirror.rstrip("/"),) if settings.security_mirror else ()
