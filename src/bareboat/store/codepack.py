@@ -110,7 +110,7 @@ def pack_code(store: Store, root: Path, found: list[Found], cache: object, now: 
         # A young file is remembered for its content alone: its times cannot yet tell a later edit.
         times = (0, 0, 0, 0) if young else (f.size, f.mtime, f.ctime, f.inode)
         files[f.path] = (*times, entry.sha256, entry.pack, entry.offset)
-        total += entry.size
+        total += entry.size if entry.pack else 0
         if entry.size > HUGE:
             warnings.append(
                 f"{f.path} ({entry.size / 1e6:.0f} MB) is kept with the code of each run that changes it; "
