@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from bareboat.project.folder import APT_FILE, VERSION_FILES
+from bareboat.project.local import digest, local_requirements
 from bareboat.project.parse import FILE, PYPROJECT
 from bareboat.project.sources import LOCK, PYLOCK, REQUIREMENTS, made_by_us
 from bareboat.project.values import Project
@@ -16,22 +17,25 @@ DECIDING = (FILE, PYPROJECT, LOCK, PYLOCK, REQUIREMENTS, APT_FILE, *VERSION_FILE
 def inputs(project: Project) -> tuple[tuple[str, str], ...]:
     """(name relative to the root, sha256 as hex) of every file whose content decides the project or its lock.
 
-    A file that is not there is left out, so its appearing changes the answer as well. Sorted by name.
+    Directories and archives that packages are asked from are among them, a directory by one digest for all of
+    it. What is not there is left out, so its appearing changes the answer as well. Sorted by name.
     """
-    names = dict.fromkeys((*DECIDING, *project.dependencies.files))
-    return _digests(project.root, [n for n in names if n != PYLOCK or not made_by_us(project.root / PYLOCK)])
+    names = dict.fromkeys((*DECIDING, *project.dependencies.files, *local_requirements(project)))
+    ours = made_by_us(project.root / PYLOCK)
+    return _digests(project.root, [name for name in names if name != PYLOCK or not ours])
 
 
 def lock_inputs(project: Project) -> tuple[tuple[str, str], ...]:
-    """As inputs, but only the files that list Python packages: what else the files say is in request."""
-    return _digests(project.root, list(project.dependencies.files))
+    """As inputs, but only what lists or is a Python package: what else the files say is in request."""
+    return _digests(project.root, list({*project.dependencies.files, *local_requirements(project)}))
 
 
 def _digests(root: Path, names: list[str]) -> tuple[tuple[str, str], ...]:
     found = []
     for name in sorted(names):
         try:
-            found.append((name, hashlib.sha256((root / name).read_bytes()).hexdigest()))
+            if (sum_ := digest(root / name)) is not None:
+                found.append((name, sum_))
         except OSError:
             continue
     return tuple(found)
