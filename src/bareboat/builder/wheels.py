@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bareboat.builder.workers import Workers
 from bareboat.errors import ArchiveError
 from bareboat.image.plan import Interpreter
-from bareboat.image.wheel import Layout, chunks, read_layout, wheel_tree_key
+from bareboat.image.wheel import Claims, Layout, chunks, find_conflict, read_layout, wheel_tree_key
 from bareboat.lock import Wheel
 from bareboat.resolve.download import DEFAULT, Download, Policy, fetch
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
-__all__ = ["FileSource", "fetch_and_unpack", "make_wheel_tree", "make_wheel_trees", "wheel_tree_key"]
+__all__ = ["FileSource", "check_conflicts", "fetch_and_unpack", "make_wheel_tree", "make_wheel_trees", "wheel_tree_key"]
 
 
 class FileSource:
@@ -57,17 +57,14 @@ def make_wheel_tree(store: Store, wheel: Wheel, interp: Interpreter) -> Path:
         return found
     blob = store.blob(wheel.sha256)
     if blob is None:
-        raise ArchiveError(
-            "wheel.missing", "the wheel is not in the store", where=wheel.filename,
-            hint="run again while the package index can be reached",
-        )
+        raise _missing(wheel)
     with FileSource(blob) as source:
         layout = read_layout(source, wheel, interp)
 
         def fill(tree: TreeWriter) -> None:
             for entry in layout.entries:
                 tree.file(entry.path, entry.mode, chunks(source, entry, wheel.filename))
-            store.put_json("cache", f"manifest-{key}", manifest(layout))
+            _note(store, key, layout, interp)
 
         return store.make_tree(key, fill)
 
@@ -143,6 +140,64 @@ def _check_sources(store: Store, wheels: Sequence[Wheel]) -> None:
             )
 
 
-def manifest(layout: Layout) -> dict[str, object]:
-    """What a tree holds, as JSON: path → [size, digest]; for finding conflicts without reading trees."""
-    return {"files": {e.path: [e.size, e.digest] for e in layout.entries}}
+def check_conflicts(store: Store, wheels: Sequence[Wheel], interp: Interpreter) -> None:
+    """Refuse wheels that claim one path with different bytes, or as a file and a directory (traps 14, IMAGES.md 5).
+
+    Equal bytes are fine: every nvidia wheel has an empty nvidia/__init__.py. Only wheels that share a top-level
+    name are looked at closely. Raises ArchiveError "wheel.conflict" that names both wheels and the path.
+    """
+    tops: dict[str, list[int]] = {}
+    others: list[Claims] = []
+    for number, w in enumerate(wheels):
+        claims = _manifest(store, w, interp, "tops")
+        for top in claims["tops"]:
+            tops.setdefault(top, []).append(number)
+        others.append((w.filename, claims["files"]))
+    shared = {top: numbers for top, numbers in tops.items() if len(numbers) > 1}
+    close: dict[int, list[tuple[str, tuple[int, str]]]] = {}
+    site = interp.site.lstrip("/") + "/"
+    for number in sorted({n for numbers in shared.values() for n in numbers}):
+        files = _manifest(store, wheels[number], interp, "manifest")["files"]
+        close[number] = [(p, f) for p, f in files.items()
+                         if p.startswith(site) and p[len(site) :].partition("/")[0] in shared]
+    found = find_conflict(others) or find_conflict([(wheels[n].filename, dict(f)) for n, f in close.items()])
+    if found is not None:
+        first, second, path = found
+        raise ArchiveError(
+            "wheel.conflict", f"{first} and {second} both install /{path}, with different content",
+            where=f"/{path}", hint="remove one of the two from the dependencies: only one can be at that path",
+        )
+
+
+def _manifest(store: Store, wheel: Wheel, interp: Interpreter, kind: str) -> dict[str, Any]:
+    """What make_wheel_tree noted about a tree, worked out again from the archive where the note is gone."""
+    key = wheel_tree_key(wheel, interp)
+    found = store.get_json("cache", f"{kind}-{key}")
+    if isinstance(found, dict):
+        return found
+    blob = store.blob(wheel.sha256)
+    if blob is None:
+        raise _missing(wheel)
+    with FileSource(blob) as source:
+        _note(store, key, read_layout(source, wheel, interp), interp)
+    noted = store.get_json("cache", f"{kind}-{key}")
+    assert isinstance(noted, dict)
+    return noted
+
+
+def _note(store: Store, key: str, layout: Layout, interp: Interpreter) -> None:
+    """Keep what a tree holds, for finding conflicts without reading trees. Two notes, the short one read first.
+
+    tops: names directly in site-packages; files of the short note: everything that lies elsewhere (bin, share).
+    """
+    site = interp.site.lstrip("/") + "/"
+    files = {e.path: [e.size, e.digest] for e in layout.entries}
+    tops = sorted({p[len(site) :].partition("/")[0] for p in files if p.startswith(site)})
+    store.put_json("cache", f"manifest-{key}", {"files": files})
+    store.put_json("cache", f"tops-{key}", {"tops": tops, "files": {p: f for p, f in files.items()
+                                                                     if not p.startswith(site)}})
+
+
+def _missing(wheel: Wheel) -> ArchiveError:
+    return ArchiveError("wheel.missing", "the wheel is not in the store", where=wheel.filename,
+                        hint="run again while the package index can be reached")

@@ -8,7 +8,7 @@ traps 1-21.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bareboat.errors import ArchiveError
@@ -76,6 +76,28 @@ def read_layout(source: Source, wheel: Wheel, interp: Interpreter, limits: ZipLi
     """
     members = read_members(source, wheel.filename, limits)
     return _Reader(source, wheel, interp, members).layout()
+
+
+Claims = tuple[str, Mapping[str, Sequence[object]]]  # a wheel's file name, and path → (size, digest)
+
+
+def find_conflict(claims: Sequence[Claims]) -> tuple[str, str, str] | None:
+    """The first two wheels (and the path) that cannot share an image: different bytes, or file against directory."""
+    owner: dict[str, tuple[str, Sequence[object]]] = {}
+    parents: dict[str, str] = {}
+    for wheel, files in claims:
+        for path, content in files.items():
+            first = owner.setdefault(path, (wheel, content))
+            if tuple(first[1]) != tuple(content):
+                return first[0], wheel, path
+            folder = path.rpartition("/")[0]
+            while folder and folder not in parents:
+                parents[folder] = wheel
+                folder = folder.rpartition("/")[0]
+    for path, (wheel, _) in owner.items():
+        if path in parents:
+            return wheel, parents[path], path
+    return None
 
 
 def chunks(source: Source, entry: Entry, filename: str) -> Iterator[bytes]:

@@ -94,6 +94,24 @@ def fetch(
         work.transport.close()
 
 
+def reachable(url: str, env: Mapping[str, str] | None = None, timeout: float = 5.0) -> str:
+    """"" when a server answers at the URL in any way, else why not, in a few words. For doctor."""
+    import urllib3
+
+    from bareboat.resolve.transport import Timeouts, Transport
+
+    transport = Transport(env, Timeouts(timeout, timeout))
+    try:
+        transport.get(url).close()
+    except urllib3.exceptions.HTTPError as error:
+        return _reason(error)
+    except ResolveError as error:
+        return error.what
+    finally:
+        transport.close()
+    return ""
+
+
 class _Work:
     """One call of fetch: the queue, who failed, and how much there is."""
 
