@@ -56,7 +56,7 @@ def _has_table(path: Path) -> bool:
     return isinstance(tool, dict) and "bareboat" in tool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class _File:
     """The project file: its name, its table, how errors name a key of it, and pyproject.toml beside it."""
 

@@ -1,6 +1,7 @@
 """What a value in the project file may be. Each kind checks, says what is allowed, and gives its JSON Schema.
 
 The two must agree on every document: a pattern is therefore one both Python and ECMA-262 read alike.
+Made on every start that has a project file, so the classes leave out what nobody asks of them (eq, repr).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def mismatch(kind: Kind, value: object, path: str) -> Wrong:
     return Wrong("project.type", path, f"must be {kind.allowed}, not {shown(value)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Text:
     """A string without NUL; pattern: for the whole of it, in the common part of both dialects."""
 
@@ -76,7 +77,7 @@ class Text:
         return {"type": "string", "pattern": f"^(?:{self.pattern}){END}"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class OneOf:
     """One of a few strings."""
 
@@ -106,7 +107,7 @@ class OneOf:
         return {"type": "string", "enum": list(self.values)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Whole:
     """An integer of at least `least`; 2.0 is one too, as JSON Schema has it."""
 
@@ -127,7 +128,7 @@ class Whole:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Number:
     """A finite number above zero."""
 
@@ -147,7 +148,7 @@ class Number:
         return {"type": "number", "exclusiveMinimum": 0, "maximum": self.most}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Flag:
     """true or false, or one of the two alone."""
 
@@ -170,7 +171,7 @@ class Flag:
         return {"type": "boolean"} if self.only is None else {"const": self.only}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class ListOf:
     """An array of one kind."""
 
@@ -195,7 +196,7 @@ class ListOf:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class MapOf:
     """A table whose keys the user names."""
 
@@ -226,7 +227,7 @@ class MapOf:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Key:
     """A key of a table: its kind, one line of help, and an example as TOML."""
 
@@ -238,7 +239,7 @@ class Key:
     default: str = ""  # what holds without it, for the documentation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Table:
     """A table with the keys given and no others."""
 
@@ -280,7 +281,7 @@ class Table:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Either:
     """One of several kinds, told apart by type; the error is that of the kind the value was meant to be."""
 

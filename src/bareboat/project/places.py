@@ -14,7 +14,7 @@ from bareboat.project.volumes import host_path, parse_volume, stacked, target_pa
 APP = "/app"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)  # made on every start: as cheap as can be
 class Layout:
     """A root, the project file's table, how errors name its keys, and what the command line says instead."""
 

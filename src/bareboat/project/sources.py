@@ -17,7 +17,7 @@ LOCK, PYLOCK, PYPROJECT, REQUIREMENTS = "uv.lock", "pylock.toml", "pyproject.tom
 UNREAD = ("Pipfile", "environment.yml", "environment.yaml", "poetry.lock", "setup.cfg")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False, match_args=False)  # made on every start: as cheap as can be
 class Described:
     """What the folder has: the project file's python table, and pyproject.toml where there is one."""
 
