@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from bareboat.errors import ResolveError
 from bareboat.image.plan import Plan, interpreter
-from bareboat.lock import Base
+from bareboat.lock import Base, Wheel
 from bareboat.store import Store
 from bareboat.workload import Mount, Rootfs, Workload
 
 if TYPE_CHECKING:
     from bareboat.builder.image import Sources
     from bareboat.engine.base import Engine
-    from bareboat.resolve.python.building import BuildSpec
+    from bareboat.resolve.python.building import BuildSpec, Errand
 
 Progress = Callable[[str, int, int], None]
 _HOME = "/bareboat"  # where source, driver and answer are inside
@@ -38,37 +38,56 @@ class SandboxRoom:
     sources: Sources
     progress: Progress = lambda what, done, total: None
     env: Mapping[str, str] | None = None  # proxies and CA bundle for downloads; None: the process's own
-    _toolchain: list[Base] = field(default_factory=list)
+    _bases: dict[tuple[str, ...], Base] = field(default_factory=dict)
 
     def run(self, spec: BuildSpec) -> str:
         """Run the driver to its end; the image it runs in is made first."""
-        from bareboat.builder.image import make_trees
-        from bareboat.engine.base import Streams
-        from bareboat.image.planning import environment_files, image_env
-
         self.progress(f"building {spec.name}", 0, 0)
-        base = self._with_toolchain() if spec.toolchain else self.base
-        python = interpreter(base.python, base.python_full)
-        generated = tuple(sorted(environment_files(python), key=lambda g: g.path.encode()))
-        plan = Plan(self.platform, base.family, base.suite, python, base.packages, spec.requires, generated,
-                    image_env(python), date=base.date, libc=base.libc)
-        trees = make_trees(self.store, plan, self.sources, self.progress)
-        paths = [self.store.tree(key) for key in trees.keys]
+        python = interpreter(self.base.python, self.base.python_full)
+        tools = ("gcc", "g++", "make", "pkg-config", "libc6-dev", f"libpython{self.base.python}-dev")
         driver = Path(__file__).parent.parent / "resolve" / "python" / "pep517_inside.py"
         source = f"{_HOME}/{'source' if spec.source.is_dir() else spec.source.name}"
-        env = {**dict(image_env(python)), **dict(spec.env), "HOME": "/home/user"}
+        argv = (f"{python.prefix}/bin/python", f"{_HOME}/driver.py", source, spec.subdirectory, "/tmp/build",
+                f"{_HOME}/out", spec.want)
+        mounts = (Mount(spec.source, source, read_only=True), Mount(driver, f"{_HOME}/driver.py", read_only=True),
+                  Mount(spec.out, f"{_HOME}/out"))
+        return self._start(self._plan(tools if spec.toolchain else (), spec.requires), argv, spec.env, mounts, "none")[1]
+
+    def errand(self, errand: Errand) -> tuple[int, str]:
+        """Run a script of ours with the host's network."""
+        self.progress("resolving packages inside the sandbox", 0, 0)
+        python = interpreter(self.base.python, self.base.python_full)
+        mounts = [Mount(errand.script, f"{_HOME}/errand.py", read_only=True), Mount(errand.folder, f"{_HOME}/out")]
+        env = errand.env
+        if errand.ca is not None:
+            mounts.append(Mount(errand.ca.resolve(), f"{_HOME}/ca.pem", read_only=True))
+            env = (*env, ("PIP_CERT", f"{_HOME}/ca.pem"), ("SSL_CERT_FILE", f"{_HOME}/ca.pem"))
+        argv = (python.executable, f"{_HOME}/errand.py", *errand.arguments)
+        return self._start(self._plan((), ()), argv, env, tuple(mounts), "host")
+
+    def _plan(self, packages: tuple[str, ...], wheels: tuple[Wheel, ...]) -> Plan:
+        from bareboat.image.planning import environment_files, image_env
+
+        base = self._with(packages)
+        python = interpreter(base.python, base.python_full)
+        generated = tuple(sorted(environment_files(python), key=lambda g: g.path.encode()))
+        return Plan(self.platform, base.family, base.suite, python, base.packages, wheels, generated,
+                    image_env(python), date=base.date, libc=base.libc)
+
+    def _start(self, plan: Plan, argv: tuple[str, ...], env: tuple[tuple[str, str], ...], mounts: tuple[Mount, ...],
+               network: str) -> tuple[int, str]:
+        from bareboat.builder.image import make_trees
+        from bareboat.engine.base import Streams
+
+        trees = make_trees(self.store, plan, self.sources, self.progress)
+        paths = [self.store.tree(key) for key in trees.keys]
         workload = Workload(
             root=Rootfs(tuple(p for p in paths if p is not None)),
-            argv=(f"{python.prefix}/bin/python", f"{_HOME}/driver.py", source, spec.subdirectory, "/tmp/build",
-                  f"{_HOME}/out", spec.want),
-            env=tuple(sorted(env.items())),
+            argv=argv,
+            env=tuple(sorted({**dict(plan.env), **dict(env), "HOME": "/home/user"}.items())),
             cwd="/tmp",
-            mounts=(
-                Mount(spec.source, source, read_only=True),
-                Mount(driver, f"{_HOME}/driver.py", read_only=True),
-                Mount(spec.out, f"{_HOME}/out"),
-            ),
-            network="none",
+            mounts=mounts,
+            network=network,
         )
         log = bytearray()
 
@@ -77,8 +96,8 @@ class SandboxRoom:
             del log[:-_LOG]
 
         with self.store.lease(trees.keys):
-            self.engine.run(workload, Streams(heard, heard))
-        return log.decode("utf-8", "replace")
+            outcome = self.engine.run(workload, Streams(heard, heard))
+        return outcome.code, log.decode("utf-8", "replace")
 
     def blob(self, sha256: str) -> Path | None:
         """The store's file."""
@@ -128,14 +147,15 @@ class SandboxRoom:
         """Into the store."""
         self.store.put_json("builds", key, dict(value))
 
-    def _with_toolchain(self) -> Base:
-        """The base with compilers and Python's headers, of the same suite; locked once per room."""
-        if not self._toolchain:
+    def _with(self, packages: tuple[str, ...]) -> Base:
+        """The base with more packages of the same suite; locked once per room."""
+        if not packages:
+            return self.base
+        if packages not in self._bases:
             from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
 
-            extra = tuple(d.name for d in self.base.packages if d.extra)
-            tools = ("gcc", "g++", "make", "pkg-config", "libc6-dev", f"libpython{self.base.python}-dev")
-            request = BaseRequest(suite=self.base.suite, python=self.base.python, apt=(*tools, *extra),
-                                  apt_source="the toolchain", platform=self.platform)
-            self._toolchain.append(lock_base(request, self.sources.archive(self.base.family)))
-        return self._toolchain[0]
+            own = tuple(d.name for d in self.base.packages if d.extra)
+            request = BaseRequest(suite=self.base.suite, python=self.base.python, apt=(*packages, *own),
+                                  apt_source="building", platform=self.platform)
+            self._bases[packages] = lock_base(request, self.sources.archive(self.base.family))
+        return self._bases[packages]

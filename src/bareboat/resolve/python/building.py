@@ -46,11 +46,29 @@ class BuildSpec:
     env: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Errand:
+    """A script of ours, run by the base's Python in the sandbox with the host's network (no code of packages).
+
+    folder: writable at /bareboat/out. ca: the host's CA bundle.
+    """
+
+    script: Path
+    arguments: tuple[str, ...]
+    folder: Path
+    env: tuple[tuple[str, str], ...]
+    ca: Path | None = None
+
+
 class BuildRoom(Protocol):
     """The sandbox and the store, as building needs them."""
 
     def run(self, spec: BuildSpec) -> str:
         """Run the driver without network and return the end of its output; its answer is in spec.out."""
+        ...
+
+    def errand(self, errand: Errand) -> tuple[int, str]:
+        """Run a script of ours with the host's network; its exit code and the end of its output."""
         ...
 
     def blob(self, sha256: str) -> Path | None:

@@ -17,10 +17,6 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
     Raises ResolveError "python.*", "download.*", LockError "pylock.*".
     """
     d = request.dependencies
-    if request.target.version[0] == 2:
-        from bareboat.resolve.python.python27 import lock_python27
-
-        return lock_python27(request)
     if d.source == "none" and not d.requirements:
         return LockedPython((), pylock.EMPTY)
     if d.source in ("uv.lock", "pylock"):
@@ -28,6 +24,12 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
 
         return lock_from_lock(request, room, depth)
     lines = stated.lines(request)
+    if request.target.version[0] == 2:
+        if room is None:
+            raise ResolveError("python.27", "Python 2.7 is resolved inside the sandbox, and there is none here")
+        from bareboat.resolve.python.python27 import lock_python27
+
+        return lock_python27(request, lines, room)
     if room is not None and stated.needs_rewriting(request, lines):
         from bareboat.resolve.python.rewriting import lock_rewritten
 

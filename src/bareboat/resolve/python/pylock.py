@@ -70,6 +70,15 @@ class Wanted:
     names: frozenset[str] = frozenset()
 
 
+def versions(text: str) -> tuple[tuple[str, str], ...]:
+    """(name, version) of every package in a lock's text that has both; () for a text that is no lock."""
+    try:
+        packages = tomllib.loads(text).get("packages", [])
+    except tomllib.TOMLDecodeError:
+        return ()
+    return tuple((p["name"], p["version"]) for p in packages if "name" in p and "version" in p)
+
+
 def is_ours(text: str) -> bool:
     """Whether a pylock.toml was made by bareboat, so that it is output and not the user's input."""
     return text.startswith(MARK)
