@@ -37,7 +37,9 @@ def test_the_file_system_of_a_path(path: str, kind: str, local: bool) -> None:
     assert bool(found.notes) == (kind not in ("ext4", "fuseblk"))
 
 
-def test_an_unreadable_mount_table_is_taken_as_not_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreadable_mount_table_is_taken_as_not_local(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(files, "MOUNTINFO", "/nowhere/mountinfo")
     assert not files.filesystem(tmp_path).local
 

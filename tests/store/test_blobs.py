@@ -110,7 +110,9 @@ def test_a_rotten_blob_is_noticed_removed_and_can_be_put_again(store: Store) -> 
     assert store.verified_blob(HELLO) is not None
 
 
-def test_an_acknowledged_blob_was_synced_file_then_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_acknowledged_blob_was_synced_file_then_name(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     real_fsync, real_rename = os.fsync, os.rename
 

@@ -199,7 +199,9 @@ def test_hard_links_free_their_bytes_with_the_last_name(store: Store) -> None:
     assert sizes["base"] - sizes["numpy"] >= len("numpy") * 5000 - 5000
 
 
-def test_without_room_for_another_name_a_tree_goes_in_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_room_for_another_name_a_tree_goes_in_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **named: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -56,7 +56,9 @@ BAD = ["", "/etc/passwd", "a/../b", "..", ".", "a/./b", "a//b", "a/", "a\0b", ".
 
 @pytest.mark.parametrize("path", BAD)
 @pytest.mark.parametrize("how", ["file", "directory", "symlink", "hardlink"])
-def test_bad_paths_are_refused_and_nothing_is_made(root: Path, writer: TreeWriter, path: str, how: str) -> None:
+def test_bad_paths_are_refused_and_nothing_is_made(
+    root: Path, writer: TreeWriter, path: str, how: str
+) -> None:
     writer.file("x", 0o644, [])
     calls: dict[str, Callable[[], None]] = {
         "file": lambda: writer.file(path, 0o644, [b"x"]),
@@ -177,7 +179,11 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=("Cs"
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.lists(names, min_size=1, max_size=4).map("/".join), st.binary(max_size=50), max_size=20))
+@given(
+    st.dictionaries(
+        st.lists(names, min_size=1, max_size=4).map("/".join), st.binary(max_size=50), max_size=20
+    )
+)
 def test_what_is_written_is_what_the_manifest_says(files: dict[str, bytes]) -> None:
     import tempfile
 

@@ -203,12 +203,14 @@ def _rmdir(name: str, parent: int | None) -> int:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file outside the store by these bytes, durably: readers see the old or the new, never a part.
+    """Replace a file outside the store by these bytes, durably: readers see the old or the new, not a part.
 
-    A symlink is followed, as an editor would; an existing file keeps its mode. Raises OSError and leaves nothing.
+    A symlink is followed, as an editor would; an existing file keeps its mode. Raises OSError and leaves
+    nothing.
     """
     target = os.path.realpath(path)
-    draft = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{os.getpid()}")
+    folder, name = os.path.split(target)
+    draft = f"{folder}/.{name}.{os.getpid()}-{os.urandom(4).hex()}"
     try:
         mode = os.stat(target).st_mode & 0o777
     except FileNotFoundError:

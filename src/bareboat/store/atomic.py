@@ -75,7 +75,10 @@ class Draft:
         if not self._published:
             self._discard()
         elif self.fd >= 0:
-            os.close(self.fd)
+            try:
+                os.close(self.fd)
+            except OSError:
+                pass  # fsync has reported what close could; what was not synced has its digest
 
     def _discard(self) -> None:
         try:

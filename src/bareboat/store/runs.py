@@ -98,13 +98,14 @@ class RunStore:
         return False
 
     def write(self, run: str, record: Mapping[str, object]) -> None:
-        """Replace the record, atomically and durably. It gains the key record_digest over all the others.
+        """Replace the record, atomically and durably. It gains the key record_digest, over the id and all the
+        others.
 
         What must be kept as long as the run goes under the key "pins": a list of "blob:SHA256", "tree:KEY"
         and "document:KIND/KEY"; documents may have a list "pins" of their own.
         """
         value = {key: item for key, item in record.items() if key != _DIGEST}
-        value[_DIGEST] = _digest(value)
+        value[_DIGEST] = _digest(run, value)
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         write_file(
             self._layout, str(self.path(run) / "record.json"), (text.encode("utf-8", "surrogatepass"),)
@@ -130,7 +131,7 @@ class RunStore:
             value = json.loads(data.decode("utf-8", "surrogatepass"))
         except ValueError:
             value = None
-        if not isinstance(value, dict) or value.pop(_DIGEST, None) != _digest(value):
+        if not isinstance(value, dict) or value.pop(_DIGEST, None) != _digest(run, value):
             raise StoreError(
                 "store.damaged",
                 f"the record of run {run} is not as it was written",
@@ -185,7 +186,7 @@ class RunStore:
 
 
 def _take(fd: int) -> bool:
-    """Lock exclusively. Somebody who only asks whether the run lives holds it for an instant: wait that long."""
+    """Lock exclusively. Who only asks whether the run lives holds it for an instant: wait that long."""
     for _ in range(50):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,6 +196,7 @@ def _take(fd: int) -> bool:
     return False
 
 
-def _digest(value: Mapping[str, object]) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def _digest(run: str, value: Mapping[str, object]) -> str:
+    """Over the id as well: a record in another run's place is noticed."""
+    text = run + json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

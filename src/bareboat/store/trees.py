@@ -136,6 +136,7 @@ class Trees:
                 raise
             for key in keys:
                 self._mark_synced(key)
+            files.syncfs(self._layout.at("trees"))  # the marks themselves; there is little left to write
             return len(keys)
         except OSError as error:
             raise disk_error(error, self._layout.at("trees")) from error

@@ -1,0 +1,40 @@
+"""All fault rows with a count: python -m tests.faults --rounds 10000 prints one line for each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.faults.concurrent import users, writers
+from tests.faults.crash import crashes, has_strace
+from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
+from tests.faults.kills import kills
+from tests.faults.rot import rot
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10_000, help="of each row (default 10,000)")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    n, seed = options.rounds, options.seed
+    rows = [lambda: kills(n, seed=seed), lambda: writers(n, seed=seed), lambda: users(n, seed=seed),
+            lambda: rot(n, seed=seed), lambda: errors(n, seed=seed)]  # fmt: skip
+    if has_strace:
+        rows += [lambda: crashes(n, seed=seed), lambda: failing_fsync(10)]
+    if has_namespaces():
+        rows.append(lambda: small_disks(max(1, n // 50)))
+    failed = 0
+    for row in rows:
+        began = time.monotonic()
+        figures = row()
+        print(f"{figures.line()} ({time.monotonic() - began:.0f} s)", flush=True)
+        for line in figures.bad[:10]:
+            print(f"    {line}", flush=True)
+        failed += bool(figures.bad)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

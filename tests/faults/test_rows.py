@@ -1,0 +1,93 @@
+"""A sample of SECURITY.md's rows 1 to 5 and 20, each with a broken control that it must catch.
+
+BAREBOAT_FAULT_ROUNDS sets the count; `python -m tests.faults --rounds 10000` prints the figures.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from tests.faults.concurrent import users, writers
+from tests.faults.crash import crashes, has_strace
+from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
+from tests.faults.kills import kills
+from tests.faults.kit import rounds
+from tests.faults.rot import rot
+
+
+def test_row_1_kill() -> None:
+    figures = kills(rounds(100))
+    assert figures.bad == [] and figures.counts["acknowledged"] > 0, figures.line()
+
+
+def test_row_1_catches_a_writer_without_rename() -> None:
+    assert any("blob" in line for line in kills(200, control=True).bad)
+
+
+def test_row_3_concurrent_writers() -> None:
+    figures = writers(rounds(300))
+    assert figures.bad == [] and figures.counts["tag updates"] > 0, figures.line()
+
+
+def test_row_3_catches_an_index_without_a_lock() -> None:
+    assert any("lost update" in line for line in writers(2000, control=True).bad)
+
+
+def test_row_4_gc() -> None:
+    figures = users(rounds(120))
+    assert figures.bad == [], figures.line()
+
+
+def test_row_4_catches_a_gc_that_knows_no_leases() -> None:
+    assert users(400, control="no leases").bad != []
+
+
+def test_row_5_rot() -> None:
+    figures = rot(rounds(150))
+    assert figures.bad == [] and figures.counts["damaged"] == figures.counts["detected"] > 0, figures.line()
+
+
+def test_row_5_catches_a_check_that_reads_nothing() -> None:
+    assert rot(60, control=True).bad != []
+
+
+def test_row_2_power_loss() -> None:
+    required(has_strace, "strace")
+    figures = crashes(rounds(800))
+    assert figures.bad == [] and figures.counts["acknowledgements"] == 12, figures.line()
+
+
+@pytest.mark.parametrize("control", ["no file sync", "no directory sync", "no tree sync"])
+def test_row_2_catches_a_writer_that_does_not_sync(control: str) -> None:
+    required(has_strace, "strace")
+    assert crashes(300, control=control).bad != []
+
+
+def test_row_2_a_failing_fsync_is_final() -> None:
+    required(has_strace, "strace")
+    figures = failing_fsync(5)
+    assert figures.bad == [] and figures.counts["failed"] == 2, figures.line()
+
+
+def test_row_20_errors_at_each_step() -> None:
+    figures = errors(rounds(400))
+    assert figures.bad == [] and figures.counts["injected"] > 0, figures.line()
+
+
+def test_row_20_catches_a_writer_in_place() -> None:
+    assert errors(400, control=True).bad != []
+
+
+def test_row_20_small_disks() -> None:
+    required(has_namespaces(), "user namespaces")
+    figures = small_disks(max(12, rounds(0) // 50))
+    assert figures.bad == [] and figures.counts["refused with path"] > 0, figures.line()
+
+
+def required(present: bool, what: str) -> None:
+    """Skip where it is missing; in CI that is a failure."""
+    if not present and os.environ.get("CI"):
+        pytest.fail(f"CI needs {what}")
+    if not present:
+        pytest.skip(f"needs {what}")
