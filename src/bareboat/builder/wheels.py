@@ -18,11 +18,19 @@ if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
-__all__ = ["FileSource", "check_conflicts", "fetch_and_unpack", "make_wheel_tree", "make_wheel_trees", "wheel_tree_key"]
+__all__ = [
+    "FileSource",
+    "check_conflicts",
+    "fetch_and_unpack",
+    "make_wheel_tree",
+    "make_wheel_trees",
+    "wheel_tree_key",
+]
 
 
 class FileSource:
-    """A blob as a Source: positioned reads, so that threads may share it and nothing is mapped into memory."""
+    """A blob as a Source: positioned reads, so that threads may share it and nothing is mapped into memory.
+    """
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -70,10 +78,14 @@ def make_wheel_tree(store: Store, wheel: Wheel, interp: Interpreter) -> Path:
 
 
 def make_wheel_trees(
-    store: Store, wheels: Sequence[Wheel], interp: Interpreter, jobs: int = 0,
+    store: Store,
+    wheels: Sequence[Wheel],
+    interp: Interpreter,
+    jobs: int = 0,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> list[Path]:
-    """The trees of several wheels, in the order of `wheels`; made in parallel, largest first. As make_wheel_tree.
+    """The trees of several wheels, in the order of `wheels`; made in parallel, largest first. As
+    make_wheel_tree.
 
     jobs: workers, 0 for one a processor. progress: called with the file's name, packed bytes done and in all.
     """
@@ -91,7 +103,9 @@ def make_wheel_trees(
 
 
 def fetch_and_unpack(
-    store: Store, wheels: Sequence[Wheel], interp: Interpreter,
+    store: Store,
+    wheels: Sequence[Wheel],
+    interp: Interpreter,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     policy: Policy = DEFAULT,
 ) -> list[Path]:
@@ -105,8 +119,13 @@ def fetch_and_unpack(
         numbers = {w.sha256: n for n, w in enumerate(missing)}
         items = [Download(w.url, w.sha256, w.size, w.filename) for w in missing]
         with Workers(min(processors(), len(missing)), _unpacker(store, missing, interp)) as workers:
-            fetch(store, items, lambda p: progress("fetch", p.done, p.total), policy,
-                  lambda item: workers.submit(numbers[item.sha256]))
+            fetch(
+                store,
+                items,
+                lambda p: progress("fetch", p.done, p.total),
+                policy,
+                lambda item: workers.submit(numbers[item.sha256]),
+            )
             workers.results()
     return [make_wheel_tree(store, w, interp) for w in wheels]
 
@@ -135,16 +154,20 @@ def _check_sources(store: Store, wheels: Sequence[Wheel]) -> None:
     for w in wheels:
         if not w.url and store.blob(w.sha256) is None:
             raise ArchiveError(
-                "wheel.missing", f"the wheel built from {w.built_from or 'source'} is not in the store",
-                where=w.filename, hint="lock again to build it: bareboat lock",
+                "wheel.missing",
+                f"the wheel built from {w.built_from or 'source'} is not in the store",
+                where=w.filename,
+                hint="lock again to build it: bareboat lock",
             )
 
 
 def check_conflicts(store: Store, wheels: Sequence[Wheel], interp: Interpreter) -> None:
-    """Refuse wheels that claim one path with different bytes, or as a file and a directory (traps 14, IMAGES.md 5).
+    """Refuse wheels that claim one path with different bytes, or as a file and a directory (traps 14,
+    IMAGES.md 5).
 
-    Equal bytes are fine: every nvidia wheel has an empty nvidia/__init__.py. Only wheels that share a top-level
-    name are looked at closely. Raises ArchiveError "wheel.conflict" that names both wheels and the path.
+    Equal bytes are fine: every nvidia wheel has an empty nvidia/__init__.py. Only wheels that share a
+    top-level name are looked at closely. Raises ArchiveError "wheel.conflict" that names both wheels and the
+    path.
     """
     tops: dict[str, list[int]] = {}
     others: list[Claims] = []
@@ -158,14 +181,19 @@ def check_conflicts(store: Store, wheels: Sequence[Wheel], interp: Interpreter) 
     site = interp.site.lstrip("/") + "/"
     for number in sorted({n for numbers in shared.values() for n in numbers}):
         files = _manifest(store, wheels[number], interp, "manifest")["files"]
-        close[number] = [(p, f) for p, f in files.items()
-                         if p.startswith(site) and p[len(site) :].partition("/")[0] in shared]
+        close[number] = [
+            (p, f)
+            for p, f in files.items()
+            if p.startswith(site) and p[len(site) :].partition("/")[0] in shared
+        ]
     found = find_conflict(others) or find_conflict([(wheels[n].filename, dict(f)) for n, f in close.items()])
     if found is not None:
         first, second, path = found
         raise ArchiveError(
-            "wheel.conflict", f"{first} and {second} both install /{path}, with different content",
-            where=f"/{path}", hint="remove one of the two from the dependencies: only one can be at that path",
+            "wheel.conflict",
+            f"{first} and {second} both install /{path}, with different content",
+            where=f"/{path}",
+            hint="remove one of the two from the dependencies: only one can be at that path",
         )
 
 
@@ -186,18 +214,27 @@ def _manifest(store: Store, wheel: Wheel, interp: Interpreter, kind: str) -> dic
 
 
 def _note(store: Store, key: str, layout: Layout, interp: Interpreter) -> None:
-    """Keep what a tree holds, for finding conflicts without reading trees. Two notes, the short one read first.
+    """Keep what a tree holds, for finding conflicts without reading trees. Two notes, the short one read
+    first.
 
-    tops: names directly in site-packages; files of the short note: everything that lies elsewhere (bin, share).
+    tops: names directly in site-packages; files of the short note: everything that lies elsewhere (bin,
+    share).
     """
     site = interp.site.lstrip("/") + "/"
     files = {e.path: [e.size, e.digest] for e in layout.entries}
     tops = sorted({p[len(site) :].partition("/")[0] for p in files if p.startswith(site)})
     store.put_json("cache", f"manifest-{key}", {"files": files})
-    store.put_json("cache", f"tops-{key}", {"tops": tops, "files": {p: f for p, f in files.items()
-                                                                     if not p.startswith(site)}})
+    store.put_json(
+        "cache",
+        f"tops-{key}",
+        {"tops": tops, "files": {p: f for p, f in files.items() if not p.startswith(site)}},
+    )
 
 
 def _missing(wheel: Wheel) -> ArchiveError:
-    return ArchiveError("wheel.missing", "the wheel is not in the store", where=wheel.filename,
-                        hint="run again while the package index can be reached")
+    return ArchiveError(
+        "wheel.missing",
+        "the wheel is not in the store",
+        where=wheel.filename,
+        hint="run again while the package index can be reached",
+    )

@@ -1,8 +1,10 @@
-"""A few forked workers that take numbered tasks in the order given: the way around the interpreter's one lock.
+"""A few forked workers that take numbered tasks in the order given: the way around the interpreter's one
+lock.
 
-Forked before any thread exists, since a fork copies only the calling thread and every lock as it stands. Where
-threads exist already (a notebook), threads do the work instead: slower, never wrong. A worker ends when its parent's
-end of the pipe closes, however the parent died; nothing depends on PR_SET_PDEATHSIG, which follows threads.
+Forked before any thread exists, since a fork copies only the calling thread and every lock as it stands.
+Where threads exist already (a notebook), threads do the work instead: slower, never wrong. A worker ends when
+its parent's end of the pipe closes, however the parent died; nothing depends on PR_SET_PDEATHSIG, which
+follows threads.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Workers:
         if self._failure is not None:
             raise self._failure
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close()
         self._end(kill=kind is not None)
         if self._receive >= 0:
@@ -142,8 +146,13 @@ def _load(data: bytes, status: int) -> BareboatError:
     try:
         name, code, what, where, hint = json.loads(data)
     except ValueError:
-        return StoreError("wheel.worker", f"a worker that unpacks wheels ended by itself (wait status {status})",
-                          hint="most likely out of memory: close programs and run again")
+        return StoreError(
+            "wheel.worker",
+            f"a worker that unpacks wheels ended by itself (wait status {status})",
+            hint="most likely out of memory: close programs and run again",
+        )
     if not name:
-        return StoreError("wheel.worker", f"unpacking failed: {what}", hint="this is a fault of bareboat: report it")
+        return StoreError(
+            "wheel.worker", f"unpacking failed: {what}", hint="this is a fault of bareboat: report it"
+        )
     return _ERRORS.get(name, BareboatError)(code, what, where=where, hint=hint)

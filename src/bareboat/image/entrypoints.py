@@ -23,8 +23,8 @@ class Script:
 def console_scripts(text: str) -> tuple[Script, ...]:
     """The scripts that entry_points.txt declares, sorted by name.
 
-    Raises ValueError, with a sentence, for names that leave the directory or shadow the interpreter, for references
-    that are not module:attribute, and for a name given twice with different references.
+    Raises ValueError, with a sentence, for names that leave the directory or shadow the interpreter, for
+    references that are not module:attribute, and for a name given twice with different references.
     """
     scripts: dict[str, Script] = {}
     section = ""
@@ -51,7 +51,8 @@ def console_scripts(text: str) -> tuple[Script, ...]:
 
 
 def reserved(name: str) -> bool:
-    """Whether a program of this name would stand in for the interpreter: python, python3.13, pythonw, python3t.
+    """Whether a program of this name would stand in for the interpreter: python, python3.13, pythonw,
+    python3t.
 
     Names that only begin so stay allowed: argcomplete ships python-argcomplete-check-easy-install-script.
     """
@@ -80,8 +81,8 @@ def script_text(reference: str, interpreter: str) -> str:
 def interpreter_line(interpreter: str, arguments: str = "") -> str:
     """The first line(s) of a script that start the interpreter.
 
-    Where the kernel could not read the first line (longer than 127 bytes, or a space in the path) /bin/sh starts
-    the interpreter: the quoted line is a string to Python and a command to the shell.
+    Where the kernel could not read the first line (longer than 127 bytes, or a space in the path) /bin/sh
+    starts the interpreter: the quoted line is a string to Python and a command to the shell.
     """
     plain = f"#!{interpreter} {arguments}".rstrip()
     if " " not in interpreter and len(plain.encode("utf-8", "surrogateescape")) <= _SHEBANG_LIMIT:

@@ -1,8 +1,8 @@
 """A layer as bytes: tar headers, and gzip made by splicing a wheel's own compressed members. Pure.
 
-A zip member is raw DEFLATE with CRC-32 and size; a gzip member (RFC 1952) is a header and the same three. So the
-layer's blob is one small gzip member of stored blocks for each tar header, and the wheel's bytes verbatim between
-them. No compressor's version is in the result: the same layout gives the same digest for ever.
+A zip member is raw DEFLATE with CRC-32 and size; a gzip member (RFC 1952) is a header and the same three. So
+the layer's blob is one small gzip member of stored blocks for each tar header, and the wheel's bytes verbatim
+between them. No compressor's version is in the result: the same layout gives the same digest for ever.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _USTAR_SIZE = 1 << 33  # from here on a size needs a PAX record
 
 @dataclass(frozen=True)
 class LayerDigests:
-    """A layer that was made. digest and size: of the blob; diff_id and tar_size: of the tar in it (trap 28)."""
+    """A layer that was made. digest and size: of the blob; diff_id and tar_size: of the tar in it (trap 28).
+    """
 
     digest: str
     size: int
@@ -36,7 +37,8 @@ class LayerDigests:
 def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigests]:
     """The gzip blob of one wheel's layer in chunks; the generator returns its digests. Deterministic.
 
-    Everything is inflated on the way, for the DiffID, and verified as in a tree. Raises ArchiveError "wheel.*",
+    Everything is inflated on the way, for the DiffID, and verified as in a tree. Raises ArchiveError
+    "wheel.*",
     also after chunks were yielded: nothing is good before the end.
     """
     blob, diff, size, tar_size = hashlib.sha256(), hashlib.sha256(), 0, 0
@@ -110,7 +112,9 @@ def _verify_empty(source: Source, entry: Entry, filename: str) -> None:
 
 def gzip_stored(data: bytes | bytearray) -> bytes:
     """A gzip member (RFC 1952) that holds the data as stored blocks: its bytes depend on no compressor."""
-    return _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return (
+        _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    )
 
 
 def _stored_blocks(data: bytes | bytearray, *, last: bool) -> bytes:
@@ -123,9 +127,11 @@ def _stored_blocks(data: bytes | bytearray, *, last: bool) -> bytes:
 
 
 def tar_header(path: str, size: int, mode: int, kind: bytes = b"0", link: str = "") -> bytes:
-    """One ustar header (POSIX.1-2017 pax, "ustar Interchange Format"), with a PAX record only where it must be.
+    """One ustar header (POSIX.1-2017 pax, "ustar Interchange Format"), with a PAX record only where it must
+    be.
 
-    path without leading "/", with a trailing one for a directory; kind: b"0" file, b"5" directory, b"2" symbolic
+    path without leading "/", with a trailing one for a directory; kind: b"0" file, b"5" directory, b"2"
+    symbolic
     link, b"1" hard link. Owner 0:0 without names, mtime EPOCH.
     """
     name, target = path.encode(), link.encode()
@@ -146,15 +152,32 @@ def tar_header(path: str, size: int, mode: int, kind: bytes = b"0", link: str = 
         records += _pax(b"size", str(size).encode())
     head = b""
     if records:
-        head = _block(b"././@PaxHeader", b"", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
+        head = (
+            _block(b"././@PaxHeader", b"", len(records), 0o644, b"x")
+            + records
+            + bytes(-len(records) % _BLOCK)
+        )
     return head + _block(name, prefix, size if size < _USTAR_SIZE else 0, mode, kind, target)
 
 
 def _block(name: bytes, prefix: bytes, size: int, mode: int, kind: bytes, link: bytes = b"") -> bytes:
     block = struct.pack(
-        "<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x", name, b"%07o\0" % mode, b"0000000\0", b"0000000\0",
-        b"%011o\0" % size, b"%011o\0" % EPOCH, b" " * 8, kind, link, b"ustar\00000", b"", b"", b"0000000\0",
-        b"0000000\0", prefix,
+        "<100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x",
+        name,
+        b"%07o\0" % mode,
+        b"0000000\0",
+        b"0000000\0",
+        b"%011o\0" % size,
+        b"%011o\0" % EPOCH,
+        b" " * 8,
+        kind,
+        link,
+        b"ustar\00000",
+        b"",
+        b"",
+        b"0000000\0",
+        b"0000000\0",
+        prefix,
     )
     return block[:148] + b"%06o\0 " % sum(block) + block[156:]
 

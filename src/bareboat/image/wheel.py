@@ -1,8 +1,8 @@
 """A wheel understood: which files it puts where in the image, with what mode, bytes and digest.
 
-Pure: bytes in, a layout out. The tree to run from and the blob to ship are both written from this one layout, so
-they cannot differ. Follows the binary distribution format (PEP 427), RECORD (PEP 376), PEP 610 and IMAGES.md's
-traps 1-21.
+Pure: bytes in, a layout out. The tree to run from and the blob to ship are both written from this one layout,
+so they cannot differ. Follows the binary distribution format (PEP 427), RECORD (PEP 376), PEP 610 and
+IMAGES.md's traps 1-21.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from bareboat.image.entrypoints import (
     script_text,
 )
 from bareboat.image.plan import Interpreter
-from bareboat.image.wheelzip import LIMITS, Member, Refusal, Source, ZipLimits, inflate, inflate_small, read_members
+from bareboat.image.wheelzip import (
+    LIMITS,
+    Member,
+    Refusal,
+    Source,
+    ZipLimits,
+    inflate,
+    inflate_small,
+    read_members,
+)
 from bareboat.lock import ASSEMBLY_FORMAT, Wheel
 
 INSTALLER = b"bareboat\n"
@@ -34,7 +43,8 @@ _REWRITTEN = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "RECORD.jws
 class Entry:
     """One file of the installed wheel. path: relative to the image's root; size in bytes.
 
-    member: where its bytes lie in the wheel, or None when they are `content`. digest: "<algorithm>:<hex>" of the
+    member: where its bytes lie in the wheel, or None when they are `content`. digest: "<algorithm>:<hex>" of
+    the
     bytes, as RECORD promises; verified when the member is read by `chunks`.
     """
 
@@ -61,18 +71,32 @@ class Layout:
 
 def wheel_tree_key(wheel: Wheel, interp: Interpreter) -> str:
     """The store's key of the wheel's tree: a function of all that decides its bytes, readable in front."""
-    parts = ("wheel", str(ASSEMBLY_FORMAT), wheel.name, wheel.filename, wheel.sha256, wheel.direct_url,
-             str(wheel.requested), interp.version, interp.prefix, interp.site, interp.shebang)
+    parts = (
+        "wheel",
+        str(ASSEMBLY_FORMAT),
+        wheel.name,
+        wheel.filename,
+        wheel.sha256,
+        wheel.direct_url,
+        str(wheel.requested),
+        interp.version,
+        interp.prefix,
+        interp.site,
+        interp.shebang,
+    )
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
-    label = "".join(c if c.isascii() and (c.islower() or c.isdigit() or c == ".") else "-"
-                    for c in f"{wheel.name}-{wheel.version}")
+    label = "".join(
+        c if c.isascii() and (c.islower() or c.isdigit() or c == ".") else "-"
+        for c in f"{wheel.name}-{wheel.version}"
+    )
     return f"wheel-{label[:100]}-{digest}"
 
 
 def read_layout(source: Source, wheel: Wheel, interp: Interpreter, limits: ZipLimits = LIMITS) -> Layout:
     """Where each of the wheel's files goes. The whole archive has been judged when this returns.
 
-    Raises ArchiveError "wheel.*"; contents are verified later, by `chunks`, except those that are rewritten here.
+    Raises ArchiveError "wheel.*"; contents are verified later, by `chunks`, except those that are rewritten
+    here.
     """
     members = read_members(source, wheel.filename, limits)
     return _Reader(source, wheel, interp, members).layout()
@@ -82,7 +106,9 @@ Claims = tuple[str, Mapping[str, Sequence[object]]]  # a wheel's file name, and 
 
 
 def find_conflict(claims: Sequence[Claims]) -> tuple[str, str, str] | None:
-    """The first two wheels (and the path) that cannot share an image: different bytes, or file against directory."""
+    """The first two wheels (and the path) that cannot share an image: different bytes, or file against
+    directory.
+    """
     owner: dict[str, tuple[str, Sequence[object]]] = {}
     parents: dict[str, str] = {}
     for wheel, files in claims:
@@ -101,7 +127,8 @@ def find_conflict(claims: Sequence[Claims]) -> tuple[str, str, str] | None:
 
 
 def chunks(source: Source, entry: Entry, filename: str) -> Iterator[bytes]:
-    """The bytes of an entry, verified against length, CRC-32 and RECORD by the time the last has been taken."""
+    """The bytes of an entry, verified against length, CRC-32 and RECORD by the time the last has been taken.
+    """
     member = entry.member
     if member is None:
         yield entry.content
@@ -132,7 +159,9 @@ class Promise:
 class _Reader:
     """Reads one wheel's metadata once; a class only to share what every step needs."""
 
-    def __init__(self, source: Source, wheel: Wheel, interp: Interpreter, members: tuple[Member, ...]) -> None:
+    def __init__(
+        self, source: Source, wheel: Wheel, interp: Interpreter, members: tuple[Member, ...]
+    ) -> None:
         self.source, self.wheel, self.interp, self.members = source, wheel, interp, members
         self.refuse = Refusal(wheel.filename)
         self.by_name = {m.name: m for m in members}
@@ -160,7 +189,9 @@ class _Reader:
                 if script and target in generated:
                     continue
             elif top.endswith(".data") and rest:
-                raise self.refuse("data-name", f"a .data directory that is not this wheel's own ({data})", name)
+                raise self.refuse(
+                    "data-name", f"a .data directory that is not this wheel's own ({data})", name
+                )
             else:
                 target = f"{self.site}/{name}"
             entries.append(self._entry(member, target, script))
@@ -182,7 +213,11 @@ class _Reader:
         found = sorted({m.name.partition("/")[0] for m in self.members if ".dist-info/" in m.name})
         found = [f for f in found if f.endswith(".dist-info")]
         if len(found) != 1:
-            what = f"has {len(found)} .dist-info directories ({', '.join(found)})" if found else "has no .dist-info"
+            what = (
+                f"has {len(found)} .dist-info directories ({', '.join(found)})"
+                if found
+                else "has no .dist-info"
+            )
             raise self.refuse("dist-info", what)
         has_name, _, has_version = found[0].removesuffix(".dist-info").partition("-")
         if normal(has_name) != normal(name) or not _same_version(has_version, version):
@@ -194,7 +229,9 @@ class _Reader:
         if member is None:
             raise self.refuse("metadata", f"{name} is missing", f"{self.info}/{name}")
         if member.size > limit:
-            raise self.refuse("metadata", f"{member.size} bytes are more than any honest {name} has", member.name)
+            raise self.refuse(
+                "metadata", f"{member.size} bytes are more than any honest {name} has", member.name
+            )
         return inflate_small(self.source, member, self.wheel.filename)
 
     def _text(self, name: str) -> str:
@@ -234,9 +271,13 @@ class _Reader:
         if not coded:
             raise self.refuse("record-hash", "RECORD has no hash of the file", member.name)
         if algorithm not in _HASHES:
-            raise self.refuse("record-hash", f"RECORD's hash {algorithm!r} is weaker than sha256", member.name)
+            raise self.refuse(
+                "record-hash", f"RECORD's hash {algorithm!r} is weaker than sha256", member.name
+            )
         if size and size != str(member.size):
-            raise self.refuse("record-size", f"RECORD says {size} bytes, the archive {member.size}", member.name)
+            raise self.refuse(
+                "record-size", f"RECORD says {size} bytes, the archive {member.size}", member.name
+            )
         import base64
         import binascii
 
@@ -249,11 +290,15 @@ class _Reader:
         return f"{algorithm}:{raw.hex()}"
 
     def _check_wheel_file(self) -> None:
-        versions = [line.partition(":")[2].strip() for line in self._text("WHEEL").splitlines()
-                    if line.lower().startswith("wheel-version:")]
+        versions = [
+            line.partition(":")[2].strip()
+            for line in self._text("WHEEL").splitlines()
+            if line.lower().startswith("wheel-version:")
+        ]
         if len(versions) != 1 or versions[0].split(".")[0] != "1":
             raise self.refuse(
-                "wheel-version", f"Wheel-Version is {', '.join(versions) or 'missing'}; 1.x is understood",
+                "wheel-version",
+                f"Wheel-Version is {', '.join(versions) or 'missing'}; 1.x is understood",
                 f"{self.info}/WHEEL",
             )
         if f"{self.info}/METADATA" not in self.by_name:
@@ -293,7 +338,8 @@ class _Reader:
         return Entry(target, 0o755 if executable else 0o644, member.size, digest, member)
 
     def _rewritten(self, member: Member, digest: str) -> bytes | None:
-        """A script whose first line is a placeholder for the interpreter, with the image's; None for others."""
+        """A script whose first line is a placeholder for the interpreter, with the image's; None for others.
+        """
         first = next(inflate(self.source, member, self.wheel.filename), b"")
         if not first.startswith(b"#!python"):
             return None
@@ -341,7 +387,8 @@ class _Reader:
             raise self.refuse("duplicate-target", f"/{path} would be a file and a directory", path)
 
     def _new_record(self, entries: list[Entry]) -> Entry:
-        """RECORD of what is installed: sorted, own files included, so that pip and uv inside can uninstall."""
+        """RECORD of what is installed: sorted, own files included, so that pip and uv inside can uninstall.
+        """
         import base64
 
         path = f"{self.site}/{self.info}/RECORD"
@@ -373,7 +420,9 @@ def _same_version(a: str, b: str) -> bool:
 
 
 def _record_hash(refuse: Refusal, name: str, expected: str, got: str) -> ArchiveError:
-    return refuse("record-hash", f"the content is not what RECORD promises (expected {expected}, got {got})", name)
+    return refuse(
+        "record-hash", f"the content is not what RECORD promises (expected {expected}, got {got})", name
+    )
 
 
 def _own(path: str, content: bytes, mode: int = 0o644) -> Entry:

@@ -1,9 +1,10 @@
 """The strict zip reader: every member is known, named once and accounted for before one byte is written.
 
 The general-purpose readers disagree on malformed archives (the last of two stacked archives, the first of two
-duplicates), so an archive that two readers could understand differently is refused here. The rule that does most
-of it: local headers, data and descriptors tile the file from byte 0 to the central directory without gap or
-overlap, and each local header says what the central directory says. APPNOTE 6.3.10, clauses by number below.
+duplicates), so an archive that two readers could understand differently is refused here. The rule that does
+most of it: local headers, data and descriptors tile the file from byte 0 to the central directory without gap
+or overlap, and each local header says what the central directory says. APPNOTE 6.3.10, clauses by number
+below.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 
 
 class Source(Protocol):
-    """Bytes that can be read anywhere: a file's descriptor, or memory in tests. Safe to use from several threads."""
+    """Bytes that can be read anywhere: a file's descriptor, or memory in tests. Safe to use from several
+    threads.
+    """
 
     size: int
 
@@ -44,7 +47,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ZipLimits:
-    """What one wheel may unpack to. ratio is judged above ratio_from unpacked bytes: zeros in models are real."""
+    """What one wheel may unpack to. ratio is judged above ratio_from unpacked bytes: zeros in models are
+    real.
+    """
 
     bytes: int = 64 << 30
     entries: int = 2_000_000
@@ -79,8 +84,11 @@ class Refusal:
     def __call__(self, code: str, what: str, member: str = "", hint: str = "") -> ArchiveError:
         where = f"{self.filename}: {member!r}" if member else self.filename
         return ArchiveError(
-            f"wheel.{code}", what, where=where,
-            hint=hint or "this wheel cannot be installed safely; choose another version, or ask its publisher",
+            f"wheel.{code}",
+            what,
+            where=where,
+            hint=hint
+            or "this wheel cannot be installed safely; choose another version, or ask its publisher",
         )
 
 
@@ -142,7 +150,9 @@ class Inflater:
         pending = raw
         while pending:
             if self._stream.eof:
-                raise self._refuse("corrupt", "data follows the end of the compressed stream", self._member.name)
+                raise self._refuse(
+                    "corrupt", "data follows the end of the compressed stream", self._member.name
+                )
             chunk = self._inflated(pending)
             pending = self._stream.unconsumed_tail
             if chunk:
@@ -163,7 +173,9 @@ class Inflater:
         try:
             chunk: bytes = self._stream.decompress(raw, CHUNK)
         except self._engine.error as e:
-            raise self._refuse("corrupt", f"the compressed data is damaged ({e})", self._member.name) from None
+            raise self._refuse(
+                "corrupt", f"the compressed data is damaged ({e})", self._member.name
+            ) from None
         if self._stream.unused_data:
             raise self._refuse("corrupt", "data follows the end of the compressed stream", self._member.name)
         return self._counted(chunk)
@@ -233,7 +245,9 @@ def _zlib() -> Any:  # one of two modules with the same functions
 
 
 def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
-    """Start, end and number of entries of the central directory, which must lie directly before the end records."""
+    """Start, end and number of entries of the central directory, which must lie directly before the end
+    records.
+    """
     tail_size = min(source.size, _END.size + _U16 + _LOCATOR64.size)
     tail_at = source.size - tail_size
     tail = source.read_at(tail_at, tail_size)
@@ -243,7 +257,9 @@ def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
         raise refuse("not-a-zip", "no end of central directory was found", hint=hint)
     _, disk, start_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
     if at + _END.size + comment != len(tail):
-        raise refuse("trailing-bytes", "bytes follow the end of the archive, or its comment hides a second one")
+        raise refuse(
+            "trailing-bytes", "bytes follow the end of the archive, or its comment hides a second one"
+        )
     end = tail_at + at
     if at >= _LOCATOR64.size and tail[at - _LOCATOR64.size : at - _LOCATOR64.size + 4] == b"PK\6\7":
         _, disk64, end64, disks = _LOCATOR64.unpack_from(tail, at - _LOCATOR64.size)
@@ -255,8 +271,12 @@ def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
         _, length, _, _, d, sd, here64, count64, size64, start64 = _END64.unpack(record)
         if length != _END64.size - 12 or d or sd:
             raise refuse("zip-directory", "the zip64 end record is malformed")
-        for small, big, most in ((here, here64, _U16), (count, count64, _U16), (size, size64, _U32),
-                                 (start, start64, _U32)):
+        for small, big, most in (
+            (here, here64, _U16),
+            (count, count64, _U16),
+            (size, size64, _U32),
+            (start, start64, _U32),
+        ):
             if small not in (big, most):
                 raise refuse("zip-directory", "the two end records contradict each other")
         here, count, size, start, end = here64, count64, size64, start64, end64
@@ -265,19 +285,41 @@ def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
     if disk or start_disk or here != count:
         raise refuse("zip-directory", "archives of several parts are not wheels")
     if start + size != end:
-        raise refuse("leading-bytes", "the central directory is not where the archive says: there are bytes before "
-                     "the archive, or a second archive in the file")
+        raise refuse(
+            "leading-bytes",
+            "the central directory is not where the archive says: there are bytes before "
+            "the archive, or a second archive in the file",
+        )
     return start, end, count
 
 
 def _central_entry(
     data: bytes, at: int, refuse: Refusal, limits: ZipLimits
 ) -> tuple[tuple[int, Member, int, bytes], int]:
-    """One entry: (offset of its local header, member still without offset, flags, raw name), and the next's place."""
+    """One entry: (offset of its local header, member still without offset, flags, raw name), and the next's
+    place.
+    """
     if len(data) - at < _CENTRAL.size or data[at : at + 4] != b"PK\1\2":
         raise refuse("zip-directory", "an entry of the central directory is malformed")
-    (_, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size, comment_size, disk, _,
-     attributes, local) = _CENTRAL.unpack_from(data, at)
+    (
+        _,
+        _,
+        _,
+        flags,
+        method,
+        _,
+        _,
+        crc,
+        packed,
+        size,
+        name_size,
+        extra_size,
+        comment_size,
+        disk,
+        _,
+        attributes,
+        local,
+    ) = _CENTRAL.unpack_from(data, at)
     name_at = at + _CENTRAL.size
     extra_at = name_at + name_size
     after = extra_at + extra_size + comment_size
@@ -290,7 +332,9 @@ def _central_entry(
     if flags & ~_KNOWN_FLAGS:
         raise refuse("zip-feature", f"uses a zip feature that wheels have not (flags {flags:#06x})", name)
     if method not in (STORED, DEFLATED):
-        raise refuse("compression", f"unknown compression method {method}; wheels are stored or deflated", name)
+        raise refuse(
+            "compression", f"unknown compression method {method}; wheels are stored or deflated", name
+        )
     if extra_size or _U32 in (size, packed, local) or disk:
         want = [size == _U32, packed == _U32, local == _U32]
         big = _extra(data[extra_at : extra_at + extra_size], sum(want), raw, name, refuse)
@@ -399,13 +443,17 @@ def _reconcile(
         streamed = bool(flags & _DESCRIPTOR)
         for value, true in ((crc, member.crc), (packed, member.packed), (size, member.size)):
             if value != true and not (streamed and value == 0):
-                raise refuse("local-header", "local header and central directory disagree on size or CRC", name)
+                raise refuse(
+                    "local-header", "local header and central directory disagree on size or CRC", name
+                )
         offset = local + _LOCAL.size + name_size + extra_size
         expected = offset + member.packed
         if expected > end:
             raise refuse("overlap", "the member runs into the central directory", name)
         if streamed:
-            expected += _descriptor_size(source.read_at(expected, min(24, end - expected)), member, wide, refuse)
+            expected += _descriptor_size(
+                source.read_at(expected, min(24, end - expected)), member, wide, refuse
+            )
         found[local] = Member(name, method, member.crc, member.packed, member.size, offset, member.executable)
     if expected != end:
         raise refuse("hidden-bytes", "bytes of no member lie before the central directory")
@@ -415,7 +463,9 @@ def _reconcile(
 
 
 def _descriptor_size(data: bytes, member: Member, wide: bool, refuse: Refusal) -> int:
-    """Length of the data descriptor (4.3.9): with or without signature, 32 or 64 bits; its values must be right."""
+    """Length of the data descriptor (4.3.9): with or without signature, 32 or 64 bits; its values must be
+    right.
+    """
     values = (member.crc, member.packed, member.size)
     for form in ("<4sLQQ", "<4sLLL") if wide else ("<4sLLL", "<4sLQQ"):
         size = struct.calcsize(form)
@@ -439,7 +489,9 @@ def _check_names(members: list[Member], refuse: Refusal) -> None:
         exact.add(name)
         other = folded.setdefault(name.casefold(), name)
         if other != name:
-            raise refuse("case-collision", f"the name differs from {other!r} only in upper and lower case", m.name)
+            raise refuse(
+                "case-collision", f"the name differs from {other!r} only in upper and lower case", m.name
+            )
         at = name.rfind("/")
         while at > 0 and (parent := name[:at]) not in parents:
             parents.add(parent)

@@ -26,7 +26,9 @@ _PROGRESS_STEP = 1 << 20
 
 @dataclass(frozen=True)
 class Download:
-    """A file that is known by digest. url: http, https, file, or an absolute path; size in bytes, 0 if unknown."""
+    """A file that is known by digest. url: http, https, file, or an absolute path; size in bytes, 0 if
+    unknown.
+    """
 
     url: str
     sha256: str
@@ -95,7 +97,7 @@ def fetch(
 
 
 def reachable(url: str, env: Mapping[str, str] | None = None, timeout: float = 5.0) -> str:
-    """"" when a server answers at the URL in any way, else why not, in a few words. For doctor."""
+    """ "" when a server answers at the URL in any way, else why not, in a few words. For doctor."""
     import urllib3
 
     from bareboat.resolve.transport import Timeouts, Transport
@@ -116,8 +118,13 @@ class _Work:
     """One call of fetch: the queue, who failed, and how much there is."""
 
     def __init__(
-        self, store: Store, policy: Policy, transport: Transport, queue: list[Download],
-        progress: Callable[[Progress], None], arrived: Callable[[Download], None],
+        self,
+        store: Store,
+        policy: Policy,
+        transport: Transport,
+        queue: list[Download],
+        progress: Callable[[Progress], None],
+        arrived: Callable[[Download], None],
     ) -> None:
         self.store, self.policy, self.transport = store, policy, transport
         self.queue, self.progress, self.arrived = queue, progress, arrived
@@ -176,8 +183,11 @@ class _Work:
     def pause(self, seconds: float) -> None:
         """Wait, unless another download failed or the deadline is before the end of the wait."""
         if time.monotonic() + seconds > self.end:
-            raise ResolveError("download.deadline", "the time for downloads is over", hint="try again: what has "
-                               "arrived is kept, and the rest goes on where it stopped")
+            raise ResolveError(
+                "download.deadline",
+                "the time for downloads is over",
+                hint="try again: what has arrived is kept, and the rest goes on where it stopped",
+            )
         self.stop.wait(seconds)
 
     def missing(self) -> list[Download]:
@@ -205,7 +215,7 @@ def _one(work: _Work, item: Download) -> None:
                 raise
             if not resumed:
                 raise _digest(item, partial.sha256()) from None
-            partial.empty()  # bytes of an earlier attempt may have been another file's: once more, from the start
+            partial.empty()  # bytes of an earlier attempt may have been another file's: once more, from 0
             _receive(work, item, partial)
             try:
                 partial.publish()
@@ -266,8 +276,9 @@ class _Partial:
             at, view = at + n, view[n:]
 
     def publish(self) -> None:
-        self.work.store.put_file(self.path, sha256=self.item.sha256, size=self.item.size or None,
-                                 where=self.item.name)
+        self.work.store.put_file(
+            self.path, sha256=self.item.sha256, size=self.item.size or None, where=self.item.name
+        )
         self._remove()
 
     def sha256(self) -> str:
@@ -304,7 +315,9 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
                 return
         except urllib3.exceptions.SSLError as error:
             raise ResolveError(
-                "download.tls", f"the server's certificate is not trusted: {_reason(error)}", where=redacted(item.url),
+                "download.tls",
+                f"the server's certificate is not trusted: {_reason(error)}",
+                where=redacted(item.url),
                 hint="set SSL_CERT_FILE to the CA bundle of your network",
             ) from None
         except urllib3.exceptions.HTTPError as error:
@@ -369,8 +382,12 @@ def _copy(store: Store, item: Download, path: Path) -> None:
     try:
         store.put_file(path, sha256=item.sha256, size=item.size or None, where=item.name)
     except FileNotFoundError:
-        raise ResolveError("download.gone", "the file does not exist", where=str(path),
-                           hint="put it back, or lock again: bareboat lock") from None
+        raise ResolveError(
+            "download.gone",
+            "the file does not exist",
+            where=str(path),
+            hint="put it back, or lock again: bareboat lock",
+        ) from None
     except ArchiveError as error:
         if not error.code.startswith("blob."):
             raise
@@ -419,41 +436,67 @@ def _where(item: Download) -> str:
 
 def _digest(item: Download, got: str) -> ResolveError:
     return ResolveError(
-        "download.digest", f"the file is not the one that was locked: expected sha256 {item.sha256}, got {got}",
-        where=_where(item), hint="if the index really changed it, look at why, then: bareboat lock --upgrade; "
+        "download.digest",
+        f"the file is not the one that was locked: expected sha256 {item.sha256}, got {got}",
+        where=_where(item),
+        hint="if the index really changed it, look at why, then: bareboat lock --upgrade; "
         "otherwise a proxy or mirror altered it: try again",
     )
 
 
 def _too_long(item: Download, size: int) -> ResolveError:
-    return ResolveError("download.size", f"the server sends {size} bytes or more, the lock says {item.size}",
-                        where=_where(item), hint="the file at the index is another one: bareboat lock --upgrade")
+    return ResolveError(
+        "download.size",
+        f"the server sends {size} bytes or more, the lock says {item.size}",
+        where=_where(item),
+        hint="the file at the index is another one: bareboat lock --upgrade",
+    )
 
 
 def _refused(item: Download, status: int) -> ResolveError:
     if status in (404, 410):
-        return ResolveError("download.gone", f"the file is no longer there (HTTP status {status})", where=_where(item),
-                            hint="lock again to get a version that exists: bareboat lock --upgrade")
+        return ResolveError(
+            "download.gone",
+            f"the file is no longer there (HTTP status {status})",
+            where=_where(item),
+            hint="lock again to get a version that exists: bareboat lock --upgrade",
+        )
     if status in (401, 403, 407):
-        return ResolveError("download.denied", f"the server refuses (HTTP status {status})", where=_where(item),
-                            hint="check user and password in the index URL, and the proxy")
-    return ResolveError("download.refused", f"the server answers with HTTP status {status}", where=_where(item))
+        return ResolveError(
+            "download.denied",
+            f"the server refuses (HTTP status {status})",
+            where=_where(item),
+            hint="check user and password in the index URL, and the proxy",
+        )
+    return ResolveError(
+        "download.refused", f"the server answers with HTTP status {status}", where=_where(item)
+    )
 
 
 def _given_up(work: _Work, item: Download, have: int, last: str) -> ResolveError:
     if have:
         return ResolveError(
-            "download.truncated", f"the download stops at {have} of {item.size or 'unknown'} bytes: {last}",
-            where=_where(item), hint="try again: it goes on where it stopped",
+            "download.truncated",
+            f"the download stops at {have} of {item.size or 'unknown'} bytes: {last}",
+            where=_where(item),
+            hint="try again: it goes on where it stopped",
         )
-    if last.startswith("HTTP status") or last.startswith("the "):
-        return ResolveError("download.server", f"gave up after {work.policy.tries} tries: {last}",
-                            where=_where(item), hint="try again later")
+    if last.startswith(("HTTP status", "the ")):
+        return ResolveError(
+            "download.server",
+            f"gave up after {work.policy.tries} tries: {last}",
+            where=_where(item),
+            hint="try again later",
+        )
     return _offline(work.missing(), f"the server cannot be reached: {last}", work.items)
 
 
 def _offline(missing: Sequence[Download], what: str, _: Sequence[Download]) -> ResolveError:
     names = ", ".join(i.name for i in missing[:10])
     more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-    return ResolveError("download.offline", what, where=f"missing: {names}{more}",
-                        hint="connect, or set HTTPS_PROXY; what the store has goes on working")
+    return ResolveError(
+        "download.offline",
+        what,
+        where=f"missing: {names}{more}",
+        hint="connect, or set HTTPS_PROXY; what the store has goes on working",
+    )

@@ -1,4 +1,5 @@
-"""HTTP for everything that is fetched: proxies and CA bundle of the host, redirects that never carry credentials on.
+"""HTTP for everything that is fetched: proxies and CA bundle of the host, redirects that never carry
+credentials on.
 
 urllib3 with its own retries and redirects off: which failure is worth another try is the caller's to decide.
 netrc is not read. Imported late: nothing here is needed where the store has everything.
@@ -35,7 +36,9 @@ def redacted(url: str) -> str:
 
 
 def ca_bundle(env: Mapping[str, str]) -> str | None:
-    """The CA bundle to trust: named by the environment, else the system's where Python would not find it itself."""
+    """The CA bundle to trust: named by the environment, else the system's where Python would not find it
+    itself.
+    """
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if env.get(name):
             return env[name]
@@ -58,7 +61,9 @@ class Timeouts:
 class Transport:
     """Connections to many hosts, kept open between requests; safe to use from several threads."""
 
-    def __init__(self, env: Mapping[str, str] | None = None, timeouts: Timeouts | None = None, size: int = 16) -> None:
+    def __init__(
+        self, env: Mapping[str, str] | None = None, timeouts: Timeouts | None = None, size: int = 16
+    ) -> None:
         self._env = dict(os.environ) if env is None else dict(env)
         self._timeouts = timeouts or Timeouts()
         self._size = size
@@ -67,8 +72,8 @@ class Transport:
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         """The response to a GET with its body still to be read, redirects followed.
 
-        User and password in the URL become an Authorization header, which goes to that scheme, host and port only.
-        Raises urllib3.exceptions.HTTPError when there is no response, ResolveError "download.redirect".
+        User and password in the URL become an Authorization header, which goes to that scheme, host and port
+        only. Raises urllib3.exceptions.HTTPError when there is no response, ResolveError "download.redirect".
         """
         import urllib3
 
@@ -84,8 +89,14 @@ class Transport:
             else:
                 extra_free = sent
             response = self._pool(url).request(
-                "GET", url, headers={**extra_free, **extra}, timeout=timeout, retries=False, redirect=False,
-                preload_content=False, decode_content=False,
+                "GET",
+                url,
+                headers={**extra_free, **extra},
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
             )
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
@@ -94,8 +105,11 @@ class Transport:
             response.release_conn()
             url, _ = _split_credentials(urljoin(url, location))
             if urlsplit(url).scheme not in ("http", "https"):
-                raise ResolveError("download.redirect", "the server redirects to something that is not HTTP",
-                                   where=redacted(start))
+                raise ResolveError(
+                    "download.redirect",
+                    "the server redirects to something that is not HTTP",
+                    where=redacted(start),
+                )
         raise ResolveError("download.redirect", f"more than {_REDIRECTS} redirects", where=redacted(start))
 
     def close(self) -> None:
@@ -121,8 +135,11 @@ class Transport:
             return urllib3.PoolManager(**options)
         clean, authorization = _split_credentials(proxy if "://" in proxy else f"http://{proxy}")
         if urlsplit(clean).scheme not in ("http", "https"):
-            raise ResolveError("download.proxy", f"the proxy {redacted(clean)} is not an HTTP proxy",
-                               hint="set HTTPS_PROXY to http://HOST:PORT")
+            raise ResolveError(
+                "download.proxy",
+                f"the proxy {redacted(clean)} is not an HTTP proxy",
+                hint="set HTTPS_PROXY to http://HOST:PORT",
+            )
         headers = {"Proxy-Authorization": authorization} if authorization else None
         return urllib3.ProxyManager(clean, proxy_headers=headers, **options)
 
@@ -135,7 +152,9 @@ class Transport:
             proxy = env.get("https_proxy") or env.get("HTTPS_PROXY") or proxy
         elif "REQUEST_METHOD" not in env:
             proxy = env.get("http_proxy") or env.get("HTTP_PROXY") or proxy
-        if proxy and _bypassed(parts.hostname or "", parts.port, env.get("no_proxy") or env.get("NO_PROXY") or ""):
+        if proxy and _bypassed(
+            parts.hostname or "", parts.port, env.get("no_proxy") or env.get("NO_PROXY") or ""
+        ):
             return ""
         return proxy
 
@@ -156,7 +175,11 @@ def _bypassed(host: str, port: int | None, rules: str) -> bool:
 
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+    return (
+        parts.scheme,
+        (parts.hostname or "").lower(),
+        parts.port or (443 if parts.scheme == "https" else 80),
+    )
 
 
 def _split_credentials(url: str) -> tuple[str, str]:

@@ -1,0 +1,219 @@
+"""Bytecode: a read-only tree cannot cache it, so it is compiled once per wheel and interpreter, beside the
+wheel.
+
+Never in front of a run. The image's own Python compiles, in the sandbox; each wheel's bytecode becomes a tree
+that later starts stack on top. The files are valid for ever: unchecked hashes (PEP 552), or for Python 2.7
+the mtime that every file of ours has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import EngineError
+from bareboat.image.plan import Interpreter, Plan
+from bareboat.image.wheel import wheel_tree_key
+
+if TYPE_CHECKING:
+    from bareboat.engine.base import Engine
+    from bareboat.store import Store
+    from bareboat.store.treewriter import TreeWriter
+
+FORMAT = 1  # part of every key: raised when the same sources would give other files
+_INSIDE = "/bareboat"
+_LOG = 4096  # bytes of the compiler's output that are kept
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One tree of bytecode to make. sources: absolute paths inside the image, sorted."""
+
+    key: str
+    sources: tuple[str, ...]
+
+
+def pyc_keys(plan: Plan) -> tuple[str, ...]:
+    """Keys of all bytecode trees of a plan, bottom to top: the base's first, then one a wheel. Pure."""
+    return tuple(_key(source, plan.interpreter) for source in _sources(plan))
+
+
+def pyc_trees(store: Store, plan: Plan) -> list[Path]:
+    """The bytecode trees that exist by now, bottom to top."""
+    return [tree for tree in map(store.tree, pyc_keys(plan)) if tree is not None]
+
+
+def missing(store: Store, plan: Plan) -> list[str]:
+    """Keys of bytecode trees that are still to be made."""
+    return [key for key in pyc_keys(plan) if store.tree(key) is None]
+
+
+def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0) -> int:
+    """Compile what a plan lacks and make trees of it; returns how many. Idempotent; two at once are harmless.
+
+    The plan's trees must be in the store; those that are not are left out. Sources that do not compile are
+    skipped. Raises EngineError when the image's Python cannot be run at all.
+    """
+    todo = set(missing(store, plan))
+    if not todo:
+        return 0
+    from bareboat.builder.base import base_tree_keys
+    from bareboat.builder.image import base_of, generated_key
+
+    python = plan.interpreter
+    bottom = base_tree_keys(base_of(plan))
+    wheels = [wheel_tree_key(w, python) for w in plan.wheels]
+    keys = [*bottom, *wheels, generated_key(plan.generated)]
+    with store.lease(keys):
+        trees = {key: store.tree(key) for key in keys}
+        if any(trees[key] is None for key in bottom):
+            return 0
+        jobs = []
+        base = _key(_base_source(plan), python)
+        if base in todo:
+            found = {s for key in bottom for s in _python_files(trees[key], _library(python))}
+            jobs.append(_Job(base, tuple(sorted(found))))
+        for source in dict.fromkeys(wheels):
+            key, tree = _key(source, python), trees[source]
+            if key in todo and tree is not None:
+                jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,))))))
+        roots = tuple(tree for tree in trees.values() if tree is not None)
+        return _compile(store, engine, python, roots, jobs, processes)
+
+
+def _compile(
+    store: Store,
+    engine: Engine,
+    python: Interpreter,
+    roots: tuple[Path, ...],
+    jobs: Sequence[_Job],
+    processes: int,
+) -> int:
+    from bareboat.engine.base import Streams
+    from bareboat.workload import Mount, Rootfs, Workload
+
+    with store.scratch("bytecode") as scratch:
+        out, todo = scratch / "out", scratch / "jobs.json"
+        out.mkdir()
+        todo.write_text(json.dumps([job.sources for job in jobs]), encoding="ascii")
+        workload = Workload(
+            root=Rootfs(roots),
+            argv=(
+                python.executable,
+                "-s",
+                "-S",
+                "-B",
+                "-W",
+                "ignore",
+                f"{_INSIDE}/compile.py",
+                f"{_INSIDE}/jobs.json",
+                f"{_INSIDE}/out",
+                str(processes or len(os.sched_getaffinity(0))),
+            ),
+            env=(("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin"), ("PYTHONHASHSEED", "0")),
+            cwd="/tmp",
+            mounts=(
+                Mount(Path(__file__).with_name("compile_inside.py"), f"{_INSIDE}/compile.py", read_only=True),
+                Mount(todo, f"{_INSIDE}/jobs.json", read_only=True),
+                Mount(out, f"{_INSIDE}/out"),
+            ),
+            network="none",
+        )
+        log = bytearray()
+
+        def heard(chunk: bytes) -> None:
+            log.extend(chunk)
+            del log[:-_LOG]
+
+        outcome = engine.run(workload, Streams(heard, heard))
+        made = 0
+        for number, job in enumerate(jobs):
+            if (out / f"{number}.done").is_file():
+                _make(store, job, out / str(number))
+                made += 1
+        if outcome.code and not made:
+            raise EngineError(
+                "bytecode.failed",
+                f"the image's Python could not compile (exit code {outcome.code})",
+                where=log.decode("utf-8", "replace").strip().rpartition("\n")[2],
+                hint="runs work without bytecode, imports are slower",
+            )
+        return made
+
+
+def _make(store: Store, job: _Job, results: Path) -> None:
+    """A tree of the files that the job should have written; whatever else lies there is not taken."""
+    expected = {name for source in job.sources for name in _targets(results, source)}
+
+    def fill(tree: TreeWriter) -> None:
+        for name in sorted(expected, key=str.encode):
+            path = results / name
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:
+                continue  # the source did not compile
+            with open(fd, "rb") as file:
+                if stat.S_ISREG(os.fstat(fd).st_mode):
+                    tree.file(name, 0o644, [file.read()])
+
+    store.make_tree(job.key, fill)
+
+
+def _targets(results: Path, source: str) -> Iterator[str]:
+    """Names that the bytecode of a source may have, relative to the root: PEP 3147's, or Python 2's."""
+    folder, _, name = source.strip("/").rpartition("/")
+    yield f"{folder}/{name}c"
+    stem = name.removesuffix(".py") + "."
+    try:
+        names = os.listdir(results / folder / "__pycache__")
+    except OSError:
+        return
+    for found in names:
+        if found.startswith(stem) and found.endswith(".pyc") and "." not in found[len(stem) : -4]:
+            yield f"{folder}/__pycache__/{found}"
+
+
+def _python_files(tree: Path | None, below: tuple[str, ...]) -> Iterator[str]:
+    """Absolute paths, as inside the image, of the plain .py files below some directories."""
+    for top in below:
+        if tree is None:
+            continue
+        for folder, folders, names in os.walk(f"{tree}{top}"):
+            folders.sort()
+            for name in names:
+                path = f"{folder}/{name}"
+                if name.endswith(".py") and stat.S_ISREG(os.lstat(path).st_mode):
+                    try:
+                        path.encode("utf-8")
+                    except UnicodeEncodeError:
+                        continue
+                    yield path[len(os.fspath(tree)) :]
+
+
+def _library(python: Interpreter) -> tuple[str, ...]:
+    major = python.version.partition(".")[0]
+    return tuple(dict.fromkeys((f"/usr/lib/python{python.version}", f"/usr/lib/python{major}")))
+
+
+def _sources(plan: Plan) -> list[str]:
+    wheels = [wheel_tree_key(w, plan.interpreter) for w in plan.wheels]
+    return [_base_source(plan), *dict.fromkeys(wheels)]
+
+
+def _base_source(plan: Plan) -> str:
+    from bareboat.builder.base import base_tree_keys
+    from bareboat.builder.image import base_of
+
+    return "\0".join(base_tree_keys(base_of(plan)))
+
+
+def _key(source: str, python: Interpreter) -> str:
+    """The key of the bytecode of a tree: of the tree's own key, and of the exact Python that compiles."""
+    text = "\0".join((str(FORMAT), source, python.full, python.executable))
+    return "pyc-" + hashlib.sha256(text.encode()).hexdigest()
