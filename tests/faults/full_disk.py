@@ -239,7 +239,8 @@ def failing_fsync(rounds: int) -> Figures:
             Store.open(place / "home")
             log = place / "strace"
             command = ["strace", "-f", "-y", "-e", "trace=fsync", "-e",
-                       f"inject=fsync:error=EIO:when={number}", "-o", str(log), sys.executable, "-c", ONE_PUT, str(place / "home")]  # fmt: skip
+                       f"inject=fsync:error=EIO:when={number}", "-o", str(log),
+                       sys.executable, "-c", ONE_PUT, str(place / "home")]  # fmt: skip
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             failed = [m.group(1) for m in re.finditer(r"fsync\(\d+<(.*)>\) += -1 EIO", log.read_text())]
             if not failed:
