@@ -95,6 +95,11 @@ def test_what_the_file_names_must_be_there(make, text: str, code: str, where: st
     assert error(make({"bareboat.toml": text, "a.txt": ""}), code).where == where
 
 
+def test_what_may_not_be_looked_at_is_an_error(make) -> None:
+    long = "x" * 300
+    error(make({"bareboat.toml": f'data = "{long}"', "src/": ""}), "project.unreadable")
+
+
 def test_a_dangling_link_says_so(make) -> None:
     root = make({"bareboat.toml": 'data = "data"\n', "src/": ""})
     (root / "data").symlink_to("/nowhere/at/all")

@@ -224,6 +224,7 @@ def test_variables_in_names_are_expanded_as_pip_does(make, monkeypatch: pytest.M
         ("-r", "project.requirements", "a.txt:1"),
         ("-r .", "project.unreadable", "a.txt:1"),
         ("-c\n", "project.requirements", "a.txt:1"),
+        ("-r a\0b", "project.missing-file", "a.txt:1"),
     ],
 )
 def test_an_include_that_cannot_be_is_said_with_its_line(make, text: str, code: str, where: str) -> None:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from bareboat.errors import ProjectError
+from bareboat.project.folder import unreadable
 from bareboat.project.values import Project, ProjectMount
+from bareboat.project.volumes import stacked
 
 
 def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
@@ -16,8 +18,13 @@ def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
     "project.missing-data", "project.missing-mount", "project.results-file", "project.results-link",
     "project.results-unwritable", "project.mount-point", "project.mount-clash".
     """
-    from bareboat.project.volumes import stacked
+    try:
+        _check(project, extra)
+    except OSError as wrong:
+        raise unreadable(wrong, project.root) from None
 
+
+def _check(project: Project, extra: tuple[ProjectMount, ...]) -> None:
     mounts = stacked([*project.mounts, *extra], project.file or str(project.root))
     for mount in mounts:
         if mount.kind == "results":

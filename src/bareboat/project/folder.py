@@ -71,6 +71,19 @@ def load(folder: Path, overrides: Overrides | None = None) -> Project:
 
     Raises ProjectError with a code "project.…": file, key path, what is allowed.
     """
+    try:
+        return _load(folder, overrides)
+    except OSError as wrong:  # what may not even be looked at: no search permission, too long a name
+        raise unreadable(wrong, folder) from None
+
+
+def unreadable(wrong: OSError, folder: Path) -> ProjectError:
+    """The error of something of a project that this user, or this file system, does not let us look at."""
+    where = os.fsdecode(wrong.filename) if wrong.filename else str(folder)
+    return ProjectError("project.unreadable", f"cannot be read: {wrong.strerror}", where=where)
+
+
+def _load(folder: Path, overrides: Overrides | None) -> Project:
     root, chosen = Path(os.path.abspath(folder)), overrides or Overrides()
     if not root.is_dir():
         raise ProjectError("project.no-folder", "there is no such directory", where=str(root))

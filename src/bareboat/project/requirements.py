@@ -47,7 +47,7 @@ def read_named(root: Path, name: str, where: str) -> bytes:
     """
     try:
         return (root / name).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in the name
         raise ProjectError(
             "project.missing-file",
             f"{name} does not exist",
