@@ -14,6 +14,7 @@ ARCHIVES = (".whl", ".tar.gz", ".tar.bz2", ".tgz", ".zip")
 # Made by tools beside the sources they are made from, never sources themselves.
 MADE = ("__pycache__", "build", "dist", "node_modules", "target", "venv", "env")
 READ_AT_MOST = 64 << 20  # bytes of one directory; beyond that a file counts by its size
+FILES_AT_MOST = 20_000  # of one directory; "-e .." may name a whole home, and a start must not walk it
 
 
 def local_requirements(project: Project) -> tuple[str, ...]:
@@ -112,9 +113,12 @@ def digest(path: Path) -> str | None:
         return whole.hexdigest()
     if not path.is_dir():
         return None
-    total, left = hashlib.sha256(), READ_AT_MOST
+    total, left, files = hashlib.sha256(), READ_AT_MOST, 0
     for folder, inner, names in os.walk(path):
         inner[:] = sorted(n for n in inner if n[0] != "." and n not in MADE and not n.endswith(".egg-info"))
+        files += len(names)
+        if files > FILES_AT_MOST:
+            break
         for name in sorted(names):
             file_path = Path(folder, name)
             if name.endswith((".pyc", ".so", ".o")) or not file_path.is_file():
