@@ -16,7 +16,8 @@ def call(verb: str, words: list[str], level: int) -> int:
     try:
         module = import_module(f"bareboat.cli.{verb}")
         options = module.parse(words) if hasattr(module, "parse") else parser_of(verb).parse_args(words)
-        options.level = level if getattr(options, "level", None) is None else options.level
+        if getattr(options, "level", None) is None:
+            options.level = level
         code: int = module.command(options)
         sys.stdout.flush()
         return code

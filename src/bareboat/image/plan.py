@@ -75,7 +75,7 @@ class Plan:
             "platform": self.platform,
             "base": [self.family, self.suite],
             "python": [i.version, i.full, i.executable, i.prefix, i.site],
-            "debs": [[d.name, d.version, d.architecture, d.sha256] for d in self.debs],
+            "debs": [[d.name, d.version, d.architecture, d.sha256, d.extra] for d in self.debs],
             "wheels": [[w.filename, w.sha256, w.direct_url, w.requested] for w in self.wheels],
             "generated": [[g.path, g.mode, g.content, g.link] for g in self.generated],
             "config": {"env": [list(e) for e in self.env], "workdir": self.workdir},

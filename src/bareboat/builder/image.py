@@ -1,0 +1,98 @@
+"""Plan → trees: what is missing is fetched and unpacked, each source once per machine; nothing is executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bareboat.image.plan import GeneratedFile, Plan
+from bareboat.lock import Base
+
+if TYPE_CHECKING:
+    from bareboat.resolve.debian.archive import Archive
+    from bareboat.store import Store
+    from bareboat.store.treewriter import TreeWriter
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where missing packages come from. archive: made when a Debian package is missing; jobs: how many at once."""
+
+    archive: Callable[[str], Archive]
+    jobs: int | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Trees:
+    """keys: store keys, bottom to top; bytecode: keys of what may be stacked on them once it is compiled.
+
+    fetched, made: how many packages were downloaded and trees made just now; fetched_bytes: their size.
+    """
+
+    keys: tuple[str, ...]
+    bytecode: tuple[str, ...]
+    fetched: int = 0
+    fetched_bytes: int = 0
+    made: int = 0
+
+
+def base_of(plan: Plan) -> Base:
+    """The locked base of a plan."""
+    python = plan.interpreter
+    return Base(plan.family, plan.suite, plan.date, plan.debs, python.version, python.full, plan.libc)
+
+
+def make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
+    """Every tree of a plan, made where it is missing. Idempotent; any number of processes at once.
+
+    Raises ResolveError for what cannot be fetched, ArchiveError for what is malformed or in conflict.
+    """
+    from bareboat.builder.base import base_tree_keys, make_base_trees
+    from bareboat.builder.bytecode import pyc_keys
+    from bareboat.builder.wheels import check_conflicts, fetch_and_unpack
+    from bareboat.image.wheel import wheel_tree_key
+    from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
+
+    base, python = base_of(plan), plan.interpreter
+    bottom = base_tree_keys(base)
+    wheels = [wheel_tree_key(w, python) for w in plan.wheels]
+    own = generated_key(plan.generated)
+    keys = (*bottom, *wheels, own)
+    missing = [k for k in keys if store.tree(k) is None]
+    fetched = fetched_bytes = 0
+    if any(k in missing for k in bottom):
+        debs = missing_debs(store, base)
+        fetched, fetched_bytes = len(debs), sum(d.size for d in debs)
+        if debs:
+            fetch_debs(store, base, sources.archive(plan.family), progress)
+        make_base_trees(store, base)
+    lacking = [w for w, k in zip(plan.wheels, wheels, strict=True) if k in missing]
+    if lacking:
+        absent = [w for w in lacking if store.blob(w.sha256) is None]
+        fetched, fetched_bytes = fetched + len(absent), fetched_bytes + sum(w.size for w in absent)
+        fetch_and_unpack(store, lacking, python, progress)
+    if own in missing:
+        store.make_tree(own, lambda tree: write_generated(tree, plan.generated))
+    check_conflicts(store, plan.wheels, python)
+    return Trees(keys, pyc_keys(plan), fetched, fetched_bytes, len(missing))
+
+
+def generated_key(files: tuple[GeneratedFile, ...]) -> str:
+    """The key of the tree of generated files: a function of them alone."""
+    text = json.dumps([[f.path, f.mode, f.content, f.link] for f in files])
+    return "gen-" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_generated(tree: TreeWriter, files: tuple[GeneratedFile, ...]) -> None:
+    """The generated files, in byte order of their paths."""
+    for f in sorted(files, key=lambda f: f.path.encode()):
+        if f.link:
+            tree.symlink(f.path, f.link)
+        else:
+            tree.file(f.path, f.mode, [f.content.encode()])

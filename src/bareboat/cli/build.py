@@ -1,0 +1,31 @@
+"""bareboat build."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "Make the project's image without running it."
+EXAMPLES = "  bareboat build\n  bareboat build -t seg:1 ./project\n"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("context", nargs="?", metavar="CONTEXT", help="the project's folder (default: this one)")
+    parser.add_argument("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="a name for the image")
+    parser.add_argument("--locked", action="store_true", help="refuse when the lock is not up to date")
+    parser.add_argument("--offline", action="store_true", default=None, help="use only what is on this machine")
+
+
+def command(options: argparse.Namespace) -> int:
+    """Prints the plan digest on standard output."""
+    from bareboat.cli.term import Reporter
+    from bareboat.project import find_root
+    from bareboat.verbs.build import build
+    from bareboat.verbs.lock import LockMode
+    from bareboat.wiring import work
+
+    folder = Path(options.context).absolute() if options.context else find_root(Path.cwd())
+    made = build(folder, tuple(options.tag), LockMode(options.locked),
+                 work(Reporter(options.level), offline=options.offline))
+    print(made.plan)
+    return 0

@@ -1,0 +1,39 @@
+"""bareboat lock."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+SUMMARY = "Bring pylock.toml and bareboat.lock up to date with the project."
+EXAMPLES = """\
+  bareboat lock                      resolve what changed, keep every other version
+  bareboat lock --upgrade            the newest of everything, the base included
+  bareboat lock --upgrade numpy      the newest numpy
+  bareboat lock --locked             only check: fails when the lock is stale
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--upgrade", "-U", nargs="*", metavar="PACKAGE", default=None,
+                        help="newer versions, of everything or of these packages")
+    parser.add_argument("--locked", action="store_true", help="change nothing; fail when the lock is stale")
+    parser.add_argument("--offline", action="store_true", default=None, help="use only what is on this machine")
+    parser.add_argument("--project", metavar="DIR", help="the project's folder, when it is not this one")
+
+
+def command(options: argparse.Namespace) -> int:
+    """0 when the lock is up to date afterwards."""
+    from bareboat.cli.term import Reporter
+    from bareboat.project import find_root, load
+    from bareboat.project import inputs as inputs_of
+    from bareboat.verbs.lock import LockMode, lock
+    from bareboat.wiring import work
+
+    project = load(Path(options.project).absolute() if options.project else find_root(Path.cwd()))
+    upgrade = False if options.upgrade is None else tuple(options.upgrade) or True
+    at_work = work(Reporter(options.level), offline=options.offline)
+    made = lock(project, inputs_of(project), LockMode(options.locked, upgrade), at_work)
+    if not made.made:
+        at_work.tell.say("the lock is up to date")
+    return 0

@@ -1,0 +1,145 @@
+"""bareboat run: the words of the command line to a run request, and what is said about it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from bareboat.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from bareboat.verbs.prepare import RunRequest
+
+SUMMARY = "Run a program in the project's environment: locked, assembled, recorded, and thrown away."
+EXAMPLES = """\
+  bareboat run -- python src/run.py              the folder's own environment
+  bareboat run -e LR=0.1 -- python src/run.py    with a variable
+  bareboat run --results out/a -- python src/run.py
+  bareboat run --explain -- python src/run.py    the plan and the exact sandbox
+  bareboat run train                             a command named in bareboat.toml
+  bareboat run -v ./more:/more IMAGE ls /more    an image, mounts only by -v
+"""
+DEFAULTS: dict[str, object] = {
+    "volume": [], "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
+    "interactive": None, "tty": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
+    "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
+    "scratch": None, "scratch_size": None, "project": None, "data": None, "json": False, "level": None,
+}
+
+
+def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
+    """Everything after -- is the program; before it, options and then an image or a named command.
+
+    Without options argparse is not even imported: that is the common case, and its start counts.
+    """
+    at = words.index("--") if "--" in words else None
+    options, program = (words, []) if at is None else (words[:at], words[at + 1:])
+    if not options:
+        return SimpleNamespace(**DEFAULTS, words=[], program=program, project_run=at is not None)
+    from bareboat.cli.dispatch import parser_of
+
+    parsed: argparse.Namespace = parser_of("run").parse_args(options)
+    parsed.program, parsed.project_run = program, at is not None
+    for flag in ("volume", "env", "env_file"):
+        setattr(parsed, flag, getattr(parsed, flag) or [])
+    return parsed
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Docker's words where Docker has them."""
+    add = parser.add_argument
+    add("words", nargs="...", metavar="[IMAGE | NAMED COMMAND] [ARGS] [-- PROGRAM …]",
+        help="an image, or a command named in the project file; -- and a program for the project's own environment")
+    add("-v", "--volume", action="append", metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    add("-e", "--env", action="append", metavar="NAME[=VALUE]", help="variable; without a value the caller's")
+    add("--env-file", action="append", metavar="FILE", help="variables from a file, NAME=VALUE a line")
+    add("-w", "--workdir", metavar="DIR", help="working directory inside")
+    add("-u", "--user", metavar="UID[:GID]", help="user inside; 0 is root of the user namespace only")
+    add("--root", action="store_true", help="the same as -u 0")
+    add("--entrypoint", metavar="PROGRAM", help="put before the program's words")
+    add("-i", "--interactive", action="store_true", default=None, help="keep standard input open")
+    add("-t", "--tty", action="store_true", default=None, help="a terminal inside (by itself when there is one)")
+    add("--cpus", metavar="N", help="CPUs, a decimal number")
+    add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
+    add("--pids-limit", "--pids", metavar="N", help="limit of processes")
+    add("--shm-size", metavar="SIZE", help="size of /dev/shm")
+    add("--network", choices=("host", "none"), help="host (the default) or none")
+    add("--rm", action="store_true", help="accepted as Docker's: a foreground container never outlives its run")
+    add("--name", metavar="NAME", help="a name for the run, to find it by")
+    add("--results", metavar="DIR", help="another results folder")
+    add("--data", metavar="DIR", help="another data folder")
+    add("--project", metavar="DIR", help="the project's folder, when it is not this one")
+    add("--scratch", choices=("tmpfs", "disk"), help="where files outside results live until the end")
+    add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
+    add("--locked", action="store_true", help="refuse when the lock is not up to date")
+    add("--offline", action="store_true", default=None, help="use only what is on this machine")
+    add("--explain", action="store_true", help="print plan and sandbox, run nothing")
+    add("--json", action="store_true", help="with --explain: for programs")
+
+
+def command(options: argparse.Namespace | SimpleNamespace) -> int:
+    """Run, and exit with the program's own code."""
+    from bareboat.cli.term import Reporter
+    from bareboat.verbs.run import explain, run
+    from bareboat.wiring import work
+
+    request = request_of(options)
+    if not request.words and not request.program and request.project_run:
+        raise UsageError("usage.no-program", "there is no program after --",
+                         hint="write one: bareboat run -- python src/run.py")
+    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
+                   scratch_size=_size(options.scratch_size, "--scratch-size"))
+    if options.explain:
+        print(explain(request, at_work))
+        return 0
+    code = run(request, at_work).exit_code
+    return 125 if code is None else code
+
+
+def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
+    """The options as a request; sizes and counts checked."""
+    from pathlib import Path
+
+    from bareboat.project.values import Resources
+    from bareboat.verbs.prepare import RunRequest
+
+    o = options
+    return RunRequest(
+        words=tuple(o.words), program=tuple(o.program), project_run=o.project_run or not o.words,
+        project=Path(o.project).absolute() if o.project else None,
+        volumes=tuple(o.volume), env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
+        user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
+        resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
+                            _size(o.shm_size, "--shm-size")),
+        network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
+        data=Path(o.data).absolute() if o.data else None, locked=o.locked)
+
+
+def _size(text: str | None, flag: str) -> int | None:
+    if text is None:
+        return None
+    from bareboat.units import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as e:
+        raise UsageError("usage.size", f"{text!r} is no size: {e}", where=flag, hint="write it as 512m or 8g") from None
+
+
+def _number(text: str | None, flag: str) -> float | None:
+    try:
+        value = None if text is None else float(text)
+    except ValueError:
+        value = -1.0
+    if value is not None and not 0 < value < 1e6:
+        raise UsageError("usage.number", f"{text!r} is not above 0", where=flag, hint="as 2 or 0.5")
+    return value
+
+
+def _count(text: str | None, flag: str) -> int | None:
+    value = _number(text, flag)
+    if value is not None and value != int(value):
+        raise UsageError("usage.number", f"{text!r} is no whole number", where=flag)
+    return None if value is None else int(value)

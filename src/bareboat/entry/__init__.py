@@ -1,0 +1,1 @@
+"""Processes that are started by argv, never by people."""

@@ -1,0 +1,34 @@
+"""python -m bareboat.entry.afterwards PLAN_BLOB: what no run waits for, done at low priority after one.
+
+Compiles what later starts import, and makes trees that were just made survive a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(plan_blob: str) -> int:
+    """0 when nothing is owed any more. Any number may run at once: what another one made is found, not made again."""
+    from bareboat.builder.bytecode import compile_missing
+    from bareboat.errors import BareboatError
+    from bareboat.image.plan import Plan
+    from bareboat.record.codec import decode_bytes
+    from bareboat.verbs.collaborators import Quiet
+    from bareboat.wiring import work
+
+    os.nice(10)
+    at_work = work(Quiet())
+    try:
+        path = at_work.store.blob(plan_blob)
+        if path is not None:
+            compile_missing(at_work.store, at_work.engine, decode_bytes(Plan, path.read_bytes(), "plan"))
+        at_work.store.settle()
+    except BareboatError:
+        return 1  # a later run tries again; nobody is there to be told
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

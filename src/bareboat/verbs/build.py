@@ -1,0 +1,44 @@
+"""build: make the image of a project without running anything in front of people but its bytecode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bareboat.errors import UsageError
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import Environment, environment
+from bareboat.verbs.lock import LockMode
+
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
+
+
+def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work) -> Environment:
+    """Lock and assemble a project, compile its bytecode, and give the image its names.
+
+    Raises UsageError "image.name" before anything is made, and what locking and assembling raise.
+    """
+    from bareboat.builder.bytecode import compile_missing
+    from bareboat.project import load
+    from bareboat.verbs.images import plan_of
+
+    for name in names:
+        check_name(name)
+    made = environment(load(folder), mode, work)
+    compiled = compile_missing(work.store, work.engine, plan_of(made.plan_blob, work))
+    if compiled:
+        work.tell.say(f"compiled bytecode of {compiled} layers")
+    work.store.settle()
+    for name in names:
+        work.store.tag(name, made.plan)
+    return made
+
+
+def check_name(name: str) -> None:
+    """A repository, with a tag or not, as distribution-spec's grammar has them."""
+    repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "x")
+    parts = repository.split("/")
+    good = (len(name) <= 255 and NAME_CHARACTERS.issuperset(name) and tag
+            and all(p and p[0].isalnum() and p[-1].isalnum() for p in parts))
+    if not good:
+        raise UsageError("image.name", f"{name!r} is no image name",
+                         hint="lower-case letters, digits and . _ - /, and :TAG, as in lab/seg:1")

@@ -1,0 +1,48 @@
+"""What verbs work with: the store, the engine, the settings, and somebody to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from bareboat.store import Store
+
+if TYPE_CHECKING:
+    from bareboat.engine.base import Engine
+    from bareboat.settings import Settings
+
+
+class Tell(Protocol):
+    """Where verbs say what happens; the command line prints it, the Python API keeps quiet."""
+
+    def say(self, text: str) -> None:
+        """One line a user should see."""
+
+    def detail(self, text: str) -> None:
+        """One line for those who asked for more."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Work in bytes done so far; cheap to call often. total 0: not known."""
+
+
+class Quiet:
+    """Nobody to tell."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def detail(self, text: str) -> None:
+        """Nothing."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The collaborators of one command."""
+
+    store: Store
+    engine: Engine
+    settings: Settings
+    tell: Tell

@@ -1,0 +1,104 @@
+"""doctor: what the main job needs of this machine, each line ok or what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bareboat.engine.base import Check
+from bareboat.errors import BareboatError
+from bareboat.verbs.collaborators import Work
+
+ROOM_WANTED = 5 * 10**9  # bytes: an environment with a large framework, its wheels and its trees
+
+
+def checks(work: Work) -> list[Check]:
+    """Every check, in the order people should read them. Reads only; the network is asked with short timeouts."""
+    found = list(work.engine.checks())
+    for check in CHECKS:
+        try:
+            found += check(work)
+        except BareboatError as e:
+            found.append(Check(check.__name__.lstrip("_"), False, e.what, e.hint))
+    return found
+
+
+def _store(work: Work) -> Iterator[Check]:
+    system = work.store.filesystem()
+    note = "; ".join(system.notes)
+    yield Check("store", True, f"{work.store.home} on {system.type}" + (f": {note}" if note else ""))
+
+
+def _disk(work: Work) -> Iterator[Check]:
+    free = shutil.disk_usage(work.store.home).free
+    yield Check("disk", free >= ROOM_WANTED, f"{free / 1e9:.1f} GB free for the store",
+                "free some space, run `bareboat gc`, or set BAREBOAT_HOME to a larger disk")
+
+
+def _uv(work: Work) -> Iterator[Check]:
+    from bareboat.resolve.python.uv import uv_version
+
+    yield Check("uv", True, uv_version(), fatal=True)
+
+
+def _archive(work: Work) -> Iterator[Check]:
+    from bareboat.wiring import archive_settings
+
+    settings = archive_settings(work.settings)
+    mirror = settings.mirror
+    yield _reached("archive", mirror.rstrip("/") + "/dists/", "debian.mirror",
+                   "locked environments whose packages are on this machine still run")
+
+
+def _index(work: Work) -> Iterator[Check]:
+    url = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")
+    if url is None:
+        yield _index_by_uv(work)
+        return
+    yield _reached("index", url, "UV_DEFAULT_INDEX", "locked environments still run")
+
+
+def _index_by_uv(work: Work) -> Check:
+    """Ask uv itself: only it knows its own default index."""
+    from bareboat.resolve.python.uv import index_reachable
+
+    ok, detail = index_reachable()
+    return Check("index", ok, detail, "check the network and proxy, or set UV_DEFAULT_INDEX to a mirror")
+
+
+def _reached(name: str, url: str, setting: str, otherwise: str) -> Check:
+    from bareboat.resolve.download import reachable
+
+    shown = _without_password(url)
+    problem = reachable(url, timeout=5.0)
+    return Check(name, not problem, f"{shown} answers" if not problem else f"{shown}: {problem}",
+                 f"check network and proxy, or set {setting}; {otherwise}")
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    return f"{scheme}{mark}{rest[rest.index('@') + 1:]}" if "@" in host else url
+
+
+def _proxy(work: Work) -> Iterator[Check]:
+    from bareboat.host.env import ca_bundle
+
+    names = [n for n in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy") if os.environ.get(n)]
+    yield Check("proxy", True, f"by {', '.join(names)}" if names else "none set")
+    bundle = ca_bundle(os.environ)
+    yield Check("CA bundle", bundle is not None, str(bundle) if bundle else "none found",
+                "install ca-certificates or set SSL_CERT_FILE")
+
+
+def _gpu(work: Work) -> Iterator[Check]:
+    version = Path("/proc/driver/nvidia/version")
+    if version.exists():
+        yield Check("GPU driver", True, version.read_text().splitlines()[0].strip())
+    else:
+        yield Check("GPU driver", True, "no NVIDIA driver on this machine")
+
+
+CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (_store, _disk, _uv, _archive, _index, _proxy, _gpu)

@@ -1,0 +1,128 @@
+"""From a project to the trees its runs start on: lock, plan, assembly, each only when it has to be done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bareboat import __version__
+from bareboat.project.values import Project
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.lock import LOCK_FILE, PYLOCK_FILE, LockMode
+
+if TYPE_CHECKING:
+    from bareboat.builder.image import Sources
+    from bareboat.image.plan import Plan
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An image that can run here.
+
+    plan: its digest. plan_blob: sha256 of the blob with the whole plan. trees: store keys, bottom to top; bytecode:
+    keys of the trees that are stacked on these where they exist. env, workdir: the image's config. locks: file
+    name → sha256 of its text's blob.
+    """
+
+    plan: str
+    plan_blob: str
+    trees: tuple[str, ...]
+    bytecode: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    workdir: str
+    locks: tuple[tuple[str, str], ...] = ()
+
+
+def environment(project: Project, mode: LockMode, work: Work) -> Environment:
+    """The environment a project describes, as it stands on disk. What is up to date is only looked at.
+
+    Raises LockError, ResolveError, ArchiveError, StoreError; the project's files are not touched then.
+    """
+    from bareboat.project import inputs as read_inputs
+
+    inputs = read_inputs(project)
+    key = _key(project, inputs)
+    if not mode.upgrade:
+        found = known(work, key)
+        if found is not None:
+            return found
+    from bareboat.image.planning import plan_for
+    from bareboat.verbs.lock import host_platform, lock
+
+    locked = lock(project, inputs, mode, work)
+    here = next((p for p in locked.lock.platforms if p.platform == host_platform()), locked.lock.platforms[0])
+    made = assemble(plan_for(project, here), work)
+    locks = tuple((name, work.store.put_blob([text.encode()])) for name, text in locked.texts if text)
+    made = Environment(**{**made.__dict__, "locks": locks})
+    remember(work, _key(project, read_inputs(project)), made)
+    return made
+
+
+def assemble(plan: Plan, work: Work) -> Environment:
+    """The trees of a plan, made where they are missing: fetched, verified, unpacked, checked for conflicts."""
+    from bareboat.builder.image import make_trees
+    from bareboat.record.codec import encode_bytes
+
+    began = time.monotonic()
+    made = make_trees(work.store, plan, sources(work), work.tell.progress)
+    if made.fetched or made.made:
+        fetched = f"fetched {made.fetched} packages, {made.fetched_bytes / 1e6:.0f} MB; " if made.fetched else ""
+        work.tell.say(f"{fetched}assembled {made.made} of {len(made.keys)} layers in "
+                      f"{time.monotonic() - began:.1f} s")
+    blob = work.store.put_blob([encode_bytes(plan)])
+    found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir)
+    about = {"platform": plan.platform, "base": f"{plan.family}:{plan.suite}", "python": plan.interpreter.full,
+             "packages": len(plan.wheels)}
+    work.store.put_json("plans", plan.digest, {**found.__dict__, "about": about})
+    return found
+
+
+def sources(work: Work) -> Sources:
+    """Where missing packages come from, as the settings say."""
+    from bareboat.builder.image import Sources
+    from bareboat.verbs.lock import archive
+
+    return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline)
+
+
+def known(work: Work, key: str) -> Environment | None:
+    """An environment that was made before from exactly these inputs, when all its trees are still there."""
+    document = work.store.get_json("projects", key)
+    if not isinstance(document, dict):
+        return None
+    found = of_document(document)
+    store = work.store
+    if all(store.tree(k) for k in found.trees) and store.blob(found.plan_blob):
+        return found
+    return None
+
+
+def remember(work: Work, key: str, made: Environment) -> None:
+    """Keep the environment of these inputs, for next time."""
+    work.store.put_json("projects", key, made.__dict__)
+
+
+def of_document(document: dict[str, Any]) -> Environment:
+    """The environment that remember or assemble kept."""
+    d = document
+    return Environment(d["plan"], d["plan_blob"], tuple(d["trees"]), tuple(d["bytecode"]),
+                       tuple((n, v) for n, v in d["env"]), d["workdir"], tuple((n, v) for n, v in d["locks"]))
+
+
+def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
+    """Everything an environment is a function of: the inputs, the locks as they stand, this version."""
+    locks = []
+    for name in (LOCK_FILE, PYLOCK_FILE):
+        try:
+            with open(project.root / name, "rb") as f:
+                locks.append(hashlib.sha256(f.read()).hexdigest())
+        except OSError:
+            locks.append("")
+    import os
+
+    document = [__version__, os.uname().machine, inputs, locks, project.workdir, project.base,
+                project.python.specifier, project.package.__dict__ if project.package else None]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

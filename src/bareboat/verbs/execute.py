@@ -1,0 +1,173 @@
+"""Carry out a prepared run: snapshot, record, start, stream, log, results, record again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.engine.base import Streams
+from bareboat.errors import BareboatError, RecordError
+from bareboat.record.states import ended, move
+from bareboat.record.values import RunRecord, timestamp
+from bareboat.store.codewalk import CodeRules
+from bareboat.verbs.collaborators import Work
+from bareboat.workload import Outcome, Workload
+
+if TYPE_CHECKING:
+    from bareboat.store.results import Listing
+
+LOG = "log"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose every choice has been made.
+
+    record: pending, without code, data and results. results: the folder on the host, or None. code: the folder to
+    take the snapshot of and what of it belongs to the code, or None when the record has its code already.
+    data: target inside → folder on the host. keys: store keys (trees, blobs) that gc must leave alone meanwhile.
+    terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None.
+    """
+
+    workload: Workload
+    record: RunRecord
+    results: Path | None = None
+    code: tuple[Path, CodeRules] | None = None
+    data: tuple[tuple[str, Path], ...] = ()
+    keys: tuple[str, ...] = ()
+    stdin: int | None = None
+    terminal: int | None = None
+    stdout: int = 1
+    stderr: int = 2
+
+
+def execute(prepared: Prepared, work: Work) -> RunRecord:
+    """Run to the end; the record is durable before the start and after it.
+
+    Raises RecordError "run.results-busy" when another run has the results folder, EngineError, ProgramError. A run
+    that could not start stays recorded as failed.
+    """
+    with _results_of_one(prepared.results), work.store.lease(prepared.keys):
+        return _execute(prepared, work)
+
+
+def _execute(prepared: Prepared, work: Work) -> RunRecord:
+    from bareboat.store.results import listing
+
+    runs = work.store.runs
+    record = _with_code(prepared, work)
+    before = listing(prepared.results) if prepared.results else {}
+    folder = runs.create(record.id)
+    try:
+        log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            record = move(replace(record, log=LOG), "running", at=timestamp(time.time()))
+            _write(work, record)
+            try:
+                outcome, record = _start(prepared, record, log, work)
+            except BareboatError as e:
+                _write(work, ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}"))
+                raise
+            except BaseException:
+                _write(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
+                raise
+        finally:
+            os.close(log)
+        record = _finish(prepared, record, outcome, before, work)
+        _write(work, record)
+        return record
+    finally:
+        runs.release(record.id)
+
+
+def _with_code(prepared: Prepared, work: Work) -> RunRecord:
+    """The record with the code as it is now; taken before the start, so that it is what runs."""
+    if prepared.code is None:
+        return prepared.record
+    from bareboat.store.snapshots import snapshot
+
+    folder, rules = prepared.code
+    taken = snapshot(work.store, folder, rules)
+    for warning in taken.warnings:
+        work.tell.say(warning)
+    return replace(prepared.record, code=taken.snapshot)
+
+
+def _start(prepared: Prepared, record: RunRecord, log: int, work: Work) -> tuple[Outcome, RunRecord]:
+    """Run the workload; what may take time (data, git, host facts) is gathered while it runs."""
+    from bareboat.verbs.gather import Gathering
+
+    gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
+    streams = Streams(stdout=_tee(prepared.stdout, log), stderr=_tee(prepared.stderr, log), stdin=prepared.stdin,
+                      terminal=prepared.terminal, started=gathering.start)
+    outcome = work.engine.run(prepared.workload, streams)
+    return outcome, gathering.finish(record)
+
+
+class _tee:
+    """A stream to the caller and to the log. A caller that went away (| head) ends the copy, never the log."""
+
+    def __init__(self, out: int, log: int) -> None:
+        self.out, self.log, self.open = out, log, True
+
+    def __call__(self, chunk: bytes) -> None:
+        _write_all(self.log, chunk)
+        if self.open:
+            try:
+                _write_all(self.out, chunk)
+            except BrokenPipeError:
+                self.open = False
+
+
+def _write_all(fd: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        try:
+            view = view[os.write(fd, view):]
+        except BlockingIOError:
+            import select
+
+            select.select((), (fd,), ())
+
+
+def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, before: Listing,
+            work: Work) -> RunRecord:
+    from bareboat.store.results import ResultBounds, results
+
+    record = ended(record, outcome.code, at=timestamp(time.time()), reason=outcome.reason)
+    record = replace(record, seconds=round(outcome.seconds, 3), lost=outcome.lost, peak_memory=outcome.peak_memory)
+    if prepared.results is None:
+        return record
+    bounds = ResultBounds(each=work.settings.results_keep_file, all=work.settings.results_keep_total)
+    return replace(record, results=results(work.store, prepared.results, before, bounds))
+
+
+def _write(work: Work, record: RunRecord) -> None:
+    pins = [*(f"blob:{digest}" for digest in record.blobs)]
+    work.store.runs.write(record.id, {**record.document(), "pins": pins})
+
+
+@contextmanager
+def _results_of_one(folder: Path | None) -> Iterator[None]:
+    """Hold the results folder for this run alone; freed however this process dies."""
+    if folder is None:
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecordError("run.results-busy", "another run is writing its results here", where=str(folder),
+                              hint="wait for it, or give this one its own: --results DIR") from None
+        except OSError:
+            pass  # a file system without locks: two runs at once cannot be told apart there
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,36 @@
+"""What a record wants to know of the data and the machine, gathered while the program runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
+
+if TYPE_CHECKING:
+    from bareboat.store.fingerprint import Fingerprinter
+
+
+class Gathering:
+    """start when the program has started; finish when it has ended. Bounded in time; never raises for bad data."""
+
+    def __init__(self, store: Store, data: tuple[tuple[str, Path], ...], seconds: float) -> None:
+        self._store, self._data, self._seconds = store, data, seconds
+        self._fingerprinter: Fingerprinter | None = None
+
+    def start(self) -> None:
+        """Begin to read the data, in a thread."""
+        if self._data:
+            from bareboat.store.fingerprint import Fingerprinter
+
+            self._fingerprinter = Fingerprinter(self._store)
+            self._fingerprinter.start(self._data)
+
+    def finish(self, record: RunRecord) -> RunRecord:
+        """The record with data and host; waits for the data no longer than the seconds it was given."""
+        from bareboat.host.facts import host_facts
+
+        data = self._fingerprinter.finish(self._seconds) if self._fingerprinter else ()
+        return replace(record, data=data, host=host_facts())

@@ -1,0 +1,162 @@
+"""Local images: names, plans, and where the size goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import UsageError
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import Environment, of_document
+
+if TYPE_CHECKING:
+    from bareboat.image.plan import Plan
+
+SHORTEST = 4  # digits of a plan digest that may stand for it
+
+
+@dataclass(frozen=True)
+class Image:
+    """A local image. trees: how many layers; here: every one of them is on disk."""
+
+    plan: str
+    names: tuple[str, ...]
+    platform: str
+    base: str
+    python: str
+    packages: int
+    trees: int
+    here: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an image: its tree's key, what is in it, and bytes and files on disk (0 when not unpacked)."""
+
+    key: str
+    what: str
+    bytes: int
+    files: int
+
+
+def images(work: Work) -> list[Image]:
+    """Every image of the store: named ones first, by name, then by digest."""
+    names: dict[str, list[str]] = {}
+    for name, plan in work.store.tags().items():
+        names.setdefault(plan, []).append(name)
+    found = []
+    for plan in work.store.keys("plans"):
+        document = work.store.get_json("plans", plan)
+        if not isinstance(document, dict):
+            continue
+        about = document.get("about") or {}
+        trees = document["trees"]
+        found.append(Image(plan, tuple(sorted(names.get(plan, ()))), about.get("platform", ""), about.get("base", ""),
+                           about.get("python", ""), about.get("packages", 0), len(trees),
+                           all(work.store.tree(k) for k in trees)))
+    return sorted(found, key=lambda i: (not i.names, i.names, i.plan))
+
+
+def digest_of(name: str, work: Work) -> str | None:
+    """The plan digest of a name, or of the beginning of a digest. Raises UsageError when that is not one image's."""
+    tagged = work.store.tags().get(name)
+    if tagged:
+        return tagged
+    start = name.removeprefix("sha256:")
+    if len(start) < SHORTEST or any(c not in "0123456789abcdef" for c in start):
+        return None
+    found = [p for p in work.store.keys("plans") if p.removeprefix("sha256:").startswith(start)]
+    if len(found) > 1:
+        raise UsageError("image.ambiguous", f"{len(found)} images begin with {name}", hint="write more of the digest")
+    return found[0] if found else None
+
+
+def required(name: str, work: Work) -> str:
+    """As digest_of. Raises UsageError "image.unknown"."""
+    found = digest_of(name, work)
+    if found is None:
+        raise UsageError("image.unknown", f"there is no image {name!r} here", hint="see `bareboat images`")
+    return found
+
+
+def find(name: str, work: Work) -> Environment | None:
+    """The environment of an image, its trees made again where gc took them; None when there is no such image."""
+    digest = digest_of(name, work)
+    document = work.store.get_json("plans", digest) if digest else None
+    if not isinstance(document, dict):
+        return None
+    found = of_document(document)
+    if all(work.store.tree(k) for k in found.trees):
+        return found
+    from bareboat.verbs.environment import assemble
+
+    return assemble(plan_of(found.plan_blob, work), work)
+
+
+def plan_of(blob: str, work: Work) -> Plan:
+    """The plan of a blob that assemble kept. Raises UsageError "image.damaged"."""
+    from bareboat.image.plan import Plan
+    from bareboat.record.codec import decode_bytes
+
+    path = work.store.verified_blob(blob)
+    if path is None:
+        raise UsageError("image.damaged", "the plan of this image is not in the store any more",
+                         hint="build it again from its project")
+    return decode_bytes(Plan, path.read_bytes(), "plan")
+
+
+def inspect(name: str, work: Work) -> tuple[Plan, list[Layer]]:
+    """The plan of an image and its layers, bottom to top, with the room each takes."""
+    from bareboat.image.wheel import wheel_tree_key
+
+    document = work.store.get_json("plans", required(name, work))
+    assert isinstance(document, dict)
+    plan = plan_of(document["plan_blob"], work)
+    wheels = {wheel_tree_key(w, plan.interpreter): f"{w.name} {w.version}" for w in plan.wheels}
+    core = sum(not d.extra for d in plan.debs)
+    layers = []
+    for key in [*document["trees"], *document["bytecode"]]:
+        what = wheels.get(key, "")
+        if not what:
+            what = {"base": f"{plan.family} {plan.suite}, {core} packages", "gen": "generated files",
+                    "pyc": "bytecode"}.get(key.split("-")[0], key)
+            if key.startswith("base-extra-"):
+                what = f"{len(plan.debs) - core} more system packages"
+        tree = work.store.tree(key)
+        if tree is not None or not key.startswith("pyc"):
+            layers.append(Layer(key, what, *_room(tree)))
+    return plan, layers
+
+
+def _room(tree: Path | None) -> tuple[int, int]:
+    """Bytes and files of a tree; hard links within it once."""
+    import os
+
+    size = files = 0
+    seen: set[int] = set()
+    for folder, _, names in os.walk(tree or Path("/nonexistent")):
+        for name in names:
+            s = os.lstat(os.path.join(folder, name))
+            files += 1
+            if s.st_ino not in seen:
+                seen.add(s.st_ino)
+                size += s.st_size
+    return size, files
+
+
+def remove(name: str, work: Work) -> str:
+    """Take a name away, or an image by digest with all its names; what only it used goes with the next gc."""
+    if name in work.store.tags():
+        work.store.untag(name)
+        return f"untagged {name}"
+    digest = required(name, work)
+    for tag, plan in work.store.tags().items():
+        if plan == digest:
+            work.store.untag(tag)
+    work.store.remove_json("plans", digest)
+    for key in work.store.keys("projects"):
+        document = work.store.get_json("projects", key)
+        if isinstance(document, dict) and document.get("plan") == digest:
+            work.store.remove_json("projects", key)
+    return f"removed {digest[:19]}"

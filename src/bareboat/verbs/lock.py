@@ -1,0 +1,180 @@
+"""lock: bring pylock.toml and bareboat.lock up to date with the project, and say what changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import LockError
+from bareboat.lock import Base, Lock, PlatformLock, Wheel, changes, dumps, is_current, loads, request_digest
+from bareboat.project.values import Project
+from bareboat.verbs.collaborators import Work
+
+if TYPE_CHECKING:
+    from bareboat.resolve.debian.archive import Archive
+
+LOCK_FILE = "bareboat.lock"
+PYLOCK_FILE = "pylock.toml"
+
+
+@dataclass(frozen=True)
+class LockMode:
+    """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone."""
+
+    locked: bool = False
+    upgrade: bool | tuple[str, ...] = False
+
+
+@dataclass(frozen=True)
+class Locked:
+    """The lock in force and its files' texts by name; made: it was not up to date before."""
+
+    lock: Lock
+    texts: tuple[tuple[str, str], ...]
+    made: bool = False
+
+
+def host_platform() -> str:
+    """This machine as image-spec says it: "linux/amd64"."""
+    machine = os.uname().machine
+    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def pylock_name(platform: str, first: bool) -> str:
+    """PEP 751: pylock.toml, or pylock.NAME.toml for a further platform."""
+    return PYLOCK_FILE if first else f"pylock.{platform.replace('/', '-')}.toml"
+
+
+def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, work: Work) -> Locked:
+    """The lock of a project, made or brought up to date where it is not.
+
+    Writes the two files into the project atomically, the lock last. Raises LockError "lock.stale" under --locked,
+    ResolveError for what cannot be had.
+    """
+    platforms = project.platforms or (host_platform(),)
+    standing = _read(project.root / LOCK_FILE)
+    old = loads(standing, where=LOCK_FILE) if standing else None
+    if old and not project.platforms and host_platform() not in [p.platform for p in old.platforms]:
+        platforms = (*(p.platform for p in old.platforms), host_platform())
+    request = _request(project, platforms)
+    names = [pylock_name(p, i == 0) for i, p in enumerate(platforms)]
+    texts = {name: _read(project.root / name) for name in names}
+    whole = is_current(old, inputs, request) and all(texts[n] for n in names)
+    if old and whole and not mode.upgrade:
+        return Locked(old, ((LOCK_FILE, standing), *texts.items()))
+    if mode.locked:
+        raise _stale(old, inputs, request)
+    began = time.monotonic()
+    locked: list[PlatformLock] = []
+    base_is_current = old is not None and old.request.partition("-")[0] == request.partition("-")[0]
+    for name, platform in zip(names, platforms, strict=True):
+        before = next((p for p in old.platforms if p.platform == platform), None) if old else None
+        keep = before.base if before and base_is_current and mode.upgrade is not True else None
+        base = keep or _base(project, platform, work)
+        wheels, texts[name] = _wheels(project, PlatformLock(platform, base, before.wheels if before else ()),
+                                      texts[name], mode, work)
+        locked.append(PlatformLock(platform, base, wheels))
+    new = Lock(inputs, request, tuple(locked))
+    new = replace(new, changes=changes(old, new))
+    text = dumps(new)
+    for name in names:
+        _write(project.root / name, texts[name], work)
+    _write(project.root / LOCK_FILE, text, work)
+    _say(old, new, time.monotonic() - began, work)
+    return Locked(new, ((LOCK_FILE, text), *((n, texts[n]) for n in names)), made=True)
+
+
+def _request(project: Project, platforms: tuple[str, ...]) -> str:
+    """Two digests: what the base depends on, and what the wheels depend on besides the inputs' bytes."""
+    d = project.dependencies
+    base = request_digest({"python": project.python.specifier, "base": project.base, "apt": list(project.apt),
+                           "platforms": list(platforms)})
+    wheels = request_digest({"source": d.source, "requirements": list(d.requirements), "groups": list(d.groups),
+                             "extras": list(d.extras), "files": list(d.files)})
+    return f"{base[:32]}-{wheels[:32]}"
+
+
+def archive(family: str, work: Work) -> Archive:
+    """The package archive of a distribution, as the settings or the host's apt say."""
+    from bareboat.resolve.debian.host import open_archive
+    from bareboat.resolve.debian.sources import ArchiveSettings
+
+    s = work.settings
+    ubuntu = family == "ubuntu"
+    chosen = ArchiveSettings(
+        mirror=(s.ubuntu_mirror if ubuntu else s.debian_mirror) or "",
+        security_mirror="" if ubuntu else s.debian_security_mirror or "",
+        keyring=str(s.debian_keyring or ""), check_valid_until=s.debian_check_valid_until,
+        snapshot=s.debian_snapshot or "")
+    return open_archive(work.store, chosen, family=family, offline=s.offline, progress=work.tell.progress)
+
+
+def _base(project: Project, platform: str, work: Work) -> Base:
+    from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
+
+    family, _, suite = (project.base or "debian").partition(":")
+    request = BaseRequest(suite=suite, python=project.python.specifier, python_source=project.python.source,
+                          apt=project.apt, apt_source=project.apt_source or "apt", platform=platform)
+    return lock_base(request, archive(family, work))
+
+
+def _wheels(project: Project, before: PlatformLock, pylock: str, mode: LockMode,
+            work: Work) -> tuple[tuple[Wheel, ...], str]:
+    from bareboat.resolve.python.locking import lock_wheels
+    from bareboat.resolve.python.request import Request
+    from bareboat.resolve.python.target import Target
+
+    base = before.base
+    with work.store.scratch("lock") as scratch:
+        locked = lock_wheels(Request(
+            root=project.root, dependencies=project.dependencies,
+            target=Target(base.python_full, base.libc, before.platform), scratch=scratch, previous=pylock,
+            built=tuple(w for w in before.wheels if w.built_from), upgrade=mode.upgrade,
+            offline=work.settings.offline, index_age=work.settings.index_max_age, env=dict(os.environ)))
+    return locked.wheels, locked.pylock_text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError:
+        raise LockError("lock.malformed", "is not UTF-8 text", where=path.name,
+                        hint="restore it from version control, or delete it and run `bareboat lock`") from None
+
+
+def _write(path: Path, text: str, work: Work) -> None:
+    from bareboat.host.files import replace_file
+
+    try:
+        if _read(path) != text:
+            replace_file(path, text.encode())
+    except OSError as e:
+        raise LockError("lock.unwritable", f"cannot be written: {e.strerror}", where=str(path),
+                        hint="make the folder writable, or copy it to a place where you may write") from None
+
+
+def _stale(old: Lock | None, inputs: tuple[tuple[str, str], ...], request: str) -> LockError:
+    if old is None:
+        return LockError("lock.stale", "there is no lock", where=LOCK_FILE, hint="run `bareboat lock` and commit it")
+    before = dict(old.inputs)
+    named = [name for name, digest in inputs if before.get(name) != digest] or [n for n in before
+                                                                               if n not in dict(inputs)]
+    what = f"{', '.join(named)} changed since it was made" if named else "the project asks for something else now"
+    return LockError("lock.stale", what, where=LOCK_FILE, hint="run `bareboat lock`, or leave out --locked")
+
+
+def _say(old: Lock | None, new: Lock, seconds: float, work: Work) -> None:
+    first = new.platforms[0]
+    head = f"locked {len(first.wheels)} packages, Python {first.base.python_full} on {first.base.family} " \
+           f"{first.base.suite} ({len(first.base.packages)} packages), {seconds:.1f} s"
+    if old is None:
+        work.tell.say(head)
+        return
+    shown = new.changes[:6]
+    more = f" and {len(new.changes) - 6} more" if len(new.changes) > 6 else ""
+    work.tell.say(f"{head}: {', '.join(shown)}{more}" if shown else f"{head}: nothing changed")

@@ -1,0 +1,223 @@
+"""From a request and an environment to a prepared run: mounts, variables, user, limits, streams. Starts nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bareboat import __version__
+from bareboat.errors import UsageError
+from bareboat.project.values import Project, ProjectMount, Resources
+from bareboat.record.secrets import withhold
+from bareboat.record.values import RecordedMount, RunRecord, run_id, timestamp
+from bareboat.store.codewalk import CodeRules
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import Environment
+from bareboat.verbs.execute import Prepared
+from bareboat.workload import Limits, Mount, Rootfs, Workload
+
+HOME = "/home/user"
+STARTUP = "/run/bareboat/startup"
+ORDINARY = 1000  # the user inside when root calls: never 0 unless it is asked for
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What was asked of `run`, as typed; None and () mean that nothing was said.
+
+    words: what stood before -- (an image or a named command, and its words); program: what stood behind it;
+    project_run: there was a --.
+    """
+
+    words: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    project_run: bool = True
+    project: Path | None = None
+    volumes: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    entrypoint: str | None = None
+    interactive: bool | None = None
+    tty: bool | None = None
+    resources: Resources = Resources()
+    network: str | None = None
+    name: str = ""
+    results: Path | None = None
+    data: Path | None = None
+    locked: bool = False
+
+
+def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment: Environment, project: Project | None,
+             work: Work) -> Workload:
+    """The workload of a request: the image's config, the project's values, the command line's, each over the last."""
+    from bareboat.host.env import inherited
+
+    tty = _tty(request)
+    resources = _resources(request, project)
+    uid, gid = _user(request)
+    host_env, host_mounts = inherited(os.environ, tty=tty)
+    env = dict(environment.env)
+    env.update(host_env)
+    env.update({"HOME": HOME, "USER": "root" if uid == 0 else "user"})
+    if project:
+        env.update(_env_file(project.root / project.env_file) if project.env_file else ())
+        env.update(project.env)
+    for file in request.env_files:
+        env.update(_env_file(Path(file)))
+    env.update(_env_words(request.env))
+    trees = [work.store.tree(key) for key in environment.trees]
+    pyc = [work.store.tree(key) for key in environment.bytecode]
+    return Workload(
+        root=Rootfs(tuple(t for t in (*trees, *pyc) if t is not None)),
+        argv=_argv(request, project),
+        env=tuple(sorted(env.items())),
+        cwd=request.workdir or (project.workdir if project else environment.workdir),
+        mounts=(*host_mounts, *_startup(project), *(Mount(m.source, m.target, m.read_only) for m in mounts)),
+        uid=uid, gid=gid, home=HOME,
+        network=request.network or (project.network if project else "host"),
+        tty=tty,
+        limits=Limits(resources.memory, resources.cpus, resources.pids,
+                      resources.shm_size or work.settings.shm_size, work.settings.scratch_size),
+        scratch=work.settings.scratch,
+    )
+
+
+def prepare(request: RunRequest, project: Project | None, environment: Environment, load: Workload, work: Work,
+            mounts: tuple[ProjectMount, ...]) -> Prepared:
+    """The prepared run of a workload: what is recorded of it before it starts."""
+    env, withheld = withhold(load.env)
+    results = next((m.source for m in mounts if m.kind == "results"), None)
+    data = {m.source: m for m in reversed(mounts) if m.kind == "data"}
+    record = RunRecord(
+        id=run_id(os.urandom(6)), name=request.name, created=timestamp(time.time()), argv=load.argv, env=env,
+        withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
+        locks=environment.locks, project=project.name if project else "", root=os.fspath(project.root) if project else "",
+        mounts=tuple(_recorded(m, project) for m in mounts), limits=load.limits, network=load.network, uid=load.uid,
+        gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name, version=__version__)
+    code: tuple[Path, CodeRules] | None = None
+    if project is not None:
+        from bareboat.host.git import begin
+
+        answer = begin(project.root).finish()
+        record = replace(record, git=answer.facts)
+        code = project.root, _rules(project, answer.ignored)
+    return Prepared(
+        workload=load, record=record, results=results, code=code,
+        data=tuple((m.target, m.source) for m in data.values()),
+        keys=(*environment.trees, *environment.bytecode, environment.plan_blob),
+        stdin=None if request.interactive is False else 0, terminal=0 if load.tty else None)
+
+
+def _rules(project: Project, ignored: tuple[str, ...] | None) -> CodeRules:
+    """The mounted code, and the files that decide project and lock; never data, results and other mounts."""
+    from bareboat.project import inputs
+
+    def below(path: Path) -> str | None:
+        try:
+            return os.fspath(path.relative_to(project.root))
+        except ValueError:
+            return None
+
+    code = [below(m.source) for m in project.mounts if m.kind == "code"]
+    others = [below(m.source) for m in project.mounts if m.kind != "code"]
+    if "." in code:
+        only: tuple[str, ...] = ()
+    else:
+        deciding = [name for name, _ in inputs(project)] + ([project.startup] if project.startup else [])
+        only = tuple(sorted({*(c for c in code if c), *deciding}))
+    return CodeRules(only=only, exclude=tuple(sorted({o for o in others if o and o != "."})), ignored=ignored)
+
+
+def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
+    within = ""
+    if mount.kind == "code" and project is not None and mount.source.is_relative_to(project.root):
+        within = os.fspath(mount.source.relative_to(project.root))
+    return RecordedMount(os.fspath(mount.source), mount.target, mount.read_only, mount.kind,
+                         "" if within == "." else within)
+
+
+def _argv(request: RunRequest, project: Project | None) -> tuple[str, ...]:
+    argv = request.program
+    if not argv and project is not None:
+        named = dict(project.commands)
+        if request.words:
+            argv = (*named[request.words[0]], *request.words[1:])
+        elif project.command:
+            argv = project.command
+        else:
+            known = f"; named commands: {', '.join(named)}" if named else ""
+            raise UsageError("usage.no-program", f"there is nothing to run{known}",
+                             hint="write it behind --: bareboat run -- python src/run.py")
+    elif not argv:
+        argv = request.words[1:]
+    if request.entrypoint:
+        argv = (*shlex.split(request.entrypoint), *argv)
+    if not argv:
+        raise UsageError("usage.no-program", "there is nothing to run in this image",
+                         hint="write the program behind the image's name")
+    if project is not None and project.startup:
+        return ("/bin/sh", "-e", "-c", '. "$0"; set +e; exec "$@"', STARTUP, *argv)
+    return argv
+
+
+def _startup(project: Project | None) -> Iterable[Mount]:
+    if project is not None and project.startup:
+        yield Mount(project.root / project.startup, STARTUP, True)
+
+
+def _tty(request: RunRequest) -> bool:
+    if request.tty is not None:
+        if request.tty and not os.isatty(0):
+            raise UsageError("usage.no-terminal", "-t was asked for, but standard input is no terminal",
+                             hint="leave out -t")
+        return request.tty
+    return os.isatty(0) and os.isatty(1)
+
+
+def _resources(request: RunRequest, project: Project | None) -> Resources:
+    mine, said = project.resources if project else Resources(), request.resources
+    return Resources(said.memory or mine.memory, said.cpus or mine.cpus, said.pids or mine.pids,
+                     said.shm_size or mine.shm_size)
+
+
+def _user(request: RunRequest) -> tuple[int, int]:
+    """The caller's numbers; an ordinary user's when root calls, unless 0 is asked for."""
+    if request.user is None:
+        return (os.getuid() or ORDINARY), (os.getgid() or ORDINARY)
+    user, _, group = request.user.partition(":")
+    try:
+        uid, gid = int(user), int(group or user)
+    except ValueError:
+        uid = gid = -1
+    if not (0 <= uid < 2**31 and 0 <= gid < 2**31):
+        raise UsageError("usage.user", f"{request.user!r} is no user", where="--user",
+                         hint="give numbers, UID or UID:GID; 0 is root of the user namespace")
+    return uid, gid
+
+
+def _env_words(words: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or "\0" in word:
+            raise UsageError("usage.env", f"{word!r} is no variable", where="-e", hint="write NAME=VALUE or NAME")
+        if equals:
+            yield name, value
+        elif name in os.environ:
+            yield name, os.environ[name]
+
+
+def _env_file(path: Path) -> Iterable[tuple[str, str]]:
+    """Docker's format: NAME=VALUE or NAME a line, # comments, no quoting."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError("usage.env-file", f"cannot be read: {getattr(e, 'strerror', None) or 'not UTF-8'}",
+                         where=str(path)) from None
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return list(_env_words(tuple(line.lstrip() for line in lines)))

@@ -1,0 +1,137 @@
+"""run: a program in the project's environment, or in an image; recorded, and thrown away."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from bareboat.errors import UsageError
+from bareboat.project.values import Overrides, Project, ProjectMount
+from bareboat.record.values import RunRecord
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import Environment, environment
+from bareboat.verbs.execute import Prepared, execute
+from bareboat.verbs.lock import LockMode
+from bareboat.verbs.prepare import RunRequest, prepare, workload
+
+SHOWN = 4  # names in a line
+
+
+def run(request: RunRequest, work: Work) -> RunRecord:
+    """Lock, assemble, start, stream, record. The record says how it ended; record.exit_code is the program's.
+
+    Raises what the steps raise: ProjectError, LockError, ArchiveError, StoreError, EngineError, ProgramError.
+    """
+    prepared, made = prepare_run(request, work)
+    load = prepared.workload
+    limits = getattr(work.engine, "limits_sentence", lambda _: "")(load.limits)
+    work.tell.say(f"engine {work.engine.name}, {len(load.root.trees)} layers, network {load.network}"
+                  + (f"; {limits}" if limits else ""))
+    record = execute(prepared, work)
+    say_end(record, work)
+    after(made, work)
+    return record
+
+
+def explain(request: RunRequest, work: Work) -> str:
+    """The plan and the exact sandbox as text; locks and assembles, runs nothing."""
+    prepared, made = prepare_run(request, work)
+    head = [f"plan      {made.plan}", f"layers    {len(made.trees)}, and {len(made.bytecode)} of bytecode",
+            f"command   {' '.join(prepared.workload.argv)}"]
+    return "\n".join(head) + "\n" + work.engine.explain(prepared.workload)
+
+
+def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]:
+    """Everything up to the start."""
+    from bareboat.project import check, find_root, load
+
+    image = None if request.project_run or not request.words else request.words[0]
+    project: Project | None = None
+    if image is None or image in _commands(request):
+        overrides = Overrides(results=request.results, data=request.data, mounts=_volumes(request))
+        project = load(request.project or find_root(Path.cwd()), overrides)
+        check(project)
+        made = environment(project, LockMode(locked=request.locked), work)
+        mounts: tuple[ProjectMount, ...] = project.mounts
+    else:
+        made = of_image(image, work)
+        mounts = _volumes(request)
+    stacked = workload(request, mounts, made, project, work)
+    stacked = with_extensions(stacked, project, work)
+    return prepare(request, project, made, stacked, work, mounts), made
+
+
+def of_image(name: str, work: Work) -> Environment:
+    """The environment of a local image by name or plan digest. Raises UsageError "image.unknown"."""
+    from bareboat.verbs.images import find
+
+    found = find(name, work)
+    if found is None:
+        import shutil
+
+        program = "/" in name or name.endswith((".py", ".sh")) or shutil.which(name) or name in ("python", "python3")
+        hint = (f"to run a program in the project's environment write -- before it: bareboat run -- {name} …"
+                if program else "see `bareboat images`; make one with `bareboat build -t NAME`")
+        raise UsageError("image.unknown", f"there is no image {name!r} here", hint=hint)
+    return found
+
+
+def with_extensions(load, project: Project | None, work: Work):  # type: ignore[no-untyped-def]
+    """The workload with the project's own compiled extensions laid over its code, where it has any."""
+    if project is None or project.package is None or not project.package.native:
+        return load
+    from bareboat.builder.extensions import extension_tree
+
+    tree, target = extension_tree(project, load, work.store, work.engine, work.settings)
+    return replace(load, code_overlays=((target, tree),)) if tree else load
+
+
+def say_end(record: RunRecord, work: Work) -> None:
+    """The last lines: exit code, results, what is lost, and how to repeat it."""
+    from bareboat.units import format_size as size
+
+    files = record.results.files
+    names = [f"{f.path} ({size(f.size)})" for f in files[:SHOWN]]
+    more = len(files) + record.results.more - len(names)
+    left = f"; results: {', '.join(names)}" + (f" and {more} more" if more else "") if names else ""
+    reason = f" ({record.reason})" if record.reason else ""
+    work.tell.say(f"exit {record.exit_code}{reason} after {record.seconds:.1f} s{left}")
+    if record.lost.count:
+        lost = record.lost
+        shown = ", ".join(lost.first[:SHOWN]) + (" …" if lost.count > SHOWN else "")
+        work.tell.say(f"lost with the container: {lost.count} files, {size(lost.bytes)}: {shown}; "
+                      "write to results/ what you want to keep, or mount a folder with -v")
+    work.tell.say(f"run {record.id}; repeat it with: bareboat rerun {record.id[:6]}")
+
+
+def after(made: Environment, work: Work) -> None:
+    """What nobody waits for: bytecode for later starts, trees made durable; by a process of its own."""
+    from bareboat.host.background import start_detached
+
+    if _owed(made, work):
+        import sys
+
+        start_detached((sys.executable, "-m", "bareboat.entry.afterwards", made.plan_blob),
+                       {**os.environ, "BAREBOAT_HOME": os.fspath(work.store.home)})
+
+
+def _owed(made: Environment, work: Work) -> bool:
+    return len([k for k in made.bytecode if work.store.tree(k)]) < len(made.bytecode) or bool(work.store.unsettled())
+
+
+def _commands(request: RunRequest) -> dict[str, tuple[str, ...]]:
+    from bareboat.project import find_root, load
+
+    try:
+        return dict(load(request.project or find_root(Path.cwd())).commands)
+    except Exception:
+        return {}  # no project here: the word can only be an image
+
+
+def _volumes(request: RunRequest) -> tuple[ProjectMount, ...]:
+    if not request.volumes:
+        return ()
+    from bareboat.project import parse_volume
+
+    return tuple(parse_volume(text, Path.cwd()) for text in request.volumes)

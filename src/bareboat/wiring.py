@@ -1,0 +1,40 @@
+"""The composition root: settings, store, engine and what commands are told by, put together once per command."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bareboat.settings import Settings, load
+from bareboat.store import Store
+from bareboat.verbs.collaborators import Tell, Work
+
+if TYPE_CHECKING:
+    from bareboat.engine.base import Engine
+
+
+def settings(**said: object) -> Settings:
+    """The settings in force; said: what the command line says, None for what it does not."""
+    from dataclasses import replace
+
+    found = load(os.environ)
+    spoken = {name: value for name, value in said.items() if value is not None}
+    return replace(found, **spoken) if spoken else found  # type: ignore[arg-type]
+
+
+def store() -> Store:
+    """The user's store."""
+    return Store.open(settings().home)
+
+
+def work(tell: Tell, **said: object) -> Work:
+    """The collaborators of one command; said: settings from the command line, None for what it does not say."""
+    chosen = settings(**said)
+    return Work(Store.open(chosen.home), engine(chosen), chosen, tell)
+
+
+def engine(chosen: Settings) -> Engine:
+    """The engine that the settings name."""
+    from bareboat.engine.bubblewrap import Bubblewrap
+
+    return Bubblewrap(chosen.home)
