@@ -13,7 +13,7 @@ import pytest
 from tests.archive_factory import Entry, Pkg, deb, python_packages
 
 from bareboat.builder.base import base_tree_keys, make_base_trees
-from bareboat.builder.debs import deb_tree_key, make_deb_tree
+from bareboat.builder.debs import deb_tree_key, make_deb_tree, unpacking
 from bareboat.errors import ArchiveError, StoreError
 from bareboat.lock import Base, Deb
 from bareboat.store import Store
@@ -284,3 +284,16 @@ def test_a_deb_that_is_not_there(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
         make_deb_tree(store, Deb("a", "1", "amd64", "p", "0" * 64, 1))
     assert caught.value.code == "debian.missing-deb"
+
+
+def test_unpacking_while_others_arrive(store: Store) -> None:
+    bad = Pkg("zz", entries=[Entry("../x", b"x")])
+    base = locked(store, [*python_packages(), bad])
+    with unpacking(store, base) as arrived:
+        for package in base.packages:
+            arrived(package.sha256)
+    trees = [store.tree(deb_tree_key(d.sha256)) for d in base.packages]
+    assert all(trees[:-1]) and trees[-1] is None
+    with pytest.raises(ArchiveError) as caught:
+        make_base_trees(store, base)
+    assert caught.value.code == "tar.path"

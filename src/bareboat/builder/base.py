@@ -7,7 +7,6 @@ What maintainer scripts would have written is generated (IMAGES.md traps 56 to 6
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from bareboat.lock import Base, Deb
@@ -26,14 +25,10 @@ def base_tree_keys(base: Base) -> tuple[str, ...]:
 
 
 def _key(base: Base, *sets: list[Deb]) -> str:
-    document = [
-        FORMAT,
-        base.family,
-        base.suite,
-        base.python,
-        *([[d.name, d.sha256] for d in s] for s in sets),
-    ]
-    digest = hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()
+    lines = [FORMAT, base.family, base.suite, base.python]
+    for packages in sets:
+        lines += ["", *(f"{d.name} {d.sha256}" for d in packages)]
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return f"base-{digest}" if len(sets) == 1 else f"base-extra-{digest}"
 
 

@@ -7,16 +7,17 @@ merging, listing and packing need: control, entries, alternatives, what was left
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bareboat.errors import ArchiveError, StoreError
+from bareboat.errors import ArchiveError, BareboatError, StoreError
 from bareboat.image.deb import DebFile
 from bareboat.image.maintainer import Alternative, parse_alternatives
 from bareboat.image.tarstream import DIRECTORY, FILE, HARDLINK, OTHER, SYMLINK, Member
-from bareboat.lock import Deb
+from bareboat.lock import Base, Deb
 from bareboat.store import Store
 
 TYPE_CHECKING = False
@@ -225,3 +226,34 @@ def unpack_all(store: Store, debs: Iterable[Deb]) -> list[Unpacked]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         jobs = {d.sha256: pool.submit(make_deb_tree, store, d) for d in largest_first}
         return [read_unpacked(d.name, jobs[d.sha256].result()) for d in listed]
+
+
+@contextmanager
+def unpacking(store: Store, base: Base) -> Iterator[Callable[[str], None]]:
+    """Unpack each package as it arrives: the value is what fetch_debs calls with a sha256.
+
+    A package that cannot be unpacked is passed over here: make_base_trees meets it again and says why. Leaving
+    waits for what has begun; on an error it does not begin more.
+    """
+    import os
+    from concurrent.futures import ThreadPoolExecutor
+
+    debs = {d.sha256: d for d in base.packages}
+
+    def unpack(sha256: str) -> None:
+        try:
+            make_deb_tree(store, debs[sha256])
+        except BareboatError:
+            pass
+
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+
+    def arrived(sha256: str) -> None:
+        pool.submit(unpack, sha256)
+
+    try:
+        yield arrived
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()

@@ -175,6 +175,21 @@ def test_every_changed_byte_of_the_signed_text_is_seen(world: World) -> None:
         assert code(lambda: lock_base(BaseRequest(), world.archive)).code == "debian.signature"
 
 
+def test_control_a_reader_that_skips_the_signature_would_be_caught(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken variant that the test above must catch: the same change goes unnoticed by it."""
+
+    def lax(signed: bytes, certs: object, where: str) -> bytes:
+        return signed.partition(b"\n\n")[2].partition(b"-----BEGIN PGP SIGNATURE")[0]
+
+    whole = world.inrelease.read_bytes()
+    world.inrelease.write_bytes(whole.replace(b"Origin: Test", b"Origin: Evil"))
+    assert code(lambda: lock_base(BaseRequest(), world.archive)).code == "debian.signature"
+    monkeypatch.setattr("bareboat.resolve.debian.archive.verify", lax)
+    assert lock_base(BaseRequest(), world.archive).suite == "trixie"
+
+
 def test_text_outside_the_signature_is_not_read(world: World) -> None:
     text = world.inrelease.read_bytes()
     world.inrelease.write_bytes(text + b"\nSuite: evil\nCodename: evil\n")
@@ -403,3 +418,14 @@ def test_keyrings(tmp_path: Path) -> None:
     assert code(lambda: keyring_files("debian", "", [], nowhere, nowhere)).code == "debian.keyring"
     own.write_bytes(b"no key")
     assert code(lambda: read_keys([own])).code == "debian.keyring"
+
+
+@pytest.mark.parametrize("family", ["debian", "ubuntu"])
+def test_shipped_keys_are_usable(family: str, tmp_path: Path) -> None:
+    found = keyring_files(family, "", [], tmp_path / "nowhere")
+    keys = {c.fingerprint for c in read_keys(found)}
+    wanted = {
+        "debian": "04b54c3cdca79751b16bc6b5225629df75b188bd",  # automatic, 13/trixie
+        "ubuntu": "f6ecb3762474eda9d21b7022871920d1991bc93c",  # automatic, 2018
+    }
+    assert wanted[family] in keys

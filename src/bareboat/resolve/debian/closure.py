@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bareboat.errors import ResolveError
-from bareboat.resolve.debian.index import Archive, Package
+from bareboat.resolve.debian.index import Catalogue, Package
 from bareboat.resolve.debian.relations import Relation, parse_relations
 
 # Needed by maintainer scripts alone (and mailcap, a mail reader's launcher through which old Pythons would
@@ -54,7 +54,7 @@ class _Impossible(Exception):
 
 class _Attempt:
     def __init__(
-        self, archive: Archive, architecture: str, installed: Iterable[Package], banned: set[str]
+        self, archive: Catalogue, architecture: str, installed: Iterable[Package], banned: set[str]
     ) -> None:
         self.archive, self.architecture, self.banned = archive, architecture, banned
         self.chosen: dict[str, Package] = {}
@@ -215,7 +215,7 @@ class _Attempt:
         return None
 
 
-def _unknown(archive: Archive, request: Request, providers: list[str]) -> ResolveError:
+def _unknown(archive: Catalogue, request: Request, providers: list[str]) -> ResolveError:
     what = f"{request.name} {request.version}".strip()
     if providers:
         return ResolveError(
@@ -244,7 +244,7 @@ def _unknown(archive: Archive, request: Request, providers: list[str]) -> Resolv
 
 
 def closure(
-    archive: Archive, architecture: str, requests: Sequence[Request], installed: Sequence[Package] = ()
+    archive: Catalogue, architecture: str, requests: Sequence[Request], installed: Sequence[Package] = ()
 ) -> tuple[Package, ...]:
     """What must be added to `installed` so that every request works, sorted by name.
 

@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ResolveError
@@ -12,6 +12,10 @@ from bareboat.store import Store
 
 if TYPE_CHECKING:
     from bareboat.resolve.debian.archive import Archive, Progress
+
+
+def ignore(sha256: str) -> None:
+    """The callback for arrivals that nobody waits for."""
 
 
 def missing_debs(store: Store, base: Base) -> tuple[Deb, ...]:
@@ -24,8 +28,17 @@ def snapshot_url(template: str, date: str) -> str:
     return template.replace("{date}", date.replace("-", "").replace(":", "")).rstrip("/")
 
 
-def fetch_debs(store: Store, base: Base, archive: Archive, progress: Progress | None = None) -> None:
+def fetch_debs(
+    store: Store,
+    base: Base,
+    archive: Archive,
+    progress: Progress | None = None,
+    arrived: Callable[[str], None] = ignore,
+) -> None:
     """Bring every package of the base into the store, verified by size and sha256. Idempotent; resumes.
+
+    arrived: called with the sha256 of each package as it is complete, from any thread; see
+    builder.debs.unpacking, which unpacks the first while the last still travel.
 
     ResolveError "debian.superseded" when neither the mirror nor a snapshot has one any more; "download.*".
     """
@@ -41,6 +54,7 @@ def fetch_debs(store: Store, base: Base, archive: Archive, progress: Progress | 
                 missing,
                 {which: _at(archive.bases(which), position) for which in ("main", "security")},
                 show,
+                arrived,
             )
             return
         except ResolveError as error:
@@ -52,10 +66,16 @@ def fetch_debs(store: Store, base: Base, archive: Archive, progress: Progress | 
         raise first
     rest = [d for d in missing if d not in gone]
     if rest:
-        _fetch(store, rest, {which: _at(archive.bases(which), 0) for which in ("main", "security")}, show)
+        _fetch(
+            store,
+            rest,
+            {which: _at(archive.bases(which), 0) for which in ("main", "security")},
+            show,
+            arrived,
+        )
     if archive.settings.snapshot:
         url = snapshot_url(archive.settings.snapshot, base.date)
-        _fetch(store, gone, {"main": url, "security": _security_snapshot(url)}, show)
+        _fetch(store, gone, {"main": url, "security": _security_snapshot(url)}, show, arrived)
         return
     names = ", ".join(f"{d.name} {d.version}" for d in gone[:5]) + (", …" if len(gone) > 5 else "")
     raise ResolveError(
@@ -77,14 +97,21 @@ def _at(bases: Sequence[str], position: int) -> str:
     return bases[min(position, len(bases) - 1)] if bases else ""
 
 
-def _fetch(store: Store, debs: Sequence[Deb], bases: dict[str, str], show: Progress) -> None:
+def _fetch(
+    store: Store, debs: Sequence[Deb], bases: dict[str, str], show: Progress, arrived: Callable[[str], None]
+) -> None:
     from bareboat.resolve import download
 
     items = [
         download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
         for d in debs
     ]
-    download.fetch(store, items, lambda p: show("Debian packages", p.done, p.total))
+    download.fetch(
+        store,
+        items,
+        lambda p: show("Debian packages", p.done, p.total),
+        arrived=lambda item: arrived(item.sha256),
+    )
 
 
 def _gone(debs: Sequence[Deb], archive: Archive) -> list[Deb]:

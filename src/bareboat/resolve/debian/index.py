@@ -160,7 +160,7 @@ class Index:
         )
 
 
-class Archive(Protocol):
+class Catalogue(Protocol):
     """What the closure asks: by name, newest first."""
 
     def packages(self, name: str) -> list[Package]: ...
