@@ -33,13 +33,14 @@ class Lease:
                     self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_APPEND, 0o600
                 )
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._write(keys)
+                self.extend(keys)
         except OSError as error:
             self.close()
             if error.errno != errno.EROFS:  # read-only: nothing can be collected either
                 raise disk_error(error, self._path) from error
 
-    def _write(self, keys: Iterable[str]) -> None:
+    def extend(self, keys: Iterable[str]) -> None:
+        """Name more keys; only under the store lock."""
         data = "".join(f"{key}\n" for key in keys).encode()
         while data and self._fd >= 0:
             data = data[os.write(self._fd, data) :]
@@ -87,22 +88,24 @@ class Leases:
                 self._counts[key] = self._counts.get(key, 0) + 1
         return lease
 
-    def keep(self, key: str) -> None:
-        """Lease one key for as long as this Store object lives. Cheap when it is leased already."""
-        if key in self._counts and self._pid == os.getpid():
+    def keep(self, *keys: str) -> None:
+        """Lease keys for as long as this Store object lives. Cheap when they are leased already."""
+        if self._pid == os.getpid() and all(key in self._counts for key in keys):
             return
         with self._mutex:
             if self._pid != os.getpid():  # forked: the parent's session is not ours
                 self._pid, self._session, self._counts = os.getpid(), None, {}
+            fresh = tuple(key for key in keys if key not in self._counts)
             if self._session is None:
-                self._session = Lease(self, (key,))
+                self._session = Lease(self, fresh)
             else:
                 try:
                     with store_lock(self.layout):
-                        self._session._write((key,))
+                        self._session.extend(fresh)
                 except OSError as error:
                     raise disk_error(error, self.layout.at("leases")) from error
-            self._counts[key] = self._counts.get(key, 0) + 1
+            for key in fresh:
+                self._counts[key] = 1
 
     def released(self, keys: Iterable[str]) -> None:
         with self._mutex:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Store:
     """One directory, 0700, of one user; any number of processes and threads at once; safe against kill -9.
 
-    What a method returns a path to is leased until close() or the end of the process: gc leaves it alone. For
-    a set of keys, `with store.lease(keys)` before looking them up is cheaper.
+    What a method returns a path to is leased until close() or the end of the process: gc leaves it alone.
+    Under `with store.lease(keys)` it is leased by that, and so until that ends.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -97,6 +97,10 @@ class Store:
     def tree(self, key: str) -> Path | None:
         """The root of a complete read-only tree by key ([a-z0-9.-], 1 to 200), or None; marks use."""
         return self._trees.find(key)
+
+    def trees(self, keys: Iterable[str]) -> list[Path | None]:
+        """As tree for many keys, in their order, at a third of the cost."""
+        return self._trees.find_all(keys)
 
     def make_tree(
         self, key: str, fill: Callable[[TreeWriter], None], *, limits: Limits | None = None
