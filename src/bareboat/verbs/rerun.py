@@ -178,7 +178,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
     return Prepared(
         workload=load, record=record, results=made.results if results else None, code=None,
         data=tuple((target, source) for source, target in data.items()),
-        keys=(*(f"tree:{key}" for key in keys), *(f"blob:{digest}" for digest in old.blobs)),
+        keys=(*keys, *old.blobs),
         stdin=0 if tty else None, terminal=0 if tty else None,
     )  # fmt: skip
 
