@@ -11,7 +11,7 @@ from bareboat.errors import ResolveError
 
 _OFFLINE = ("network was disabled", "network is disabled", "Network connectivity is disabled")
 _NETWORK = ("error sending request", "Failed to fetch", "client error (Connect)", "dns error", "Request failed after")
-_NEEDS_BUILD = ("--no-build", "is disabled", "Building source distributions", "no usable wheels")
+_NEEDS_BUILD = ("--no-build", "Building source distributions", "no usable wheels")
 _UNREAD = ("Couldn't parse", "Failed to parse", "Error parsing", "failed to read from file", "Invalid requirement")
 
 

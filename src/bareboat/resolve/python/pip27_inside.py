@@ -13,6 +13,7 @@ import sys
 def main(wheel, report, arguments):
     sys.path.insert(0, wheel)
     from pip._internal.cli.main import main as pip
+    from pip._internal.index.package_finder import PackageFinder
     from pip._internal.resolution.resolvelib.resolver import Resolver
 
     answer = Resolver.resolve
@@ -24,6 +25,15 @@ def main(wheel, report, arguments):
             json.dump(sorted(rows, key=lambda r: r["name"]), f)
         return chosen
 
+    # pip remembers an index page by functools.lru_cache, which Python 2 has not: a second for each look at numpy's
+    look, seen = PackageFinder.find_all_candidates, {}
+
+    def find_all_candidates(self, project_name):
+        if project_name not in seen:
+            seen[project_name] = look(self, project_name)
+        return list(seen[project_name])
+
+    PackageFinder.find_all_candidates = find_all_candidates
     Resolver.resolve = resolve
     return pip(arguments)
 

@@ -6,6 +6,7 @@ the hashes that are demanded (uv does not check them when it only resolves), and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from posixpath import dirname, normpath
@@ -13,6 +14,7 @@ from posixpath import dirname, normpath
 from bareboat.project.requirements import lines
 
 _INCLUDES = {"-r": "-r", "--requirement": "-r", "--requirements": "-r", "-c": "-c", "--constraint": "-c"}
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*@\s*(?=\S)")  # name[extras] @ …
 _ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz", ".tar", ".whl")
 
 
@@ -98,9 +100,9 @@ def location(text: str) -> str:
     for flag in ("-e ", "--editable ", "--editable=", "-e="):
         if text.startswith(flag):
             return text[len(flag) :].split(" ;")[0].strip()
-    name, at, rest = text.partition("@")
-    if at and name.strip() and all(c.isalnum() or c in "-_.[], " for c in name) and "+" not in name:
-        return rest.split(" ;")[0].strip()
+    named = _NAMED.match(text)
+    if named:
+        return text[named.end() :].split(" ;")[0].strip()
     head = text.split(" ;")[0].strip()
     if "://" in head or head.startswith((".", "/", "~")):
         return head
@@ -111,9 +113,7 @@ def location(text: str) -> str:
 
 def name_of(text: str) -> str:
     """The normalised name (PEP 503) a line begins with, "" where only building would tell."""
-    if kind_of(text) != "named" and "@" not in text:
-        return ""
-    if text.startswith("-"):
+    if text.startswith("-") or (kind_of(text) != "named" and not _NAMED.match(text)):
         return ""
     end = 0
     while end < len(text) and (text[end].isalnum() or text[end] in "-_."):
