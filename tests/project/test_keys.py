@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from bareboat.errors import ProjectError
-from bareboat.project import load, parse
+from bareboat.project import kinds, load, parse
 from bareboat.project.keys import PROJECT, PYTHON, RESOURCES
 from bareboat.project.schema import schema
 
@@ -158,6 +158,34 @@ DOCUMENTS = st.dictionaries(st.sampled_from([key.name for key in PROJECT.keys]),
 @settings(max_examples=300, deadline=None)
 @given(DOCUMENTS)
 def test_schema_and_parser_accept_the_same_documents(document: dict[str, Any]) -> None:
+    assert VALIDATOR.is_valid(document) == accepted(document)
+
+
+def values_of(kind: Any) -> st.SearchStrategy[Any]:
+    """Values that mostly fit a kind, and some that do not."""
+    if isinstance(kind, kinds.Text):
+        return st.from_regex(kind.schema()["pattern"]) | SCALARS
+    if isinstance(kind, kinds.OneOf):
+        return st.sampled_from(kind.values) | SCALARS
+    if isinstance(kind, kinds.Whole):
+        return st.integers(kind.least - 1, kind.most + 1) | SCALARS
+    if isinstance(kind, kinds.Number):
+        return st.floats(0, kind.most) | SCALARS
+    if isinstance(kind, kinds.ListOf):
+        return st.lists(values_of(kind.kind), max_size=3)
+    if isinstance(kind, kinds.MapOf):
+        names = values_of(kind.names).filter(lambda name: isinstance(name, str))
+        return st.dictionaries(names, values_of(kind.kind), max_size=3)
+    if isinstance(kind, kinds.Table):
+        return st.fixed_dictionaries({}, optional={key.name: values_of(key.kind) for key in kind.keys})
+    if isinstance(kind, kinds.Either):
+        return st.one_of(*[values_of(each) for each in kind.kinds])
+    return st.booleans()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(PROJECT.keys).flatmap(lambda k: values_of(k.kind).map(lambda v: {k.name: v})))
+def test_schema_and_parser_accept_the_same_values_of_every_kind(document: dict[str, Any]) -> None:
     assert VALIDATOR.is_valid(document) == accepted(document)
 
 
