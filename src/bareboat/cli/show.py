@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.cli.plain import moment, plain, took
 from bareboat.cli.term import size, style
+from bareboat.host.env import INSIDE
 
 if TYPE_CHECKING:
     from bareboat.record.values import RunRecord
@@ -75,7 +76,8 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
     yield from _host(r)
     yield from _results(r)
     if r.lost.count:
-        yield "lost", f"{r.lost.count} files, {size(r.lost.bytes)}: {', '.join(map(plain, r.lost.first[:3]))}"
+        names = ", ".join(map(plain, r.lost.first[:3]))
+        yield "lost", f"{_files(r.lost.count)}, {size(r.lost.bytes)}: {names}"
     if account.tail:
         yield "log", f"{size(account.log_bytes)}; its end (all of it: bareboat show {r.id[:6]} --log):"
         for line in account.tail:
@@ -105,7 +107,7 @@ def _image(account: Account) -> Iterator[tuple[str, str]]:
 
 def _code(r: RunRecord) -> Iterator[tuple[str, str]]:
     if r.code:
-        yield "code", f"{r.code.digest[:19]}, {r.code.files} files, {size(r.code.bytes)}"
+        yield "code", f"{r.code.digest[:19]}, {_files(r.code.files)}, {size(r.code.bytes)}"
         if r.code.left_out:
             yield "", f"not in it: {', '.join(map(plain, r.code.left_out[:3]))}"
     if r.git:
@@ -124,17 +126,24 @@ def _data(r: RunRecord) -> Iterator[tuple[str, str]]:
             "stat-only": "known by names, sizes and times",
             "partial": "not listed to its end",
         }.get(f.status, plain(f.status))
-        yield ("" if i else "data"), f"{plain(d.target)}: {f.count} files, {size(f.bytes)}, {status}"
+        yield ("" if i else "data"), f"{plain(d.target)}: {_files(f.count)}, {size(f.bytes)}, {status}"
         yield "", plain(d.source)
 
 
 def _env(r: RunRecord) -> Iterator[tuple[str, str]]:
-    for i, (name, value) in enumerate(r.env[:LISTED]):
+    shown = [(name, value) for name, value in r.env if value != INSIDE]
+    for i, (name, value) in enumerate(shown[:LISTED]):
         yield ("" if i else "variables"), plain(f"{name}={value}")
-    if len(r.env) > LISTED:
-        yield "", f"and {len(r.env) - LISTED} more"
+    if len(shown) > LISTED:
+        yield "", f"and {len(shown) - LISTED} more"
+    if len(shown) < len(r.env):
+        yield "", f"and {len(r.env) - len(shown)} that name the certificates of the host"
     if r.withheld:
         yield "withheld", plain(", ".join(r.withheld))
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _host(r: RunRecord) -> Iterator[tuple[str, str]]:

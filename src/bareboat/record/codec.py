@@ -7,6 +7,7 @@ one's); everything else that does not fit is RecordError record.malformed with t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -44,10 +45,83 @@ def decode_bytes(kind: type[T], data: bytes, where: str) -> T:
 
 def decode(kind: type[T], document: object, where: str) -> T:
     """The value of a document of encode. where: what the document is, for the error."""
-    return cast(T, _value(kind, document, where))
+    try:
+        return cast(T, _decoder(cast(Any, kind))(document))
+    except _Misfit as misfit:
+        keys = "".join(reversed(misfit.path)).removeprefix(".")
+        raise RecordError(
+            "record.malformed", misfit.what, where=f"{where}: {keys}" if keys else where
+        ) from None
 
 
-@lru_cache(maxsize=64)
+class _Misfit(Exception):
+    """What does not fit; the place is put together on the way out, so that documents that fit pay nothing."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.path: list[str] = []
+
+
+def _expected(what: str, document: object) -> _Misfit:
+    return _Misfit(f"expected {what}, found {type(document).__name__}")
+
+
+@lru_cache(maxsize=256)
+def _decoder(kind: Any) -> Callable[[Any], Any]:
+    """How a value of a declared type is read; made once for each type."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        return _many(args[0]) if args[-1] is Ellipsis else _fixed(args)
+    if origin is not None:  # X | None
+        inner = _decoder(next(arg for arg in args if arg is not type(None)))
+        return lambda document: None if document is None else inner(document)
+    if is_dataclass(kind):
+        return _dataclass(cast(type, kind))
+
+    def plain(document: Any) -> Any:
+        if type(document) is kind:
+            return document
+        if kind is float and type(document) is int:
+            return float(document)
+        raise _expected(kind.__name__, document)
+
+    return plain
+
+
+def _many(kind: Any) -> Callable[[Any], Any]:
+    item = _decoder(kind)
+
+    def read(document: Any) -> Any:
+        if type(document) is not list:
+            raise _expected("a list", document)
+        if kind is str and all(type(text) is str for text in document):
+            return tuple(document)
+        values = []
+        try:
+            for value in document:
+                values.append(item(value))  # the count says where it stopped
+        except _Misfit as misfit:
+            misfit.path.append(f"[{len(values)}]")
+            raise
+        return tuple(values)
+
+    return read
+
+
+def _fixed(kinds: tuple[Any, ...]) -> Callable[[Any], Any]:
+    items = tuple(map(_decoder, kinds))
+
+    def read(document: Any) -> Any:
+        if type(document) is not list:
+            raise _expected("a list", document)
+        if len(document) != len(items):
+            raise _Misfit(f"expected {len(items)} items, found {len(document)}")
+        return tuple(item(value) for item, value in zip(items, document, strict=True))
+
+    return read
+
+
 def _types(kind: type) -> dict[str, Any]:
     from typing import get_type_hints
 
@@ -56,49 +130,26 @@ def _types(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, localns=vars(gathered))
 
 
-def _value(kind: Any, document: object, where: str) -> Any:
-    origin = get_origin(kind)
-    if origin is tuple:
-        return _tuple(get_args(kind), document, where)
-    if origin is not None:  # X | None
-        if document is None:
-            return None
-        return _value(next(arg for arg in get_args(kind) if arg is not type(None)), document, where)
-    if is_dataclass(kind):
-        return _dataclass(cast(type, kind), document, where)
-    if kind is float and type(document) is int:
-        return float(document)
-    if type(document) is not kind:
-        raise RecordError(
-            "record.malformed", f"expected {kind.__name__}, found {type(document).__name__}", where=where
-        )
-    return document
-
-
-def _tuple(args: tuple[Any, ...], document: object, where: str) -> tuple[Any, ...]:
-    if not isinstance(document, list):
-        raise RecordError(
-            "record.malformed", f"expected a list, found {type(document).__name__}", where=where
-        )
-    if args[-1] is Ellipsis:
-        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(document))
-    if len(args) != len(document):
-        raise RecordError(
-            "record.malformed", f"expected {len(args)} items, found {len(document)}", where=where
-        )
-    return tuple(_value(arg, item, where) for arg, item in zip(args, document, strict=True))
-
-
-def _dataclass(kind: type, document: object, where: str) -> Any:
-    if not isinstance(document, dict):
-        raise RecordError(
-            "record.malformed", f"expected an object, found {type(document).__name__}", where=where
-        )
+def _dataclass(kind: type) -> Callable[[Any], Any]:
     types = _types(kind)
-    values = {}
-    for field in fields(kind):
-        if field.name in document:
-            values[field.name] = _value(types[field.name], document[field.name], f"{where}: {field.name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise RecordError("record.malformed", f"the key {field.name!r} is missing", where=where)
-    return kind(**values)
+    readers = [
+        (f.name, _decoder(types[f.name]), f.default is MISSING and f.default_factory is MISSING)
+        for f in fields(kind)
+    ]
+
+    def read(document: Any) -> Any:
+        if type(document) is not dict:
+            raise _expected("an object", document)
+        values = {}
+        for name, reader, needed in readers:
+            if name in document:
+                try:
+                    values[name] = reader(document[name])
+                except _Misfit as misfit:
+                    misfit.path.append(f".{name}")
+                    raise
+            elif needed:
+                raise _Misfit(f"the key {name!r} is missing")
+        return kind(**values)
+
+    return read
