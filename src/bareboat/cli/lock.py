@@ -25,15 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """0 when the lock is up to date afterwards."""
     from bareboat.cli.term import Reporter
-    from bareboat.project import find_root, load
-    from bareboat.project import inputs as inputs_of
+    from bareboat.project import find_root, load, lock_inputs
     from bareboat.verbs.lock import LockMode, lock
     from bareboat.wiring import work
 
     project = load(Path(options.project).absolute() if options.project else find_root(Path.cwd()))
     upgrade = False if options.upgrade is None else tuple(options.upgrade) or True
     at_work = work(Reporter(options.level), offline=options.offline)
-    made = lock(project, inputs_of(project), LockMode(options.locked, upgrade), at_work)
+    made = lock(project, lock_inputs(project), LockMode(options.locked, upgrade), at_work)
     if not made.made:
         at_work.tell.say("the lock is up to date")
     return 0

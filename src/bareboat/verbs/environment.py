@@ -14,7 +14,6 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock import LOCK_FILE, PYLOCK_FILE, LockMode
 
 if TYPE_CHECKING:
-    from bareboat.builder.image import Sources
     from bareboat.image.plan import Plan
 
 
@@ -50,10 +49,12 @@ def environment(project: Project, mode: LockMode, work: Work) -> Environment:
         if found is not None:
             return found
     from bareboat.image.planning import plan_for
-    from bareboat.verbs.lock import host_platform, lock
+    from bareboat.project import lock_inputs
+    from bareboat.verbs.lock import host_platform, lock, restore
 
-    locked = lock(project, inputs, mode, work)
+    locked = lock(project, lock_inputs(project), mode, work)
     here = next((p for p in locked.lock.platforms if p.platform == host_platform()), locked.lock.platforms[0])
+    restore(project, here, work)
     made = assemble(plan_for(project, here), work)
     locks = tuple((name, work.store.put_blob([text.encode()])) for name, text in locked.texts if text)
     made = Environment(**{**made.__dict__, "locks": locks})
@@ -65,6 +66,7 @@ def assemble(plan: Plan, work: Work) -> Environment:
     """The trees of a plan, made where they are missing: fetched, verified, unpacked, checked for conflicts."""
     from bareboat.builder.image import make_trees
     from bareboat.record.codec import encode_bytes
+    from bareboat.verbs.lock import sources
 
     began = time.monotonic()
     made = make_trees(work.store, plan, sources(work), work.tell.progress)
@@ -78,14 +80,6 @@ def assemble(plan: Plan, work: Work) -> Environment:
              "packages": len(plan.wheels)}
     work.store.put_json("plans", plan.digest, {**found.__dict__, "about": about})
     return found
-
-
-def sources(work: Work) -> Sources:
-    """Where missing packages come from, as the settings say."""
-    from bareboat.builder.image import Sources
-    from bareboat.verbs.lock import archive
-
-    return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline)
 
 
 def known(work: Work, key: str) -> Environment | None:

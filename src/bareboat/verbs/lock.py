@@ -14,7 +14,10 @@ from bareboat.project.values import Project
 from bareboat.verbs.collaborators import Work
 
 if TYPE_CHECKING:
+    from bareboat.builder.image import Sources
+    from bareboat.builder.rooms import SandboxRoom
     from bareboat.resolve.debian.archive import Archive
+    from bareboat.resolve.python.request import Request
 
 LOCK_FILE = "bareboat.lock"
 PYLOCK_FILE = "pylock.toml"
@@ -124,17 +127,50 @@ def _base(project: Project, platform: str, work: Work) -> Base:
 def _wheels(project: Project, before: PlatformLock, pylock: str, mode: LockMode,
             work: Work) -> tuple[tuple[Wheel, ...], str]:
     from bareboat.resolve.python.locking import lock_wheels
+
+    with work.store.scratch("lock") as scratch:
+        request = _python_request(project, before, scratch, work)
+        request = replace(request, previous=pylock, upgrade=mode.upgrade)
+        locked = lock_wheels(request, room(before, work))
+    return locked.wheels, locked.pylock_text
+
+
+def restore(project: Project, locked: PlatformLock, work: Work) -> None:
+    """Build again what a lock names by digest, was built elsewhere, and is not in this store.
+
+    Raises LockError "lock.source-changed", "lock.rebuilt-differs".
+    """
+    if all(w.url or work.store.blob(w.sha256) for w in locked.wheels):
+        return
+    from bareboat.resolve.python.restoring import restore as build_again
+
+    with work.store.scratch("restore") as scratch:
+        build_again(locked.wheels, _python_request(project, locked, scratch, work), room(locked, work))
+
+
+def room(locked: PlatformLock, work: Work) -> SandboxRoom:
+    """Where build backends run, for the base of a lock."""
+    from bareboat.builder.rooms import SandboxRoom
+
+    return SandboxRoom(work.store, work.engine, locked.base, locked.platform, sources(work), work.tell.progress)
+
+
+def sources(work: Work) -> Sources:
+    """Where missing packages come from, as the settings say."""
+    from bareboat.builder.image import Sources
+
+    return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline)
+
+
+def _python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:
     from bareboat.resolve.python.request import Request
     from bareboat.resolve.python.target import Target
 
-    base = before.base
-    with work.store.scratch("lock") as scratch:
-        locked = lock_wheels(Request(
-            root=project.root, dependencies=project.dependencies,
-            target=Target(base.python_full, base.libc, before.platform), scratch=scratch, previous=pylock,
-            built=tuple(w for w in before.wheels if w.built_from), upgrade=mode.upgrade,
-            offline=work.settings.offline, index_age=work.settings.index_max_age, env=dict(os.environ)))
-    return locked.wheels, locked.pylock_text
+    return Request(
+        root=project.root, dependencies=project.dependencies,
+        target=Target(locked.base.python_full, locked.base.libc, locked.platform), scratch=scratch,
+        built=tuple(w for w in locked.wheels if w.built_from), offline=work.settings.offline,
+        index_age=work.settings.index_max_age, env=dict(os.environ))
 
 
 def _read(path: Path) -> str:
