@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bareboat.image import ldcache
 from bareboat.image.maintainer import Alternative, choose, parse_alternatives
@@ -32,6 +34,31 @@ fi
         Alternative("usr/bin/awk", "awk", "usr/bin/mawk", 5, (("usr/bin/nawk", "nawk", "usr/bin/mawk"),)),
         Alternative("usr/lib/x/libblas.so.3", "libblas.so.3-x", "usr/lib/x/blas/libblas.so.3", 10),
     ]
+
+
+def test_alternatives_in_a_loop_with_variables() -> None:
+    script = """
+priority=2111
+basedir=/usr/lib/jvm/java-21
+tools='java keytool'
+    indented=/elsewhere
+for i in $tools; do
+    update-alternatives \\
+        --install /usr/bin/$i $i ${basedir}/bin/$i $priority \\
+        $slave1 $slave2
+done
+update-alternatives --install /usr/bin/$i $i $basedir/bin/$i $priority
+update-alternatives --install /usr/bin/x x $indented/x 1
+"""
+    assert parse_alternatives(script) == [
+        Alternative("usr/bin/java", "java", "usr/lib/jvm/java-21/bin/java", 2111),
+        Alternative("usr/bin/keytool", "keytool", "usr/lib/jvm/java-21/bin/keytool", 2111),
+    ]
+
+
+@given(st.text(alphabet="for in;done$xupdate-alternatives --install/\\\n'\"={}a1 ", max_size=200))
+def test_scripts_of_any_kind(text: str) -> None:
+    parse_alternatives(text + " update-alternatives --install " + text)
 
 
 def test_highest_priority_wins_then_the_name() -> None:

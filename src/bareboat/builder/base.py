@@ -12,7 +12,7 @@ from pathlib import Path
 from bareboat.lock import Base, Deb
 from bareboat.store import Store
 
-FORMAT = "1"  # part of every key: raised when the same packages would give another tree
+FORMAT = "2"  # part of every key: raised when the same packages would give another tree, and with debs.FORMAT
 
 
 def base_tree_keys(base: Base) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bareboat.store.treewriter import TreeWriter
 
-FORMAT = "1"  # part of the key: raised when the same package would give another tree
+FORMAT = "2"  # part of the key: raised when the same package would give another tree
 DROPPED = (
     "usr/share/man/",
     "usr/share/info/",
@@ -232,8 +232,8 @@ def unpack_all(store: Store, debs: Iterable[Deb]) -> list[Unpacked]:
 def unpacking(store: Store, base: Base) -> Iterator[Callable[[str], None]]:
     """Unpack each package as it arrives: the value is what fetch_debs calls with a sha256.
 
-    A package that cannot be unpacked is passed over here: make_base_trees meets it again and says why. Leaving
-    waits for what has begun; on an error it does not begin more.
+    A package that cannot be unpacked is passed over here: make_base_trees meets it again and says why.
+    Leaving waits for what has begun; on an error it does not begin more.
     """
     import os
     from concurrent.futures import ThreadPoolExecutor

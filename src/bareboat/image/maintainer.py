@@ -21,25 +21,50 @@ class Alternative:
 
 
 def parse_alternatives(script: str) -> list[Alternative]:
-    """Every alternative that a script installs with literal arguments; calls with variables are passed
-    over."""
+    """Every alternative that a script installs, whatever the conditions around the call.
+
+    Understood: literal words, variables that an unindented line sets to a literal, and loops over words. A
+    call that still holds a variable is passed over.
+    """
     if "update-alternatives" not in script:
         return []
+    import itertools
     import shlex
 
     found = []
-    for line in script.replace("\\\n", " ").splitlines():
+    variables: dict[str, str] = {}
+    loops: list[tuple[str, list[str]]] = []
+    for raw in script.replace("\\\n", " ").splitlines():
+        line = raw.strip()
+        name, equals, value = raw.partition("=")
+        if equals and name.isidentifier():
+            variables[name] = _expand(value.strip().strip("\"'"), variables)
+        elif line.startswith("for ") and " in " in line:
+            variable, _, words = line[4:].partition(" in ")
+            loops.append((variable.strip(), _expand(words.partition(";")[0], variables).split()))
+        elif line == "done" or line.startswith(("done ", "done;")):
+            loops = loops[:-1]
         _, call, rest = line.partition("update-alternatives")
-        if not call or "--install" not in rest or line.lstrip().startswith("#"):
+        if not call or "--install" not in rest or line.startswith("#"):
             continue
         try:
-            words = shlex.split(rest.partition("||")[0].partition("&&")[0].partition(";")[0], comments=True)
+            words_of_call = shlex.split(
+                rest.partition("||")[0].partition("&&")[0].partition(";")[0], comments=True
+            )
         except ValueError:
             continue
-        one = _from_words(words)
-        if one is not None:
-            found.append(one)
+        for chosen in itertools.islice(itertools.product(*(words for _, words in loops)), 200):
+            scope = {**variables, **{loop[0]: word for loop, word in zip(loops, chosen, strict=True)}}
+            one = _from_words([_expand(word, scope) for word in words_of_call])
+            if one is not None:
+                found.append(one)
     return found
+
+
+def _expand(text: str, variables: dict[str, str]) -> str:
+    from string import Template
+
+    return Template(text).safe_substitute(variables) if "$" in text else text
 
 
 def _from_words(words: list[str]) -> Alternative | None:
