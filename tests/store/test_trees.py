@@ -158,3 +158,10 @@ def test_a_copied_store_works(store: Store, tmp_path: Path) -> None:
     root = copy.tree("k")
     assert root is not None and str(root).startswith(str(tmp_path / "copy"))
     assert copy.verified_blob(digest) is not None and copy.get_json("notes", "a/b:c") == [1]
+
+
+def test_many_at_once_in_their_order(store: Store) -> None:
+    root = store.make_tree("k", fill)
+    store.close()
+    assert store.trees(["missing", "k"]) == [None, root]
+    assert len(list((store.home / "leases").iterdir())) == 1

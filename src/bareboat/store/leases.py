@@ -144,7 +144,10 @@ def leased_keys(layout: Layout, *, remove: bool = True) -> set[str]:
                     keys.update(file.read().decode("ascii", "replace").split("\n"))
             else:
                 if remove:
-                    os.unlink(path)
+                    try:
+                        os.unlink(path)
+                    except FileNotFoundError:
+                        pass  # its owner has just closed it
         finally:
             os.close(fd)
     keys.discard("")

@@ -75,7 +75,7 @@ def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> It
     """What of a tree is not as it was written, one line each: missing, added, mode, size; with content,
     bytes too.
     """
-    seen = set()
+    seen, shut = set(), []
     pending = [""]
     while pending:
         path = pending.pop()
@@ -87,6 +87,12 @@ def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> It
         seen.add(path)
         try:
             found = _look(full, expected, content)
+            if found.kind == "d":
+                names = os.listdir(full)
+                pending.extend(f"{path}/{name}" if path else name for name in names)
+        except PermissionError:  # its own mode keeps us out, as the archive wanted
+            shut.append(path + "/")
+            continue
         except OSError as error:
             yield f"{path}: {error.strerror}"
             continue
@@ -94,13 +100,9 @@ def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> It
             if was is not None and now is not None and was != now:
                 yield f"{path}: {name} differs"
                 break
-        if found.kind == "d":
-            try:
-                pending.extend(f"{path}/{name}" if path else name for name in os.listdir(full))
-            except OSError as error:
-                yield f"{path}: {error.strerror}"
     for path in entries.keys() - seen:
-        yield f"{path}: missing"
+        if not path.startswith(tuple(shut)):
+            yield f"{path}: missing"
 
 
 def _look(full: str, expected: Entry, content: bool) -> Entry:
