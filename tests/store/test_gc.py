@@ -120,8 +120,10 @@ def test_manifests_of_trees_go_with_them(store: Store) -> None:
     store.put_json("plans", "p", {"trees": ["base"]})
     store.tag("mine", "p")
     store.put_json("manifests", "numpy", {})
+    for name in ("base", "numpy"):
+        store.put_json("cache", f"tops-{name}", {})
     store.gc(Policy(now=LATER))
-    assert store.keys("manifests") == ["base"]
+    assert store.keys("manifests") == ["base"] and store.keys("cache") == ["tops-base"]
 
 
 def test_leases_of_this_process(store: Store) -> None:

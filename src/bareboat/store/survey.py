@@ -67,10 +67,11 @@ class Survey:
                 if kind == "tags":
                     self.tags[key] = found
                     continue
-                if kind == "manifests":  # kept by its tree, and for no other reason
-                    self.needs[Ref(TREE, key)] = frozenset({ref})
-                else:
-                    self.needs[ref] = found
+                self.needs[ref] = found
+                about = key if kind == "manifests" else _tree_of_note(key) if kind == "cache" else ""
+                if about:
+                    tree = Ref(TREE, about)
+                    self.needs[tree] = self.needs.get(tree, frozenset()) | {ref}
                 if kind in REMAKEABLE:
                     self._add(ref, path, path)
                 else:
@@ -132,3 +133,9 @@ def _pins_of(runs: RunStore, run: str) -> frozenset[Ref]:
 
 def _unreadable() -> frozenset[Ref]:
     raise ValueError
+
+
+def _tree_of_note(key: str) -> str:
+    """The tree that a note in the cache is about: notes of what is in a tree stay as long as it does."""
+    kind, _, tree = key.partition("-")
+    return tree if kind in ("manifest", "tops") else ""
