@@ -11,6 +11,7 @@ import posixpath
 from dataclasses import dataclass
 
 from bareboat.errors import EngineError, UsageError
+from bareboat.sandbox.leader import PATH as LEADER
 from bareboat.workload import Workload
 
 ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program
@@ -139,6 +140,7 @@ def options(box: Box, stage: bytes) -> tuple[bytes, ...]:
     return tuple(out)
 
 
-def command(box: Box) -> tuple[bytes, ...]:
-    """bwrap's own argv: the program stands behind "--", whatever it looks like."""
-    return (b"bwrap", b"--args", b"%d" % ARGS_FD, b"--", *box.argv)
+def command(box: Box, program: bytes = b"") -> tuple[bytes, ...]:
+    """bwrap's own argv: the program stands behind "--", whatever it looks like; with a terminal behind its leader."""
+    before = (LEADER, program) if box.tty else ()
+    return (b"bwrap", b"--args", b"%d" % ARGS_FD, b"--", *before, *box.argv)

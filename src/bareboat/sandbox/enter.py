@@ -143,13 +143,14 @@ def _builder(start: Start, guard: int) -> None:
     sources = root.open_sources(box)
     made = root.stage(box, sources, at)
     root.furnish(box, sources, made, at)
-    program.check(box, made)
+    path = program.check(box, made)
     os.setsid()
     fds = [made.upper]
     streams = (start.stdin, start.stdout, start.stderr)
     if box.tty:
-        from bareboat.sandbox import terminal
+        from bareboat.sandbox import leader, terminal
 
+        root.write(made, leader.PATH, leader.program(kernel.machine()), 0o755)
         master, slave = terminal.make(at + b"/pts", start.window)
         fds.append(master)
         streams = (slave, slave, slave)
@@ -168,7 +169,7 @@ def _builder(start: Start, guard: int) -> None:
             except OSError:
                 pass
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.execve(start.bwrap, boxes.command(box), {})
+    os.execve(start.bwrap, boxes.command(box, path), {})
 
 
 def _memory(name: bytes, content: bytes) -> int:

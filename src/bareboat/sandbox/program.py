@@ -12,24 +12,26 @@ from bareboat.sandbox.box import DEFAULT_PATH, Box
 from bareboat.sandbox.root import Root
 
 
-def check(box: Box, root: Root) -> None:
-    """Raise ProgramError when argv[0] cannot be executed in the finished root; else nothing.
+def check(box: Box, root: Root) -> bytes:
+    """The program's path inside the finished root. Raises ProgramError when argv[0] cannot be executed.
 
     Follows execvp: a name with a slash is a path (from the working directory), any other is searched on PATH of the
     workload's environment. Mounts are in place, so their files count.
     """
     name = box.argv[0]
     if b"/" in name:
-        problem = _problem(root, posixpath.join(box.cwd, name))
+        there = posixpath.join(box.cwd, name)
+        problem = _problem(root, there)
         if problem is None:
-            return
+            return there
         raise _error(name, *problem)
     path = dict(box.env).get(b"PATH", DEFAULT_PATH.encode())
     worst: tuple[int, str] | None = None
     for folder in path.split(b":"):
-        problem = _problem(root, posixpath.join(box.cwd, folder, name))
+        there = posixpath.join(box.cwd, folder, name)
+        problem = _problem(root, there)
         if problem is None:
-            return
+            return there
         if problem[0] == CANNOT_RUN:
             worst = worst or problem
     raise _error(name, *(worst or (NOT_FOUND, "")), near=_near(root, name, path))

@@ -224,7 +224,7 @@ def _mount(root: Root, bind: Bind, source: int, over: int | None, spare: bytes) 
         _bind(root, source, bind.target, bind.read_only)
 
 
-def write(root: Root, path: bytes, content: bytes) -> None:
+def write(root: Root, path: bytes, content: bytes, mode: int = 0o644) -> None:
     """Replace the file (or the link) at path in the thin layer. Parents are resolved inside the root."""
     parent, name = os.path.split(path)
     above = place(root, parent, True)
@@ -233,7 +233,7 @@ def write(root: Root, path: bytes, content: bytes) -> None:
             os.unlink(name, dir_fd=above)
         except FileNotFoundError:
             pass
-        file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above)
+        file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=above)
         try:
             os.write(file, content)
         finally:

@@ -14,7 +14,7 @@ _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
 
 
 def make(directory: bytes, window: tuple[int, int] | None) -> tuple[int, int]:
-    """Mount a new devpts and open a pty in it, as the controlling terminal of this session leader.
+    """Mount a new devpts and open a pty in it; it is nobody's controlling terminal until leader.py takes it inside.
 
     The master is given to the parent and never to bwrap. Returns master and slave; window is (rows, columns).
     """
@@ -26,7 +26,6 @@ def make(directory: bytes, window: tuple[int, int] | None) -> tuple[int, int]:
     slave = os.open(directory + b"/%d" % number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     if window is not None:
         resize(master, window)
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     return master, slave
 
 
