@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # ruff: noqa: UP031, UP036 - this file runs on Python 2.7 too
 """Runs inside the image, by the image's own Python (2.7 and 3.x): compiles sources to bytecode files.
 

@@ -100,7 +100,8 @@ class Transport:
             )
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
-                return response
+                found: urllib3.BaseHTTPResponse = response
+                return found
             response.drain_conn()
             response.release_conn()
             url, _ = _split_credentials(urljoin(url, location))
