@@ -429,3 +429,11 @@ def test_shipped_keys_are_usable(family: str, tmp_path: Path) -> None:
         "ubuntu": "f6ecb3762474eda9d21b7022871920d1991bc93c",  # automatic, 2018
     }
     assert wanted[family] in keys
+
+
+def test_fetching_offline_says_what_is_missing(world: World) -> None:
+    base = locked(world)
+    archive = replace(world.archive, fetcher=Offline())
+    error = code(lambda: fetch_debs(world.store, base, archive))
+    assert error.code.startswith("download.")
+    assert "offline" in str(error)

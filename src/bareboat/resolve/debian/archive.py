@@ -113,7 +113,12 @@ class Archive:
                 )
             if not known.get("absent"):
                 self.store.put_json("cache", key, {"absent": True})
-            raise ResolveError("debian.no-suite", f"the mirror has no suite {suite!r}", where=where)
+            raise ResolveError(
+                "debian.no-suite",
+                f"the mirror has no suite {suite!r}",
+                where=where,
+                hint="suites go by their codename, as in debian:bookworm or ubuntu:noble",
+            )
         if answer.status != 200:
             raise ResolveError(UNREACHABLE, f"the mirror answers with status {answer.status}", where=where)
         release = self._read(answer.body, suite, where)

@@ -4,14 +4,45 @@ them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ResolveError
 from bareboat.lock import Base, Deb
+from bareboat.resolve.debian.http import Offline
 from bareboat.store import Store
 
 if TYPE_CHECKING:
     from bareboat.resolve.debian.archive import Archive, Progress
+
+
+ARCHIVES = ("main", "security")
+
+
+@dataclass(frozen=True)
+class _Trip:
+    """How packages travel into the store."""
+
+    store: Store
+    show: Progress
+    arrived: Callable[[str], None]
+    offline: bool
+
+    def fetch(self, debs: Sequence[Deb], bases: dict[str, str]) -> None:
+        """Fetch these from the base URLs of their archives. ResolveError "download.*"."""
+        from bareboat.resolve import download
+
+        items = [
+            download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
+            for d in debs
+        ]
+        download.fetch(
+            self.store,
+            items,
+            lambda p: self.show("Debian packages", p.done, p.total),
+            download.Policy(offline=self.offline),
+            lambda item: self.arrived(item.sha256),
+        )
 
 
 def ignore(sha256: str) -> None:
@@ -45,17 +76,11 @@ def fetch_debs(
     missing = missing_debs(store, base)
     if not missing:
         return
-    show = progress or archive.progress
+    trip = _Trip(store, progress or archive.progress, arrived, isinstance(archive.fetcher, Offline))
     first: ResolveError | None = None
     for position in range(max(len(archive.bases("main")), len(archive.bases("security")))):
         try:
-            _fetch(
-                store,
-                missing,
-                {which: _at(archive.bases(which), position) for which in ("main", "security")},
-                show,
-                arrived,
-            )
+            trip.fetch(missing, {which: _at(archive.bases(which), position) for which in ARCHIVES})
             return
         except ResolveError as error:
             first = first or error
@@ -66,16 +91,10 @@ def fetch_debs(
         raise first
     rest = [d for d in missing if d not in gone]
     if rest:
-        _fetch(
-            store,
-            rest,
-            {which: _at(archive.bases(which), 0) for which in ("main", "security")},
-            show,
-            arrived,
-        )
+        trip.fetch(rest, {which: _at(archive.bases(which), 0) for which in ARCHIVES})
     if archive.settings.snapshot:
         url = snapshot_url(archive.settings.snapshot, base.date)
-        _fetch(store, gone, {"main": url, "security": _security_snapshot(url)}, show, arrived)
+        trip.fetch(gone, {"main": url, "security": _security_snapshot(url)})
         return
     names = ", ".join(f"{d.name} {d.version}" for d in gone[:5]) + (", …" if len(gone) > 5 else "")
     raise ResolveError(
@@ -95,23 +114,6 @@ def _security_snapshot(url: str) -> str:
 
 def _at(bases: Sequence[str], position: int) -> str:
     return bases[min(position, len(bases) - 1)] if bases else ""
-
-
-def _fetch(
-    store: Store, debs: Sequence[Deb], bases: dict[str, str], show: Progress, arrived: Callable[[str], None]
-) -> None:
-    from bareboat.resolve import download
-
-    items = [
-        download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
-        for d in debs
-    ]
-    download.fetch(
-        store,
-        items,
-        lambda p: show("Debian packages", p.done, p.total),
-        arrived=lambda item: arrived(item.sha256),
-    )
 
 
 def _gone(debs: Sequence[Deb], archive: Archive) -> list[Deb]:

@@ -201,8 +201,8 @@ def find_mirrors(family: str, settings: ArchiveSettings, sources: Iterable[AptSo
             "debian.no-mirror",
             f"no mirror of the {family} archive is known on this machine",
             where="/etc/apt/sources.list.d",
-            hint="set one: debian.mirror in settings.toml or BAREBOAT_DEBIAN_MIRROR, the URL above "
-            "dists/ and pool/ (and debian.security-mirror)",
+            hint=f"set one: {family}.mirror in settings.toml or BAREBOAT_{family.upper()}_MIRROR, the URL "
+            "above dists/ and pool/",
         )
     keyrings = tuple(dict.fromkeys(p for s in good for p in s.signed_by))
     return Mirrors(tuple(dict.fromkeys(main_uris)), tuple(dict.fromkeys(security_uris)), keyrings)
