@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,18 @@ from hypothesis import strategies as st
 
 from bareboat import lock as lock_module
 from bareboat.errors import LockError
-from bareboat.lock import Base, Deb, Lock, PlatformLock, Wheel, dumps, loads
+from bareboat.lock import (
+    Base,
+    Deb,
+    Lock,
+    PlatformLock,
+    Wheel,
+    changes,
+    dumps,
+    is_current,
+    loads,
+    request_digest,
+)
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -27,8 +39,16 @@ LOCKS = st.builds(
 
 def example() -> Lock:
     deb = Deb("libc6", "2.41-12", "amd64", "pool/main/g/glibc/libc6_2.41-12_amd64.deb", "a" * 64, 2847368)
-    wheel = Wheel("six", "1.17.0", "six-1.17.0-py2.py3-none-any.whl", "https://files.example/six.whl",
-                  "b" * 64, 11050, direct_url='{"url": "https://git.example/six"}', requested=True)
+    wheel = Wheel(
+        "six",
+        "1.17.0",
+        "six-1.17.0-py2.py3-none-any.whl",
+        "https://files.example/six.whl",
+        "b" * 64,
+        11050,
+        direct_url='{"url": "https://git.example/six"}',
+        requested=True,
+    )
     base = Base("debian", "trixie", "2026-11-14T09:45:00Z", (deb,), "3.13", "3.13.5", "glibc 2.41")
     return Lock((("requirements.txt", "c" * 64),), "d" * 64, (PlatformLock("linux/amd64", base, (wheel,)),))
 
@@ -100,3 +120,46 @@ def test_the_fast_path_is_taken_only_when_it_is_the_whole_truth() -> None:
     assert lock_module._read_canonical(text) == example()  # the broken control: reading alone accepts it
     with pytest.raises(LockError):
         loads(text)
+
+
+def test_what_changed_is_said_by_name() -> None:
+    old = example()
+    platform = old.platforms[0]
+    six = platform.wheels[0]
+    rich = replace(six, name="rich", version="13.7")
+    base = replace(
+        platform.base, python_full="3.13.6", packages=(replace(platform.base.packages[0], version="2.41-13"),)
+    )
+    new = replace(old, platforms=(replace(platform, base=base, wheels=(rich, replace(six, version="2.0"))),))
+    assert changes(old, new) == (
+        "+ rich 13.7",
+        "six 1.17.0 → 2.0",
+        "Python 3.13.5 → 3.13.6",
+        "debian:trixie: 1 package updated (libc6)",
+    )
+    assert changes(new, old)[0] == "- rich"
+    assert changes(old, old) == ()
+    assert changes(None, old) == ("+ six 1.17.0", "+ debian:trixie with Python 3.13.5, 1 packages")
+
+
+def test_a_further_platform_says_only_what_differs() -> None:
+    old = example()
+    arm = replace(old.platforms[0], platform="linux/arm64", wheels=())
+    assert changes(None, replace(old, platforms=(old.platforms[0], arm))) == changes(None, old)
+    assert changes(replace(old, platforms=(old.platforms[0], arm)), old) == ("- platform linux/arm64",)
+
+
+def test_a_lock_is_current_for_its_inputs_and_request_alone() -> None:
+    lock = example()
+    assert is_current(lock, lock.inputs, lock.request)
+    assert not is_current(None, lock.inputs, lock.request)
+    assert not is_current(lock, (("requirements.txt", "0" * 64),), lock.request)
+    assert not is_current(lock, (*lock.inputs, ("more.txt", "0" * 64)), lock.request)
+    assert not is_current(lock, lock.inputs, "0" * 64)
+    assert not is_current(replace(lock, platforms=()), lock.inputs, lock.request)
+
+
+def test_a_request_digest_depends_on_values_and_not_on_their_order_of_writing() -> None:
+    one = request_digest({"python": ">=3.11", "apt": ["git"]})
+    assert one == request_digest({"apt": ("git",), "python": ">=3.11"})
+    assert one != request_digest({"apt": ["git", "make"], "python": ">=3.11"})

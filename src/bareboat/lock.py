@@ -27,7 +27,9 @@ class Deb:
     sha256: str
     size: int
     archive: str = "main"  # "main" or "security": which of the base's archives holds the pool path
-    extra: bool = False  # brought in by the project's apt packages: stacked on the Python base, not part of it
+    extra: bool = (
+        False  # brought in by the project's apt packages: stacked on the Python base, not part of it
+    )
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Wheel:
 
     direct_url: the JSON text of direct_url.json (PEP 610) for URL, VCS and directory installs, else "".
     built_from: for a wheel built in the sandbox, the sdist's URL or VCS reference or directory, else ""; see
-    resolve.python.origins for its form. built_with: what its backend was given, "setuptools==80.9.0 wheel==0.46.1".
+    resolve.python.origins for its form. built_with: what its backend was given, "setuptools==80.9.0
+    wheel==0.46.1".
     """
 
     name: str  # normalised (PEP 503)
@@ -112,8 +115,9 @@ def dumps(lock: Lock) -> str:
 def loads(text: str, where: str = "bareboat.lock") -> Lock:
     """The lock of this text. Raises LockError "lock.malformed", "lock.format" (made by a newer bareboat).
 
-    Text as `dumps` writes it is read line by line, in half the time of a TOML parser and without importing one;
-    anything else (edited by hand, merged, other line ends) goes through tomllib and is checked key by key.
+    Text as `dumps` writes it is read line by line, in half the time of a TOML parser and without
+    importing one; anything else (edited by hand, merged, other line ends) goes through tomllib and is
+    checked key by key.
     """
     try:
         lock = _read_canonical(text)
@@ -133,7 +137,10 @@ def is_digest(value: object) -> bool:
 
 def _sound(lock: Lock) -> bool:
     """Whether format, digests and sizes are what they must be; the slow path says what is wrong if not."""
-    items: list[Deb | Wheel] = [i for p in lock.platforms for i in (*p.base.packages, *p.wheels)]
+    items: list[Deb | Wheel] = []
+    for p in lock.platforms:
+        items += p.base.packages
+        items += p.wheels
     return (
         lock.format == LOCK_FORMAT
         and all(is_digest(digest) for _, digest in lock.inputs)
@@ -143,7 +150,12 @@ def _sound(lock: Lock) -> bool:
 
 _BASE_KEYS = ("family", "suite", "date", "python", "python_full", "libc")
 _DEB_DEFAULTS: dict[str, object] = {"archive": "main", "extra": False}
-_WHEEL_DEFAULTS: dict[str, object] = {"direct_url": "", "built_from": "", "requested": False, "built_with": ""}
+_WHEEL_DEFAULTS: dict[str, object] = {
+    "direct_url": "",
+    "built_from": "",
+    "requested": False,
+    "built_with": "",
+}
 
 
 def _text(value: str) -> str:
@@ -258,10 +270,11 @@ def lock_of(document: dict[str, object]) -> Lock:
 
 
 def request_digest(request: Mapping[str, object]) -> str:
-    """sha256 of what was asked for, as canonical JSON: python, base, apt, platforms, groups, extras, inline, options.
+    """sha256 of what was asked for, as canonical JSON: python, base, apt, platforms, groups, extras,
+    inline, options.
 
-    Values: strings, numbers, booleans, None, and lists, tuples and string-keyed mappings of these. What does not
-    change what is locked (cache, offline) must not be in it.
+    Values: strings, numbers, booleans, None, and lists, tuples and string-keyed mappings of these. What
+    does not change what is locked (cache, offline) must not be in it.
     """
     text = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -290,7 +303,10 @@ def changes(old: Lock | None, new: Lock) -> tuple[str, ...]:
     lines: list[str] = []
     for p in new.platforms:
         was = before.get(p.platform)
-        found = (*_wheel_changes(was.wheels if was else (), p.wheels), *_base_changes(was and was.base, p.base))
+        found = (
+            *_wheel_changes(was.wheels if was else (), p.wheels),
+            *_base_changes(was.base if was else None, p.base),
+        )
         if p is new.platforms[0]:
             lines += found
         else:

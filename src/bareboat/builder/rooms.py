@@ -1,5 +1,5 @@
-"""Where build backends run: an image of the base, a toolchain where one is needed, and the build requirements, in
-the sandbox without network."""
+"""Where build backends run: an image of the base, a toolchain where one is needed, and the build
+requirements, in the sandbox without network."""
 
 from __future__ import annotations
 
@@ -47,17 +47,32 @@ class SandboxRoom:
         tools = ("gcc", "g++", "make", "pkg-config", "libc6-dev", f"libpython{self.base.python}-dev")
         driver = Path(__file__).parent.parent / "resolve" / "python" / "pep517_inside.py"
         source = f"{_HOME}/{'source' if spec.source.is_dir() else spec.source.name}"
-        argv = (f"{python.prefix}/bin/python", f"{_HOME}/driver.py", source, spec.subdirectory, "/tmp/build",
-                f"{_HOME}/out", spec.want)
-        mounts = (Mount(spec.source, source, read_only=True), Mount(driver, f"{_HOME}/driver.py", read_only=True),
-                  Mount(spec.out, f"{_HOME}/out"))
-        return self._start(self._plan(tools if spec.toolchain else (), spec.requires), argv, spec.env, mounts, "none")[1]
+        argv = (
+            f"{python.prefix}/bin/python",
+            f"{_HOME}/driver.py",
+            source,
+            spec.subdirectory,
+            "/tmp/build",
+            f"{_HOME}/out",
+            spec.want,
+        )
+        mounts = (
+            Mount(spec.source, source, read_only=True),
+            Mount(driver, f"{_HOME}/driver.py", read_only=True),
+            Mount(spec.out, f"{_HOME}/out"),
+        )
+        return self._start(
+            self._plan(tools if spec.toolchain else (), spec.requires), argv, spec.env, mounts, "none"
+        )[1]
 
     def errand(self, errand: Errand) -> tuple[int, str]:
         """Run a script of ours with the host's network."""
         self.progress("resolving packages inside the sandbox", 0, 0)
         python = interpreter(self.base.python, self.base.python_full)
-        mounts = [Mount(errand.script, f"{_HOME}/errand.py", read_only=True), Mount(errand.folder, f"{_HOME}/out")]
+        mounts = [
+            Mount(errand.script, f"{_HOME}/errand.py", read_only=True),
+            Mount(errand.folder, f"{_HOME}/out"),
+        ]
         env = errand.env
         if errand.ca is not None:
             mounts.append(Mount(errand.ca.resolve(), f"{_HOME}/ca.pem", read_only=True))
@@ -71,11 +86,27 @@ class SandboxRoom:
         base = self._with(packages)
         python = interpreter(base.python, base.python_full)
         generated = tuple(sorted(environment_files(python), key=lambda g: g.path.encode()))
-        return Plan(self.platform, base.family, base.suite, python, base.packages, wheels, generated,
-                    image_env(python), date=base.date, libc=base.libc)
+        return Plan(
+            self.platform,
+            base.family,
+            base.suite,
+            python,
+            base.packages,
+            wheels,
+            generated,
+            image_env(python),
+            date=base.date,
+            libc=base.libc,
+        )
 
-    def _start(self, plan: Plan, argv: tuple[str, ...], env: tuple[tuple[str, str], ...], mounts: tuple[Mount, ...],
-               network: str) -> tuple[int, str]:
+    def _start(
+        self,
+        plan: Plan,
+        argv: tuple[str, ...],
+        env: tuple[tuple[str, str], ...],
+        mounts: tuple[Mount, ...],
+        network: str,
+    ) -> tuple[int, str]:
         from bareboat.builder.image import make_trees
         from bareboat.engine.base import Streams
 
@@ -113,13 +144,18 @@ class SandboxRoom:
 
         if sha256:
             name = url.rpartition("/")[2]
-            fetch(self.store, [Download(url, sha256, 0, name)],
-                  policy=replace(Policy(env=self.env), offline=self.sources.offline))
+            fetch(
+                self.store,
+                [Download(url, sha256, 0, name)],
+                policy=replace(Policy(env=self.env), offline=self.sources.offline),
+            )
         else:
             sha256 = self._take(url)
         path = self.store.blob(sha256)
         if path is None:
-            raise ResolveError("download.lost", "the file vanished from the store", where=url.partition("#")[0])
+            raise ResolveError(
+                "download.lost", "the file vanished from the store", where=url.partition("#")[0]
+            )
         return path
 
     def _take(self, url: str) -> str:
@@ -128,12 +164,18 @@ class SandboxRoom:
         from bareboat.resolve.transport import Transport, redacted
 
         if self.sources.offline:
-            raise ResolveError("python.offline", "the network must not be asked for this file", where=redacted(url))
+            raise ResolveError(
+                "python.offline", "the network must not be asked for this file", where=redacted(url)
+            )
         try:
             response = Transport(self.env).get(url)
             if response.status != 200:
-                raise ResolveError("download.refused", f"the server answers {response.status}", where=redacted(url),
-                                   hint="Check the URL.")
+                raise ResolveError(
+                    "download.refused",
+                    f"the server answers {response.status}",
+                    where=redacted(url),
+                    hint="Check the URL.",
+                )
             return self.store.put_blob(response.stream(1 << 18), where=redacted(url))
         except HTTPError as e:
             raise ResolveError("download.failed", f"{type(e).__name__}", where=redacted(url)) from None
@@ -155,7 +197,12 @@ class SandboxRoom:
             from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
 
             own = tuple(d.name for d in self.base.packages if d.extra)
-            request = BaseRequest(suite=self.base.suite, python=self.base.python, apt=(*packages, *own),
-                                  apt_source="building", platform=self.platform)
+            request = BaseRequest(
+                suite=self.base.suite,
+                python=self.base.python,
+                apt=(*packages, *own),
+                apt_source="building",
+                platform=self.platform,
+            )
             self._bases[packages] = lock_base(request, self.sources.archive(self.base.family))
         return self._bases[packages]

@@ -1,4 +1,5 @@
-"""A small package index on the loopback, and a room that builds on the host, for tests without network or sandbox."""
+"""A small package index on the loopback, and a room that builds on the host, for tests without network or
+sandbox."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from bareboat.resolve.python.target import Target
 TARGET = Target("3.13.5", "glibc 2.41", "linux/amd64")
 DRIVER = Path(__file__).parents[3] / "src/bareboat/resolve/python/pep517_inside.py"
 
-BACKEND = '''
+BACKEND = """
 import os, zipfile
 NAME, VERSION, REQUIRES = {name!r}, {version!r}, {requires!r}
 def get_requires_for_build_wheel(settings=None):
@@ -43,7 +44,7 @@ def build_wheel(out, settings=None, metadata=None):
         add(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         add(info + "RECORD", "")
     return name
-'''
+"""
 PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
@@ -56,7 +57,9 @@ def wheel_bytes(name: str, version: str, requires: tuple[str, ...] = (), tag: st
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {r}" for r in requires]
         z.writestr(zipfile.ZipInfo(f"{info}/METADATA"), "\n".join(lines) + "\n")
-        z.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
+        z.writestr(
+            zipfile.ZipInfo(f"{info}/WHEEL"), f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        )
         z.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
     return data.getvalue()
 
@@ -92,7 +95,9 @@ class Index:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/simple/"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def add(self, filename: str, content: bytes) -> str:
         """Publish a file; returns its sha256."""
@@ -106,7 +111,9 @@ class Index:
         page.write_text(before + f'<a href="/files/{filename}#sha256={sha256}">{filename}</a>\n')
         return sha256
 
-    def wheel(self, name: str, version: str, requires: tuple[str, ...] = (), tag: str = "py3-none-any") -> str:
+    def wheel(
+        self, name: str, version: str, requires: tuple[str, ...] = (), tag: str = "py3-none-any"
+    ) -> str:
         """Publish a wheel."""
         return self.add(f"{name}-{version}-{tag}.whl", wheel_bytes(name, version, requires, tag))
 
@@ -128,7 +135,15 @@ class HostRoom:
         self.runs.append(spec)
         work = spec.out / "work"
         work.mkdir()
-        argv = (sys.executable, str(DRIVER), str(spec.source), spec.subdirectory, str(work), str(spec.out), spec.want)
+        argv = (
+            sys.executable,
+            str(DRIVER),
+            str(spec.source),
+            spec.subdirectory,
+            str(work),
+            str(spec.out),
+            spec.want,
+        )
         done = run(Command(argv, env=dict(spec.env), timeout=60))
         return (done.stdout + done.stderr).decode()
 
@@ -177,8 +192,13 @@ class Folder:
         scratch = self.scratch / str(self.count)
         scratch.mkdir(parents=True)
         asked = {k: more.pop(k) for k in ("requirements", "groups", "extras") if k in more}
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.scratch), "UV_CACHE_DIR": str(self.scratch / "cache"),
-               "UV_DEFAULT_INDEX": self.index.url, "UV_NO_CONFIG": "1"}
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.scratch),
+            "UV_CACHE_DIR": str(self.scratch / "cache"),
+            "UV_DEFAULT_INDEX": self.index.url,
+            "UV_NO_CONFIG": "1",
+        }
         dependencies = Dependencies(source, files or ("requirements.txt",), **asked)
         return Request(self.root, dependencies, more.pop("target", TARGET), scratch, env=env, **more)
 
@@ -216,7 +236,10 @@ def git_repository(tmp_path: Path) -> Any:
         for path, text in source_files(name, version).items():
             (folder / path).write_text(text)
         who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        for argv in ([("init", "-q", "-b", "main")] if fresh else []) + [("add", "."), (*who, "commit", "-qm", version)]:
+        for argv in ([("init", "-q", "-b", "main")] if fresh else []) + [
+            ("add", "."),
+            (*who, "commit", "-qm", version),
+        ]:
             assert run(Command(("git", *argv), cwd=folder)).code == 0
         head = run(Command(("git", "rev-parse", "HEAD"), cwd=folder)).stdout.decode().strip()
         return folder.as_uri(), head

@@ -65,9 +65,15 @@ def test_a_new_package_whose_index_page_is_old_sends_us_online(project: Folder, 
 
 
 def test_wheels_are_chosen_for_the_image_and_never_for_the_host(project: Folder, index: Index) -> None:
-    for tag in ("cp313-cp313-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_17_x86_64",
-                "cp313-cp313-manylinux_2_17_aarch64", "cp313-cp313-manylinux_2_42_x86_64"):
-        index.wheel("fast", "1.0", ("old; python_version < '3.12'", "arm; platform_machine == 'aarch64'"), tag)
+    for tag in (
+        "cp313-cp313-manylinux_2_17_x86_64",
+        "cp311-cp311-manylinux_2_17_x86_64",
+        "cp313-cp313-manylinux_2_17_aarch64",
+        "cp313-cp313-manylinux_2_42_x86_64",
+    ):
+        index.wheel(
+            "fast", "1.0", ("old; python_version < '3.12'", "arm; platform_machine == 'aarch64'"), tag
+        )
     index.wheel("old", "1.0")
     index.wheel("arm", "1.0")
     project.write("requirements.txt", "fast\n")
@@ -77,10 +83,14 @@ def test_wheels_are_chosen_for_the_image_and_never_for_the_host(project: Folder,
         return [w.filename for w in lock_wheels(project.request(target=target)).wheels]
 
     assert chosen("3.13.5", "linux/amd64") == ["fast-1.0-cp313-cp313-manylinux_2_17_x86_64.whl"]
-    assert chosen("3.11.2", "linux/amd64") == ["fast-1.0-cp311-cp311-manylinux_2_17_x86_64.whl",
-                                               "old-1.0-py3-none-any.whl"]
-    assert chosen("3.13.5", "linux/arm64") == ["arm-1.0-py3-none-any.whl",
-                                               "fast-1.0-cp313-cp313-manylinux_2_17_aarch64.whl"]
+    assert chosen("3.11.2", "linux/amd64") == [
+        "fast-1.0-cp311-cp311-manylinux_2_17_x86_64.whl",
+        "old-1.0-py3-none-any.whl",
+    ]
+    assert chosen("3.13.5", "linux/arm64") == [
+        "arm-1.0-py3-none-any.whl",
+        "fast-1.0-cp313-cp313-manylinux_2_17_aarch64.whl",
+    ]
 
 
 def test_includes_constraints_markers_and_extras(project: Folder, index: Index) -> None:
@@ -106,7 +116,9 @@ def test_includes_constraints_markers_and_extras(project: Folder, index: Index) 
         ("lib==1.0 --hash=sha256:" + "0" * 64 + "\n", "python.hash-mismatch", "lib 1.0"),
     ],
 )
-def test_what_cannot_be_locked_is_explained(project: Folder, index: Index, text: str, code: str, says: str) -> None:
+def test_what_cannot_be_locked_is_explained(
+    project: Folder, index: Index, text: str, code: str, says: str
+) -> None:
     index.wheel("lib", "1.0")
     project.write("requirements.txt", text)
     with pytest.raises(BareboatError) as e:
@@ -143,8 +155,11 @@ def test_secrets_of_an_index_reach_neither_lock_nor_error(project: Folder, index
 def test_pyproject_with_groups_and_extras(project: Folder, index: Index) -> None:
     for name in ("lib", "tests", "plots"):
         index.wheel(name, "1.0")
-    project.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n'
-                  '[project.optional-dependencies]\nplot = ["plots"]\n[dependency-groups]\ndev = ["tests"]\n')
+    project.write(
+        "pyproject.toml",
+        '[project]\nname = "x"\nversion = "1"\ndependencies = ["lib"]\n'
+        '[project.optional-dependencies]\nplot = ["plots"]\n[dependency-groups]\ndev = ["tests"]\n',
+    )
     assert names(lock_wheels(project.request("pyproject.toml", source="pyproject"))) == ["lib==1.0"]
     both = project.request("pyproject.toml", source="pyproject", groups=("dev",), extras=("plot",))
     assert names(lock_wheels(both)) == ["lib==1.0", "plots==1.0", "tests==1.0"]
@@ -171,7 +186,9 @@ def test_the_users_own_pylock_is_taken_as_it_is(project: Folder, index: Index) -
     assert e.value.code == "pylock.malformed"
 
 
-def test_an_sdist_of_the_index_is_built_when_there_is_no_wheel(project: Folder, index: Index, room: HostRoom) -> None:
+def test_an_sdist_of_the_index_is_built_when_there_is_no_wheel(
+    project: Folder, index: Index, room: HostRoom
+) -> None:
     index.wheel("lib", "1.0")
     sha256 = index.sdist("old", "1.5", ("lib",))
     project.write("requirements.txt", "old\n")
@@ -208,7 +225,9 @@ def test_a_wheel_is_taken_before_an_sdist_is_built(project: Folder, index: Index
 
 
 def test_a_build_that_fails_shows_the_backends_words(project: Folder, index: Index, room: HostRoom) -> None:
-    index.sdist("bad", "1.0", **{"backend.py": "def build_wheel(*a):\n    raise SystemExit('no Fortran here')\n"})
+    index.sdist(
+        "bad", "1.0", **{"backend.py": "def build_wheel(*a):\n    raise SystemExit('no Fortran here')\n"}
+    )
     project.write("requirements.txt", "bad\n")
     with pytest.raises(BareboatError) as e:
         lock_wheels(project.request(), room)
@@ -216,7 +235,9 @@ def test_a_build_that_fails_shows_the_backends_words(project: Folder, index: Ind
     assert "no Fortran here" in e.value.what
 
 
-def test_a_directory_is_built_and_its_dependencies_are_resolved(project: Folder, index: Index, room: HostRoom) -> None:
+def test_a_directory_is_built_and_its_dependencies_are_resolved(
+    project: Folder, index: Index, room: HostRoom
+) -> None:
     index.wheel("lib", "1.0")
     for name, text in source_files("mine", "0.1", ("lib",)).items():
         project.write(f"vendor/mine/{name}", text)
@@ -243,10 +264,15 @@ def test_the_same_source_gives_the_same_wheel(project: Folder, room: HostRoom) -
 def test_archives_and_wheels_of_the_project(project: Folder, index: Index, room: HostRoom) -> None:
     (project.root / "one-1.0-py3-none-any.whl").write_bytes(wheel_bytes("one", "1.0"))
     (project.root / "two-2.0.tar.gz").write_bytes(sdist_bytes("two", "2.0"))
-    project.write("requirements.txt", "./one-1.0-py3-none-any.whl\ntwo @ ./two-2.0.tar.gz ; python_version > '3'\n")
+    project.write(
+        "requirements.txt", "./one-1.0-py3-none-any.whl\ntwo @ ./two-2.0.tar.gz ; python_version > '3'\n"
+    )
     locked = lock_wheels(project.request(), room)
     assert names(locked) == ["one==1.0", "two==2.0"]
-    assert [w.built_from.partition("#")[0] for w in locked.wheels] == ["./one-1.0-py3-none-any.whl", "./two-2.0.tar.gz"]
+    assert [w.built_from.partition("#")[0] for w in locked.wheels] == [
+        "./one-1.0-py3-none-any.whl",
+        "./two-2.0.tar.gz",
+    ]
     assert all(room.blob(w.sha256) for w in locked.wheels)
 
 
@@ -271,12 +297,17 @@ def test_a_git_reference_is_pinned_to_its_commit(project: Folder, room: HostRoom
     assert later in moved.pylock_text
 
 
-def test_the_project_itself_gives_its_dependencies_and_no_wheel(project: Folder, index: Index, room: HostRoom) -> None:
+def test_the_project_itself_gives_its_dependencies_and_no_wheel(
+    project: Folder, index: Index, room: HostRoom
+) -> None:
     index.wheel("lib", "1.0")
     index.wheel("deep", "1.0")
     project.write("requirements.txt", "-e .[more]\n")
-    project.write("pyproject.toml", '[project]\nname = "me"\nversion = "1"\ndependencies = ["lib"]\n'
-                  '[project.optional-dependencies]\nmore = ["deep"]\n')
+    project.write(
+        "pyproject.toml",
+        '[project]\nname = "me"\nversion = "1"\ndependencies = ["lib"]\n'
+        '[project.optional-dependencies]\nmore = ["deep"]\n',
+    )
     assert names(lock_wheels(project.request(), room)) == ["deep==1.0", "lib==1.0"]
 
 
@@ -284,8 +315,11 @@ def test_dynamic_dependencies_are_asked_of_the_backend(project: Folder, index: I
     index.wheel("lib", "1.0")
     for name, text in source_files("me", "0.1", ("lib",)).items():
         project.write(name, text)
-    project.write("pyproject.toml", (project.root / "pyproject.toml").read_text()
-                  + '[project]\nname = "me"\ndynamic = ["version", "dependencies"]\n')
+    project.write(
+        "pyproject.toml",
+        (project.root / "pyproject.toml").read_text()
+        + '[project]\nname = "me"\ndynamic = ["version", "dependencies"]\n',
+    )
     project.write("data/big.bin", "not copied")
     locked = lock_wheels(project.request("pyproject.toml", source="pyproject"), room)
     assert names(locked) == ["lib==1.0"]

@@ -9,39 +9,104 @@ from bareboat.resolve.python import uv
 from bareboat.resolve.python.explain import explain, needs_build, needs_network, readable
 from bareboat.resolve.python.target import Target, marker_environment, tags, uv_platform
 
-PLAIN = uv.Compile("/usr/bin/uv", ("requirements.txt", "-"), Path("/s/pylock.toml"), "3.13.5", "x86_64-manylinux_2_40")
+PLAIN = uv.Compile(
+    "/usr/bin/uv", ("requirements.txt", "-"), Path("/s/pylock.toml"), "3.13.5", "x86_64-manylinux_2_40"
+)
 
 
 def test_the_command_line_of_a_resolution() -> None:
     assert uv.compile_argv(PLAIN, "/host/python") == (
-        "/usr/bin/uv", "pip", "compile", "requirements.txt", "-",
-        "--format", "pylock.toml", "--output-file", "/s/pylock.toml", "--no-header", "--no-build",
-        "--python", "/host/python", "--python-version", "3.13.5", "--python-platform", "x86_64-manylinux_2_40",
-        "--color", "never", "--no-progress", "--quiet",
+        "/usr/bin/uv",
+        "pip",
+        "compile",
+        "requirements.txt",
+        "-",
+        "--format",
+        "pylock.toml",
+        "--output-file",
+        "/s/pylock.toml",
+        "--no-header",
+        "--no-build",
+        "--python",
+        "/host/python",
+        "--python-version",
+        "3.13.5",
+        "--python-platform",
+        "x86_64-manylinux_2_40",
+        "--color",
+        "never",
+        "--no-progress",
+        "--quiet",
     )
 
 
 def test_the_command_line_with_everything() -> None:
     full = uv.Compile(
-        "uv", ("-odd.txt",), Path("/s/pylock.toml"), "3.11.2", "aarch64-manylinux_2_36", extras=("x",), groups=("dev",),
-        constraints=(Path("/s/c.txt"),), find_links=(Path("/s/links"),), indexes=("http://a.example/", "http://b.example/"),
-        upgrade=("numpy", "six"), offline=True,
+        "uv",
+        ("-odd.txt",),
+        Path("/s/pylock.toml"),
+        "3.11.2",
+        "aarch64-manylinux_2_36",
+        extras=("x",),
+        groups=("dev",),
+        constraints=(Path("/s/c.txt"),),
+        find_links=(Path("/s/links"),),
+        indexes=("http://a.example/", "http://b.example/"),
+        upgrade=("numpy", "six"),
+        offline=True,
     )
     assert uv.compile_argv(full, "py") == (
-        "uv", "pip", "compile", "./-odd.txt",
-        "--format", "pylock.toml", "--output-file", "/s/pylock.toml", "--no-header", "--no-build",
-        "--python", "py", "--python-version", "3.11.2", "--python-platform", "aarch64-manylinux_2_36",
-        "--extra", "x", "--group", "dev", "--constraints", "/s/c.txt", "--find-links", "/s/links",
-        "--index", "http://a.example/", "--default-index", "http://b.example/",
-        "--upgrade-package", "numpy", "--upgrade-package", "six", "--offline",
-        "--color", "never", "--no-progress", "--quiet",
+        "uv",
+        "pip",
+        "compile",
+        "./-odd.txt",
+        "--format",
+        "pylock.toml",
+        "--output-file",
+        "/s/pylock.toml",
+        "--no-header",
+        "--no-build",
+        "--python",
+        "py",
+        "--python-version",
+        "3.11.2",
+        "--python-platform",
+        "aarch64-manylinux_2_36",
+        "--extra",
+        "x",
+        "--group",
+        "dev",
+        "--constraints",
+        "/s/c.txt",
+        "--find-links",
+        "/s/links",
+        "--index",
+        "http://a.example/",
+        "--default-index",
+        "http://b.example/",
+        "--upgrade-package",
+        "numpy",
+        "--upgrade-package",
+        "six",
+        "--offline",
+        "--color",
+        "never",
+        "--no-progress",
+        "--quiet",
     )
 
 
 def test_uv_never_gets_an_interpreter_or_environment_of_the_callers() -> None:
-    env = uv.environment({"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h"})
-    assert env == {"UV_INDEX": "https://index.example", "HOME": "/h", "UV_PYTHON_DOWNLOADS": "never",
-                   "UV_NO_BUILD": "1", "LC_ALL": "C.UTF-8"}
+    env = uv.environment(
+        {"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h"}
+    )
+    assert env == {
+        "UV_INDEX": "https://index.example",
+        "HOME": "/h",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_BUILD": "1",
+        "LC_ALL": "C.UTF-8",
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,8 +122,10 @@ def test_the_platform_is_never_newer_than_the_image(libc: str, platform: str, ex
     assert uv_platform(Target("3.13.5", libc, platform)) == expected
 
 
-@pytest.mark.parametrize(("libc", "platform"), [("musl 1.2", "linux/amd64"), ("glibc 2.41", "linux/s390x"),
-                                                ("glibc 2.12", "linux/amd64")])
+@pytest.mark.parametrize(
+    ("libc", "platform"),
+    [("musl 1.2", "linux/amd64"), ("glibc 2.41", "linux/s390x"), ("glibc 2.12", "linux/amd64")],
+)
 def test_a_platform_without_wheels_is_an_error(libc: str, platform: str) -> None:
     with pytest.raises(BareboatError) as e:
         uv_platform(Target("3.13.5", libc, platform))
@@ -84,14 +151,17 @@ def test_tags_of_python_27_and_of_new_pythons() -> None:
 
 
 OFFLINE = """error: No solution found when resolving dependencies
-  cause: Because numpy was not found in the cache and you require numpy, we can conclude that your requirements are \
+  cause: Because numpy was not found in the cache and you require numpy, \
+we can conclude that your requirements are \
 unsatisfiable.
 
-hint: Packages were unavailable because the network was disabled. When the network is disabled, registry packages \
+hint: Packages were unavailable because the network was disabled. \
+When the network is disabled, registry packages \
 may only be read from the cache.
 """
 NO_WHEEL = """error: No solution found when resolving dependencies
-  cause: Because all versions of docopt have no usable wheels and you require docopt, we can conclude that your \
+  cause: Because all versions of docopt have no usable wheels and you require docopt, \
+we can conclude that your \
 requirements are unsatisfiable.
 
 hint: Wheels are required for `docopt` because building from source is disabled for all packages (i.e., with \
@@ -108,6 +178,8 @@ def test_uvs_words_are_told_apart_and_passed_on() -> None:
     assert (needs_build(OFFLINE), needs_build(NO_WHEEL), needs_build(CONNECT)) == (False, True, False)
     assert explain(OFFLINE, "r.txt", True).code == "python.offline"
     assert explain(CONNECT, "r.txt", False).code == "python.network"
-    assert readable(NO_WHEEL) == ("No solution found when resolving dependencies\n"
-                                  "Because all versions of docopt have no usable wheels and you require docopt")
+    assert readable(NO_WHEEL) == (
+        "No solution found when resolving dependencies\n"
+        "Because all versions of docopt have no usable wheels and you require docopt"
+    )
     assert "canary" not in str(explain(CONNECT, "r.txt", False))

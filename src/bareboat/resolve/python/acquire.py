@@ -27,7 +27,8 @@ GIT_TIMEOUT = 1800.0  # seconds
 
 @dataclass(frozen=True)
 class Place:
-    """Where sources are looked for and put. root: the project; scratch: a private directory; env: the caller's."""
+    """Where sources are looked for and put. root: the project; scratch: a private directory; env: the
+    caller's."""
 
     root: Path
     scratch: Path
@@ -39,8 +40,8 @@ class Place:
 def acquire(kind: str, location: str, name: str, place: Place, commit: str = "") -> Origin:
     """The source of a direct requirement. kind, location: as requirements.kind_of and .location say.
 
-    commit: the one to take for a VCS reference, "" to ask the remote. Raises ResolveError "python.source-missing",
-    "python.vcs", "download.*".
+    commit: the one to take for a VCS reference, "" to ask the remote. Raises ResolveError
+    "python.source-missing", "python.vcs", "download.*".
     """
     if kind == "vcs":
         return _git(git_reference(location), name, place, commit)
@@ -64,7 +65,8 @@ def acquire(kind: str, location: str, name: str, place: Place, commit: str = "")
 
 
 def local_path(location: str) -> str | None:
-    """The path of a location on this machine, or None for one of the network. Extras and fragment are dropped."""
+    """The path of a location on this machine, or None for one of the network. Extras and fragment are
+    dropped."""
     bare = location.partition("#")[0]
     if bare.startswith("file:"):
         return unquote(urlsplit(bare).path)
@@ -72,7 +74,7 @@ def local_path(location: str) -> str | None:
         return None
     if bare.endswith("]"):
         bare = bare[: bare.rindex("[")]
-    return os.path.expanduser(bare) if bare.startswith("~") else bare  # noqa: PTH111
+    return os.path.expanduser(bare) if bare.startswith("~") else bare
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -80,12 +82,17 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _missing(location: str, path: Path) -> ResolveError:
-    return ResolveError("python.source-missing", f"the requirement {location!r} names what does not exist",
-                        where=str(path), hint="Correct the path; it is relative to the project's folder.")
+    return ResolveError(
+        "python.source-missing",
+        f"the requirement {location!r} names what does not exist",
+        where=str(path),
+        hint="Correct the path; it is relative to the project's folder.",
+    )
 
 
 def remote_commit(reference: GitReference, place: Place) -> str:
-    """The commit a reference stands for now: 40 hex digits are taken as they are, else the remote is asked."""
+    """The commit a reference stands for now: 40 hex digits are taken as they are, else the remote is
+    asked."""
     revision = reference.revision
     if len(revision) == 40 and not revision.strip("0123456789abcdef"):
         return revision
@@ -100,20 +107,39 @@ def remote_commit(reference: GitReference, place: Place) -> str:
 
 def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origin:
     if place.offline and not commit:
-        raise ResolveError("python.offline", f"{name} is in git and the network must not be asked",
-                           where=readable(reference.url))
+        raise ResolveError(
+            "python.offline",
+            f"{name} is in git and the network must not be asked",
+            where=readable(reference.url),
+        )
     if reference.url.startswith("-") or "://" not in reference.url or reference.revision.startswith("-"):
-        raise ResolveError("python.vcs", "not a git reference", where=readable(f"{reference.url}@{reference.revision}"),
-                           hint="Write git+https://HOST/PATH@REVISION.")
+        raise ResolveError(
+            "python.vcs",
+            "not a git reference",
+            where=readable(f"{reference.url}@{reference.revision}"),
+            hint="Write git+https://HOST/PATH@REVISION.",
+        )
     commit = commit or remote_commit(reference, place)
-    target = place.scratch / f"git-{hashlib.sha256((reference.url + reference.revision).encode()).hexdigest()[:16]}"
+    target = (
+        place.scratch
+        / f"git-{hashlib.sha256((reference.url + reference.revision).encode()).hexdigest()[:16]}"
+    )
     target.mkdir()
     _call(place, target, "init", "--quiet")
     wanted = commit or reference.revision
     try:
         _call(place, target, "fetch", "--quiet", "--depth", "1", "--", reference.url, wanted)
     except ResolveError:  # a server that gives no single commits, or an abbreviated revision: take everything
-        _call(place, target, "fetch", "--quiet", "--tags", "--", reference.url, "+refs/heads/*:refs/remotes/origin/*")
+        _call(
+            place,
+            target,
+            "fetch",
+            "--quiet",
+            "--tags",
+            "--",
+            reference.url,
+            "+refs/heads/*:refs/remotes/origin/*",
+        )
         _call(place, target, "checkout", "--quiet", "--detach", wanted)
     else:
         _call(place, target, "checkout", "--quiet", "--detach", "FETCH_HEAD")
@@ -122,17 +148,30 @@ def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origi
     commit = _call(place, target, "rev-parse", "HEAD").strip()
     below = Path(os.path.normpath(target / reference.subdirectory))
     if not below.is_dir() or target not in (below, *below.parents):
-        raise ResolveError("python.vcs", f"{name} has no folder {reference.subdirectory!r}", where=readable(reference.url))
-    return Origin(name, target, reference.built_from(commit), f"git:{commit}", reference.direct_url(commit),
-                  reference.subdirectory)
+        raise ResolveError(
+            "python.vcs", f"{name} has no folder {reference.subdirectory!r}", where=readable(reference.url)
+        )
+    return Origin(
+        name,
+        target,
+        reference.built_from(commit),
+        f"git:{commit}",
+        reference.direct_url(commit),
+        reference.subdirectory,
+    )
 
 
 def _call(place: Place, cwd: Path | None, *argv: str) -> str:
-    """git, without hooks, prompts or colours. What comes from outside is checked (_git) or stands behind `--`."""
+    """git, without hooks, prompts or colours. What comes from outside is checked (_git) or stands behind
+    `--`."""
     command = ("git", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", *argv)
     env = {**place.env, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     done = run(Command(command, env=env, cwd=cwd or place.scratch, timeout=GIT_TIMEOUT))
     if done.code:
-        raise ResolveError("python.vcs", readable(done.stderr.decode("utf-8", "replace")) or "git failed",
-                           where=f"git {argv[0]}", hint="Check the URL, the revision and your access to it.")
+        raise ResolveError(
+            "python.vcs",
+            readable(done.stderr.decode("utf-8", "replace")) or "git failed",
+            where=f"git {argv[0]}",
+            hint="Check the URL, the revision and your access to it.",
+        )
     return done.stdout.decode("utf-8", "replace")

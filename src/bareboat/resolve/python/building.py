@@ -23,7 +23,22 @@ from bareboat.resolve.python.target import Target
 EPOCH = "315619200"  # image.plan.EPOCH: no archive a backend makes may say when it was built
 LARGEST = 4 * 1024 * 1024  # bytes of a pyproject.toml
 LOG_TAIL = 4000  # characters of a backend's output that an error shows
-_COMPILED = (".c", ".cc", ".cpp", ".cxx", ".pyx", ".pxd", ".f", ".f90", ".F90", ".for", ".cu", ".rs", ".go", ".S")
+_COMPILED = (
+    ".c",
+    ".cc",
+    ".cpp",
+    ".cxx",
+    ".pyx",
+    ".pxd",
+    ".f",
+    ".f90",
+    ".F90",
+    ".for",
+    ".cu",
+    ".rs",
+    ".go",
+    ".S",
+)
 
 Resolve = Callable[[tuple[str, ...]], tuple[Wheel, ...]]
 
@@ -32,7 +47,8 @@ Resolve = Callable[[tuple[str, ...]], tuple[Wheel, ...]]
 class BuildSpec:
     """One start of pep517_inside. source: read-only; out: an empty directory for its answer; want: see there.
 
-    toolchain: compilers and Python's headers are needed. env: complete. requires: wheels the backend is given.
+    toolchain: compilers and Python's headers are needed. env: complete. requires: wheels the backend is
+    given.
     """
 
     name: str
@@ -48,7 +64,8 @@ class BuildSpec:
 
 @dataclass(frozen=True)
 class Errand:
-    """A script of ours, run by the base's Python in the sandbox with the host's network (no code of packages).
+    """A script of ours, run by the base's Python in the sandbox with the host's network (no code of
+    packages).
 
     folder: writable at /bareboat/out. ca: the host's CA bundle.
     """
@@ -80,7 +97,8 @@ class BuildRoom(Protocol):
         ...
 
     def download(self, url: str, sha256: str) -> Path:
-        """A file of the network in the store; sha256 "" takes what comes. Raises ResolveError "download.*"."""
+        """A file of the network in the store; sha256 "" takes what comes. Raises ResolveError
+        "download.*"."""
         ...
 
     def remembered(self, key: str) -> Mapping[str, object] | None:
@@ -102,10 +120,11 @@ class BuildSystem:
 
 
 def build_wheel(origin: Origin, target: Target, scratch: Path, room: BuildRoom, resolve: Resolve) -> Wheel:
-    """The wheel of a source, its blob in the store. Built once for the same source, target and build requirements.
+    """The wheel of a source, its blob in the store. Built once for the same source, target and build
+    requirements.
 
-    resolve: build requirements → wheels for the target. Raises ResolveError "python.build-failed" with the end of
-    the backend's output, "python.build-system".
+    resolve: build requirements → wheels for the target. Raises ResolveError "python.build-failed" with
+    the end of the backend's output, "python.build-system".
     """
     system = build_system(origin)
     requires = resolve(system.requires)
@@ -115,7 +134,15 @@ def build_wheel(origin: Origin, target: Target, scratch: Path, room: BuildRoom, 
         return _wheel(origin, known, str(known["with"]))
     toolchain = _compiles(origin)
     spec = BuildSpec(
-        origin.name, origin.path, origin.subdirectory, scratch, "wheel", target, requires, toolchain, environment(system)
+        origin.name,
+        origin.path,
+        origin.subdirectory,
+        scratch,
+        "wheel",
+        target,
+        requires,
+        toolchain,
+        environment(system),
     )
     report = run_driver(room, spec, 1)
     more = report.get("requires")
@@ -136,10 +163,13 @@ def build_wheel(origin: Origin, target: Target, scratch: Path, room: BuildRoom, 
     return _wheel(origin, value, str(value["with"]))
 
 
-def rebuilt(wheel: Wheel, origin: Origin, target: Target, scratch: Path, room: BuildRoom, resolve: Resolve) -> None:
+def rebuilt(
+    wheel: Wheel, origin: Origin, target: Target, scratch: Path, room: BuildRoom, resolve: Resolve
+) -> None:
     """Make the blob of a locked wheel that this machine does not have, with the backends it was built with.
 
-    Raises LockError "lock.rebuilt-differs" when other bytes come out; nothing takes the locked wheel's place then.
+    Raises LockError "lock.rebuilt-differs" when other bytes come out; nothing takes the locked wheel's
+    place then.
     """
     pins = tuple(wheel.built_with.split())
     again = build_wheel(origin, target, scratch, room, lambda asked: resolve(pins or asked))
@@ -148,21 +178,34 @@ def rebuilt(wheel: Wheel, origin: Origin, target: Target, scratch: Path, room: B
             "lock.rebuilt-differs",
             f"{wheel.name} {wheel.version} was built again and is not the wheel that was locked",
             where=wheel.built_from,
-            hint=f"Copy {wheel.filename} from the machine that locked it, or run `bareboat lock --upgrade {wheel.name}`.",
+            hint=f"Copy {wheel.filename} from the machine that locked it, or run "
+            f"`bareboat lock --upgrade {wheel.name}`.",
         )
 
 
 def _wheel(origin: Origin, value: Mapping[str, Any], built_with: str) -> Wheel:
     return Wheel(
-        name=str(value["name"]), version=str(value["version"]), filename=str(value["filename"]), url="",
-        sha256=str(value["sha256"]), size=int(value["size"]), direct_url=origin.direct_url,
-        built_from=origin.built_from, built_with=built_with,
+        name=str(value["name"]),
+        version=str(value["version"]),
+        filename=str(value["filename"]),
+        url="",
+        sha256=str(value["sha256"]),
+        size=int(value["size"]),
+        direct_url=origin.direct_url,
+        built_from=origin.built_from,
+        built_with=built_with,
     )
 
 
 def _key(origin: Origin, target: Target, requires: tuple[Wheel, ...]) -> str:
-    said = [origin.digest, origin.subdirectory, target.python, target.libc, target.platform,
-            *(w.sha256 for w in requires)]
+    said = [
+        origin.digest,
+        origin.subdirectory,
+        target.python,
+        target.libc,
+        target.platform,
+        *(w.sha256 for w in requires),
+    ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
@@ -190,9 +233,11 @@ def run_driver(room: BuildRoom, spec: BuildSpec, attempt: int) -> dict[str, Any]
     if not isinstance(report, dict) or "error" in report:
         said = report.get("error", "") if isinstance(report, dict) else ""
         raise ResolveError(
-            "python.build-failed", f"{spec.name} could not be built into a wheel: {said}\n{log[-LOG_TAIL:].strip()}",
+            "python.build-failed",
+            f"{spec.name} could not be built into a wheel: {said}\n{log[-LOG_TAIL:].strip()}",
             where=str(spec.source),
-            hint="Builds have no network. Take a version that has a wheel, or add what is missing with apt = [...].",
+            hint="Builds have no network. Take a version that has a wheel, or add what is missing "
+            "with apt = [...].",
         )
     name = report.get("wheel")
     if name is not None and (not isinstance(name, str) or "/" in name or not name.endswith(".whl")):
@@ -201,7 +246,8 @@ def run_driver(room: BuildRoom, spec: BuildSpec, attempt: int) -> dict[str, Any]
 
 
 def build_system(origin: Origin) -> BuildSystem:
-    """[build-system] of a source, read without running or unpacking anything. Raises ResolveError "python.build-system".
+    """[build-system] of a source, read without running or unpacking anything. Raises ResolveError
+    "python.build-system".
 
     PEP 517: without the table, setuptools' legacy backend; PEP 518: without requires, the table is an error.
     """
@@ -216,11 +262,15 @@ def build_system(origin: Origin) -> BuildSystem:
     if table is None:
         return legacy
     if not isinstance(table, dict) or not _strings(table.get("requires")):
-        raise ResolveError("python.build-system", "[build-system] has no requires", where=f"{origin.name}: pyproject.toml")
+        raise ResolveError(
+            "python.build-system", "[build-system] has no requires", where=f"{origin.name}: pyproject.toml"
+        )
     backend = table.get("build-backend", legacy.backend)
     path = table.get("backend-path", [])
     if not isinstance(backend, str) or not _strings(path):
-        raise ResolveError("python.build-system", "[build-system] is malformed", where=f"{origin.name}: pyproject.toml")
+        raise ResolveError(
+            "python.build-system", "[build-system] is malformed", where=f"{origin.name}: pyproject.toml"
+        )
     return BuildSystem(tuple(table["requires"]), backend, tuple(path))
 
 
@@ -237,7 +287,11 @@ def _member(origin: Origin, name: str) -> bytes | None:
     try:
         if zipfile.is_zipfile(origin.path):
             with zipfile.ZipFile(origin.path) as z:
-                found = [i for i in z.infolist() if i.filename.partition("/")[2] == inner and i.file_size <= LARGEST]
+                found = [
+                    i
+                    for i in z.infolist()
+                    if i.filename.partition("/")[2] == inner and i.file_size <= LARGEST
+                ]
                 return z.read(found[0]) if found else None
         with tarfile.open(origin.path) as t:
             for member in t:
@@ -245,13 +299,18 @@ def _member(origin: Origin, name: str) -> bytes | None:
                     file = t.extractfile(member)
                     return file.read(LARGEST) if file else None
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as e:
-        raise ResolveError("python.archive", f"cannot be read: {e}", where=origin.name,
-                           hint="A source archive is a .tar.gz or .zip.") from None
+        raise ResolveError(
+            "python.archive",
+            f"cannot be read: {e}",
+            where=origin.name,
+            hint="A source archive is a .tar.gz or .zip.",
+        ) from None
     return None
 
 
 def _compiles(origin: Origin) -> bool:
-    """Whether the source holds anything a compiler would take: only then is the toolchain in the build's image."""
+    """Whether the source holds anything a compiler would take: only then is the toolchain in the build's
+    image."""
     if origin.path.is_dir():
         return any(p.suffix in _COMPILED for p in origin.path.rglob("*"))
     if zipfile.is_zipfile(origin.path):
@@ -266,10 +325,20 @@ def read_metadata(wheel: Path) -> dict[str, str]:
     from bareboat.resolve.python.requirements import normalize
 
     with zipfile.ZipFile(wheel) as z:
-        inner = [i for i in z.infolist() if i.filename.endswith(".dist-info/METADATA") and i.filename.count("/") == 1]
+        inner = [
+            i
+            for i in z.infolist()
+            if i.filename.endswith(".dist-info/METADATA") and i.filename.count("/") == 1
+        ]
         if not inner or inner[0].file_size > LARGEST:
             raise ResolveError("python.build-failed", "the backend's wheel has no METADATA", where=wheel.name)
         text = z.read(inner[0]).decode("utf-8", "replace")
     head = text.replace("\r\n", "\n").split("\n\n")[0]
-    fields = dict(line.split(":", 1) for line in reversed(head.split("\n")) if ":" in line and line[0] not in " \t")
-    return {"name": normalize(fields.get("Name", "").strip()), "version": fields.get("Version", "").strip(), "text": text}
+    fields = dict(
+        line.split(":", 1) for line in reversed(head.split("\n")) if ":" in line and line[0] not in " \t"
+    )
+    return {
+        "name": normalize(fields.get("Name", "").strip()),
+        "version": fields.get("Version", "").strip(),
+        "text": text,
+    }

@@ -9,8 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # What stands beside the source and is no part of it: version control, environments, what tools leave behind.
-SKIPPED = frozenset({".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache",
-                     ".pytest_cache", ".ruff_cache", ".hypothesis", "node_modules"})
+SKIPPED = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".venv",
+        "venv",
+        "__pycache__",
+        ".tox",
+        ".nox",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        "node_modules",
+    }
+)
 SKIPPED_AT_TOP = frozenset({"build", "dist"})  # deeper down these names may be packages
 SKIPPED_OF_PROJECT = frozenset({"data", "results"})
 
@@ -25,7 +40,8 @@ def file_digest(path: Path) -> str:
 
 
 def directory_digest(folder: Path) -> str:
-    """sha256 over names, kinds, execute bits and contents of a source; independent of times and reading order."""
+    """sha256 over names, kinds, execute bits and contents of a source; independent of times and reading
+    order."""
     digest = hashlib.sha256(b"bareboat directory 1\0")
     for inner, path in members(folder):
         if path.is_symlink():
@@ -41,7 +57,8 @@ def directory_digest(folder: Path) -> str:
 
 
 def copy_source(folder: Path, target: Path, *, project: bool = False) -> None:
-    """What directory_digest reads, in a new directory. project: the folder is the project itself, so data stay out."""
+    """What directory_digest reads, in a new directory. project: the folder is the project itself, so data
+    stay out."""
     target.mkdir()
     for inner, path in members(folder, project=project):
         to = target / inner
@@ -53,7 +70,8 @@ def copy_source(folder: Path, target: Path, *, project: bool = False) -> None:
 
 
 def members(folder: Path, *, project: bool = False) -> Iterator[tuple[str, Path]]:
-    """Files and links of a source with their relative names, sorted; see the lists above for what is left out."""
+    """Files and links of a source with their relative names, sorted; see the lists above for what is left
+    out."""
     top = SKIPPED_AT_TOP | SKIPPED_OF_PROJECT if project else SKIPPED_AT_TOP
     for base, folders, files in os.walk(folder):
         above = os.path.relpath(base, folder)

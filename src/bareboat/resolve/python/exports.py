@@ -15,7 +15,8 @@ from bareboat.resolve.python.requirements import Line
 def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> LockedPython:
     """What the user's lock gives for the target; sources in it are built. Versions are never changed.
 
-    uv.lock goes through `uv export --frozen`, with the rules of `uv sync`. Raises LockError "pylock.*", "lock.uv".
+    uv.lock goes through `uv export --frozen`, with the rules of `uv sync`. Raises LockError "pylock.*",
+    "lock.uv".
     """
     d = request.dependencies
     name = d.files[0]
@@ -26,8 +27,12 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
         if done.code:
             from bareboat.resolve.python.explain import readable
 
-            raise LockError("lock.uv", readable(done.stderr.decode("utf-8", "replace")), where=name,
-                            hint="Run `uv lock`, then try again.")
+            raise LockError(
+                "lock.uv",
+                readable(done.stderr.decode("utf-8", "replace")),
+                where=name,
+                hint="Run `uv lock`, then try again.",
+            )
         text = pylock.finish(output.read_text("utf-8"), pylock.mover(request.scratch, request.root))
         wanted = pylock.Wanted(request.target)
     else:
@@ -40,9 +45,17 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
     wheels = list(selection.wheels)
     lines = tuple(_line(source) for source in selection.sources)
     if lines and room is None:
-        raise ResolveError("python.no-wheel", f"{lines[0].text} has no wheel and would have to be built", where=name)
+        raise ResolveError(
+            "python.no-wheel", f"{lines[0].text} has no wheel and would have to be built", where=name
+        )
     if room is not None:
-        from bareboat.resolve.python.rewriting import build_line, is_local_wheel, is_project, resolver, session
+        from bareboat.resolve.python.rewriting import (
+            build_line,
+            is_local_wheel,
+            is_project,
+            resolver,
+            session,
+        )
 
         s = session(request, lines, room, depth)
         resolve = resolver(s)
@@ -56,8 +69,12 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
                 wheels[n] = replace(build_line(s, local, resolve), requested=False)
     for wheel in wheels:
         if not wheel.sha256:
-            raise LockError("pylock.no-digest", f"{wheel.name} {wheel.version} has no sha256", where=name,
-                            hint="Make the lock again with hashes.")
+            raise LockError(
+                "pylock.no-digest",
+                f"{wheel.name} {wheel.version} has no sha256",
+                where=name,
+                hint="Make the lock again with hashes.",
+            )
     return LockedPython(tuple(sorted(wheels, key=lambda w: w.name)), text)
 
 
@@ -73,4 +90,6 @@ def _line(source: Source) -> Line:
         return Line(f"{source.name} @ ./{at}{fragment}", "directory")
     if "://" not in at:
         at = f"./{at}"
-    return Line(f"{source.name} @ {at}{fragment}", "archive", (f"sha256:{source.sha256}",) if source.sha256 else ())
+    return Line(
+        f"{source.name} @ {at}{fragment}", "archive", (f"sha256:{source.sha256}",) if source.sha256 else ()
+    )

@@ -1,8 +1,9 @@
 """A package index on the loopback that offers sdists as wheels: uv asks for one's metadata, and it is built.
 
-uv's part stays what it is: choosing versions. Ours: for a release that has an sdist and no wheel for the target, the
-page lists a wheel (py3-none-any) of our own, with its metadata served apart (PEP 658, PEP 691, PEP 714). Only when uv
-asks for that metadata is the sdist built, in the sandbox. Every other file keeps its upstream URL. Decision 0051.
+uv's part stays what it is: choosing versions. Ours: for a release that has an sdist and no wheel for the
+target, the page lists a wheel (py3-none-any) of our own, with its metadata served apart (PEP 658, PEP
+691, PEP 714). Only when uv asks for that metadata is the sdist built, in the sandbox. Every other file
+keeps its upstream URL. Decision 0051.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ class Served:
 
 
 @contextmanager
-def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetch, build: Build) -> Iterator[Served]:
-    """Serve the indexes at served.base + "/0/", "/1/" … while the block runs. usable: file name of a wheel → fits?"""
+def serving(
+    indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetch, build: Build
+) -> Iterator[Served]:
+    """Serve the indexes at served.base + "/0/", "/1/" … while the block runs. usable: file name of a
+    wheel → fits?"""
     served = Served()
     lock = threading.Lock()
 
@@ -59,7 +63,9 @@ def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetc
 
         def do_GET(self) -> None:
             try:
-                status, kind, body = self._answer([unquote(p) for p in self.path.split("?")[0].split("/") if p])
+                status, kind, body = self._answer(
+                    [unquote(p) for p in self.path.split("?")[0].split("/") if p]
+                )
             except Exception as e:  # raised again by whoever started uv: here it would be lost in a thread
                 with lock:
                     served.failure = served.failure or e
@@ -104,11 +110,14 @@ def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetc
         thread.join()
 
 
-def with_offers(name: str, page: dict[str, Any], usable: Callable[[str], bool], base: str
-                ) -> tuple[dict[str, Any], dict[str, Offer]]:
+def with_offers(
+    name: str, page: dict[str, Any], usable: Callable[[str], bool], base: str
+) -> tuple[dict[str, Any], dict[str, Offer]]:
     """The page with wheels of ours added, and what they stand for."""
     files = page.get("files", [])
-    covered = {f["filename"].split("-")[1] for f in files if f["filename"].endswith(".whl") and usable(f["filename"])}
+    covered = {
+        f["filename"].split("-")[1] for f in files if f["filename"].endswith(".whl") and usable(f["filename"])
+    }
     offers: dict[str, Offer] = {}
     added = []
     for f in files:
@@ -118,12 +127,21 @@ def with_offers(name: str, page: dict[str, Any], usable: Callable[[str], bool], 
         wheel = f"{name.replace('-', '_')}-{version.replace('-', '_')}-py3-none-any.whl"
         if wheel in offers:
             continue
-        offers[wheel] = Offer(name, version, f["url"], f.get("hashes", {}).get("sha256", ""), f.get("size") or 0)
+        offers[wheel] = Offer(
+            name, version, f["url"], f.get("hashes", {}).get("sha256", ""), f.get("size") or 0
+        )
         # without a digest uv would download the wheel to compute one; this one is never written to the lock
         digest = offers[wheel].sha256 or hashlib.sha256(f["url"].encode()).hexdigest()
         kept = {k: f[k] for k in ("requires-python", "upload-time") if f.get(k)}
-        added.append({"filename": wheel, "url": f"{base}/offer/{quote(name)}/{quote(wheel)}", "hashes": {"sha256": digest},
-                      "core-metadata": True, **kept})
+        added.append(
+            {
+                "filename": wheel,
+                "url": f"{base}/offer/{quote(name)}/{quote(wheel)}",
+                "hashes": {"sha256": digest},
+                "core-metadata": True,
+                **kept,
+            }
+        )
     meta = {"api-version": "1.0"}
     return {"meta": meta, "name": name, "files": [*files, *added]}, offers
 
@@ -151,7 +169,11 @@ def read_page(kind: str, body: bytes, url: str) -> dict[str, Any]:
     for attributes, text in parser.anchors:
         href, _, fragment = urljoin(url, attributes.get("href") or "").partition("#")
         algorithm, _, value = fragment.partition("=")
-        entry: dict[str, Any] = {"filename": text.strip(), "url": href, "hashes": {algorithm: value} if value else {}}
+        entry: dict[str, Any] = {
+            "filename": text.strip(),
+            "url": href,
+            "hashes": {algorithm: value} if value else {},
+        }
         if attributes.get("data-requires-python"):
             entry["requires-python"] = attributes["data-requires-python"]
         if "data-yanked" in attributes:
@@ -179,7 +201,8 @@ class _Anchors(HTMLParser):
 
 
 def effective(output: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Indexes in the order uv asks them, and find-links locations, from `--emit-index-url --emit-find-links`."""
+    """Indexes in the order uv asks them, and find-links locations, from `--emit-index-url
+    --emit-find-links`."""
     first, extra, links = "", [], []
     for line in output.splitlines():
         flag, _, value = line.strip().partition(" ")
@@ -189,4 +212,4 @@ def effective(output: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             extra.append(value)
         elif flag == "--find-links":
             links.append(value)
-    return tuple([*extra, *([first] if first else [])]), tuple(links)
+    return (*extra, *((first,) if first else ())), tuple(links)

@@ -1,4 +1,5 @@
-"""The files a lock is made from, by digest: what decides, without starting uv, whether it is still current."""
+"""The files a lock is made from, by digest: what decides, without starting uv, whether it is still
+current."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from bareboat.project.values import Dependencies
 from bareboat.resolve.python.directories import directory_digest, file_digest
 
 
-def inputs_digest(root: Path, dependencies: Dependencies, more: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
+def inputs_digest(
+    root: Path, dependencies: Dependencies, more: Iterable[str] = ()
+) -> tuple[tuple[str, str], ...]:
     """(name relative to the root, sha256) of every file that is read, sorted; a directory's name ends in "/".
 
     Beside dependencies.files and `more` (the project file, apt.txt …): what a requirement names by a path, as
@@ -40,7 +43,8 @@ def _of_file(path: Path) -> str:
 
 
 def _named_by_path(root: Path, dependencies: Dependencies) -> list[str]:
-    """Paths in requirements files and inline requirements. A line that cannot hold one costs a look, no parser."""
+    """Paths in requirements files and inline requirements. A line that cannot hold one costs a look, no
+    parser."""
     if dependencies.source not in ("requirements", "inline", "none", "pyproject"):
         return []
     texts = list(dependencies.requirements)

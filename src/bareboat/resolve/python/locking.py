@@ -26,7 +26,9 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
     lines = stated.lines(request)
     if request.target.version[0] == 2:
         if room is None:
-            raise ResolveError("python.27", "Python 2.7 is resolved inside the sandbox, and there is none here")
+            raise ResolveError(
+                "python.27", "Python 2.7 is resolved inside the sandbox, and there is none here"
+            )
         from bareboat.resolve.python.python27 import lock_python27
 
         return lock_python27(request, lines, room)
@@ -51,8 +53,11 @@ def plain(request: Request, lines: tuple[requirements.Line, ...], text: str) -> 
     selection = pylock.select(text, wanted(request, lines))
     if selection.sources:
         source = selection.sources[0]
-        raise ResolveError("python.no-wheel", f"{source.name} {source.version} has no wheel for {request.target.python}",
-                           hint="It can be built where bareboat has a sandbox.")
+        raise ResolveError(
+            "python.no-wheel",
+            f"{source.name} {source.version} has no wheel for {request.target.python}",
+            hint="It can be built where bareboat has a sandbox.",
+        )
     return LockedPython(selection.wheels, pylock.finish(text, pylock.mover(request.scratch, request.root)))
 
 

@@ -40,11 +40,14 @@ def archive_origin(name: str, path: Path, reference: str, sha256: str, *, direct
     if subdirectory:
         fragment += f"&subdirectory={subdirectory}"
     bare = without_secrets(reference.split("#")[0])
-    return Origin(name, path, f"{bare}#{fragment}", sha256, direct_url(bare, sha256) if direct else "", subdirectory)
+    return Origin(
+        name, path, f"{bare}#{fragment}", sha256, direct_url(bare, sha256) if direct else "", subdirectory
+    )
 
 
 def directory_origin(name: str, path: Path, relative: str, digest: str) -> Origin:
-    """A directory of the project. direct_url says where it would be inside, never where it is on this machine."""
+    """A directory of the project. direct_url says where it would be inside, never where it is on this
+    machine."""
     relative = relative.strip("/").removeprefix("./")
     said = json.dumps({"dir_info": {}, "url": f"file:///app/{relative}"}, sort_keys=True)
     return Origin(name, path, f"./{relative}/#sha256={digest}", digest, said)

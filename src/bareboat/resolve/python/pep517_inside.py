@@ -1,11 +1,12 @@
 """Runs inside the sandbox, with the image's Python: builds one wheel by PEP 517. Standard library only.
 
-argv: SOURCE (a directory or an sdist, read-only), SUBDIRECTORY, WORK (writable), OUT (writable), WANT ("wheel" or
-"metadata"). Writes OUT/report.json: {"requires": [...]} when the backend asks for more than it was given, else
-{"wheel": NAME} or {"metadata": TEXT}; {"error": TEXT} when it failed. Each hook runs in a process of its own, as the
-specification asks. Must run on every Python from 3.7 on.
+argv: SOURCE (a directory or an sdist, read-only), SUBDIRECTORY, WORK (writable), OUT (writable), WANT
+("wheel" or "metadata"). Writes OUT/report.json: {"requires": [...]} when the backend asks for more than
+it was given, else {"wheel": NAME} or {"metadata": TEXT}; {"error": TEXT} when it failed. Each hook runs
+in a process of its own, as the specification asks. Must run on every Python from 3.7 on.
 """
 
+# ruff: noqa: PTH118, UP031 - plain os.path and % run on every Python an image may have
 from __future__ import annotations
 
 import json
@@ -42,8 +43,11 @@ def main(argv: list[str]) -> int:
         if subdirectory:
             root = os.path.join(root, subdirectory)
         backend, paths, given = build_system(root)
-        extra = [r for r in hook(root, work, backend, paths, "get_requires_for_build_wheel", [None])
-                 if r.replace(" ", "") not in given]
+        extra = [
+            r
+            for r in hook(root, work, backend, paths, "get_requires_for_build_wheel", [None])
+            if r.replace(" ", "") not in given
+        ]
         if extra and not want.endswith("-now"):
             report["requires"] = extra
         elif want.startswith("metadata"):
@@ -92,7 +96,8 @@ def unpack(source: str, target: str) -> str:
 
 
 def settle(root: str) -> str:
-    """Modes and times that do not depend on who unpacked or cloned: backends copy them into the wheel's bytes."""
+    """Modes and times that do not depend on who unpacked or cloned: backends copy them into the wheel's
+    bytes."""
     when = int(os.environ["SOURCE_DATE_EPOCH"])
     for base, folders, files in os.walk(root, topdown=False):
         for name in files + folders:
@@ -105,7 +110,8 @@ def settle(root: str) -> str:
 
 
 def build_system(root: str) -> tuple[str, list[str], set[str]]:
-    """Backend, backend-path and what build-system.requires gave: BAREBOAT_BUILD_SYSTEM says it, the host read it."""
+    """Backend, backend-path and what build-system.requires gave: BAREBOAT_BUILD_SYSTEM says it, the host
+    read it."""
     said = json.loads(os.environ["BAREBOAT_BUILD_SYSTEM"])
     paths = [os.path.join(root, p) for p in said["path"]]
     for path in paths:

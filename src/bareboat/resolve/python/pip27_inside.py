@@ -1,7 +1,8 @@
 """Runs inside the sandbox, with the image's Python 2.7: the last pip for it resolves and downloads.
 
-argv: pip's wheel, REPORT (a JSON file to write), then pip's own arguments. pip 20.3 has no report of what it chose,
-so its resolver's answer is written down on its way. Python 2.7 syntax; the standard library and pip's wheel only.
+argv: pip's wheel, REPORT (a JSON file to write), then pip's own arguments. pip 20.3 has no report of what
+it chose, so its resolver's answer is written down on its way. Python 2.7 syntax; the standard library and
+pip's wheel only.
 """
 
 # mypy: ignore-errors
@@ -25,7 +26,8 @@ def main(wheel, report, arguments):
             json.dump(sorted(rows, key=lambda r: r["name"]), f)
         return chosen
 
-    # pip remembers an index page by functools.lru_cache, which Python 2 has not: a second for each look at numpy's
+    # pip remembers an index page by functools.lru_cache, which Python 2 has not: a second for each look
+    # at numpy's
     look, seen = PackageFinder.find_all_candidates, {}
 
     def find_all_candidates(self, project_name):

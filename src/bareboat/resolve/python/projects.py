@@ -36,7 +36,8 @@ def project_lines(s: Session, resolve: Resolve, extras: tuple[str, ...]) -> tupl
 
 
 def _metadata(s: Session, resolve: Resolve) -> str:
-    """METADATA of the project as its backend writes it, in the sandbox; remembered by what it is computed from."""
+    """METADATA of the project as its backend writes it, in the sandbox; remembered by what it is computed
+    from."""
     root = s.request.root
     files = dict.fromkeys((*_READ, *s.request.dependencies.files))
     read = [[name, file_digest(root / name)] for name in files if (root / name).is_file()]
@@ -50,12 +51,23 @@ def _metadata(s: Session, resolve: Resolve) -> str:
     origin = Origin("the project", copy, "", "")
     system = build_system(origin)
     requires = resolve(system.requires)
-    spec = BuildSpec("the project", copy, "", scratch, "metadata", s.request.target, requires, False, environment(system))
+    spec = BuildSpec(
+        "the project", copy, "", scratch, "metadata", s.request.target, requires, False, environment(system)
+    )
     report = run_driver(s.room, spec, 1)
     if "requires" in report:
         requires = resolve((*system.requires, *report["requires"]))
-        spec = BuildSpec("the project", copy, "", scratch, "metadata-now", s.request.target, requires, False,
-                         environment(system))
+        spec = BuildSpec(
+            "the project",
+            copy,
+            "",
+            scratch,
+            "metadata-now",
+            s.request.target,
+            requires,
+            False,
+            environment(system),
+        )
         report = run_driver(s.room, spec, 2)
     text = str(report["metadata"])
     s.room.remember(key, {"metadata": text})

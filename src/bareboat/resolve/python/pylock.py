@@ -98,18 +98,21 @@ def select(text: str, wanted: Wanted, where: str = "pylock.toml") -> Selection:
     except PylockValidationError as e:
         raise LockError("pylock.malformed", str(e), where=where) from None
     try:
-        chosen = list(lock.select(
-            environment=marker_environment(wanted.target),  # type: ignore[arg-type]
-            tags=tags(wanted.target),
-            extras=wanted.extras,
-            dependency_groups=wanted.groups,
-        ))
+        chosen = list(
+            lock.select(
+                environment=marker_environment(wanted.target),  # type: ignore[arg-type]
+                tags=tags(wanted.target),
+                extras=wanted.extras,
+                dependency_groups=wanted.groups,
+            )
+        )
     except PylockSelectError as e:
         hint = f"The image has Python {wanted.target.python} and {wanted.target.libc}."
         raise LockError("pylock.unselectable", f"{e}".replace("\n", " "), where=where, hint=hint) from None
     found = sorted((_found(package, thing, wanted, where) for package, thing in chosen), key=lambda f: f.name)
-    return Selection(tuple(f for f in found if isinstance(f, Wheel)),
-                     tuple(f for f in found if isinstance(f, Source)))
+    return Selection(
+        tuple(f for f in found if isinstance(f, Wheel)), tuple(f for f in found if isinstance(f, Source))
+    )
 
 
 def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | Source:
@@ -118,16 +121,33 @@ def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | 
     name, version = str(package.name), str(package.version or "")
     demanded = (wanted.hashes or {}).get(name, frozenset())
     if isinstance(thing, PackageDirectory):
-        return Source(name, version, "directory", thing.path, subdirectory=thing.subdirectory or "",
-                      editable=bool(thing.editable))
+        return Source(
+            name,
+            version,
+            "directory",
+            thing.path,
+            subdirectory=thing.subdirectory or "",
+            editable=bool(thing.editable),
+        )
     if isinstance(thing, PackageVcs):
-        return Source(name, version, "vcs", thing.url or thing.path or "", commit=thing.commit_id,
-                      subdirectory=thing.subdirectory or "", vcs=thing.type)
+        return Source(
+            name,
+            version,
+            "vcs",
+            thing.url or thing.path or "",
+            commit=thing.commit_id,
+            subdirectory=thing.subdirectory or "",
+            vcs=thing.type,
+        )
     sha256 = dict(thing.hashes or {}).get("sha256", "")
     if demanded and f"sha256:{sha256}" not in demanded:
         what = f"{name} {version} is not what its --hash demands: found is sha256:{sha256}, "
-        raise LockError("python.hash-mismatch", what + f"demanded is {' or '.join(sorted(demanded))}", where=where,
-                        hint="Check where the package comes from before changing the hash.")
+        raise LockError(
+            "python.hash-mismatch",
+            what + f"demanded is {' or '.join(sorted(demanded))}",
+            where=where,
+            hint="Check where the package comes from before changing the hash.",
+        )
     reference = thing.url or thing.path or ""
     archive = isinstance(thing, PackageArchive)
     filename = _filename(reference) if archive else thing.filename
@@ -135,10 +155,25 @@ def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | 
         direct = direct_url(reference, sha256) if archive else ""
         if archive and not version:
             version = filename.split("-")[1]
-        return Wheel(name, version, filename, reference, sha256, thing.size or 0, direct,
-                     requested=name in wanted.names)
-    return Source(name, version, "archive" if archive else "sdist", reference, sha256, thing.size or 0,
-                  subdirectory=(thing.subdirectory or "") if archive else "")
+        return Wheel(
+            name,
+            version,
+            filename,
+            reference,
+            sha256,
+            thing.size or 0,
+            direct,
+            requested=name in wanted.names,
+        )
+    return Source(
+        name,
+        version,
+        "archive" if archive else "sdist",
+        reference,
+        sha256,
+        thing.size or 0,
+        subdirectory=(thing.subdirectory or "") if archive else "",
+    )
 
 
 def _filename(reference: str) -> str:

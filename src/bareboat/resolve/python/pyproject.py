@@ -1,7 +1,7 @@
 """The requirements that pyproject.toml states, where uv must not be left to read the file itself. Pure.
 
-PEP 621 dependencies and extras, PEP 735 groups. uv reads the file in the plain case; these lines are for knowing
-what was asked for directly and for rewriting direct references to wheels that have been built.
+PEP 621 dependencies and extras, PEP 735 groups. uv reads the file in the plain case; these lines are for
+knowing what was asked for directly and for rewriting direct references to wheels that have been built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from bareboat.resolve.python.requirements import normalize
 
 
 def stated(document: dict[str, Any], extras: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
-    """PEP 508 lines of the project, the extras and the groups asked for. Raises ResolveError "python.pyproject"."""
+    """PEP 508 lines of the project, the extras and the groups asked for. Raises ResolveError
+    "python.pyproject"."""
     project = document.get("project", {})
     lines = list(_strings(project.get("dependencies", []), "project.dependencies"))
     table = {normalize(k): v for k, v in project.get("optional-dependencies", {}).items()}
@@ -47,7 +48,8 @@ def is_dynamic(document: dict[str, Any], extras: tuple[str, ...]) -> bool:
 
 
 def required(metadata: str, extras: tuple[str, ...]) -> tuple[str, ...]:
-    """The lines of Requires-Dist in a METADATA text that hold for these extras, their extra clauses answered."""
+    """The lines of Requires-Dist in a METADATA text that hold for these extras, their extra clauses
+    answered."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     lines = []
@@ -68,7 +70,9 @@ def required(metadata: str, extras: tuple[str, ...]) -> tuple[str, ...]:
             # a marker without its extra clause is what is left for uv to evaluate for the target
             for clause in (f'extra == "{extra}"', f'extra == "{normalize(extra)}"'):
                 if clause in marker:
-                    rest = marker.replace(f" and {clause}", "").replace(f"{clause} and ", "").replace(clause, "")
+                    rest = (
+                        marker.replace(f" and {clause}", "").replace(f"{clause} and ", "").replace(clause, "")
+                    )
                     bare = text.partition(";")[0].strip()
                     lines.append(f"{bare} ; {rest}" if rest.strip() else bare)
                     break
@@ -77,11 +81,17 @@ def required(metadata: str, extras: tuple[str, ...]) -> tuple[str, ...]:
 
 def _group(members: dict[str, Any], name: str, above: tuple[str, ...]) -> list[str]:
     if name in above:
-        raise ResolveError("python.pyproject", f"dependency group {name!r} includes itself", where="pyproject.toml")
+        raise ResolveError(
+            "python.pyproject", f"dependency group {name!r} includes itself", where="pyproject.toml"
+        )
     if name not in members:
         known = ", ".join(sorted(members)) or "none"
-        raise ResolveError("python.pyproject", f"there is no dependency group {name!r}", where="pyproject.toml",
-                           hint=f"Known groups: {known}.")
+        raise ResolveError(
+            "python.pyproject",
+            f"there is no dependency group {name!r}",
+            where="pyproject.toml",
+            hint=f"Known groups: {known}.",
+        )
     lines: list[str] = []
     for entry in members[name]:
         if isinstance(entry, str):

@@ -1,6 +1,8 @@
 """Python 2.7, which uv does not resolve for: the last pip that runs under it does, inside the sandbox.
 
-That pip is a wheel of the index, known by its digest (decision 0052 says why not the distribution's). Only wheels are taken, and real Python 2.7 evaluates markers and tags, so nothing of the host's Python leaks in.
+That pip is a wheel of the index, known by its digest (decision 0052 says why not the distribution's).
+Only wheels are taken, and real Python 2.7 evaluates markers and tags, so nothing of the host's Python
+leaks in.
 """
 
 from __future__ import annotations
@@ -25,25 +27,32 @@ from bareboat.resolve.transport import ca_bundle
 
 PIP = "pip==20.3.4"
 PIP_SHA256 = "217ae5161a0e08c0fb873858806e3478c9775caffce5168b50ec885e358c199d"
-_INDEXES = (("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")),
-            ("PIP_EXTRA_INDEX_URL", ("UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")))
+_INDEXES = (
+    ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")),
+    ("PIP_EXTRA_INDEX_URL", ("UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")),
+)
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 def lock_python27(request: Request, lines: tuple[Line, ...], room: BuildRoom) -> LockedPython:
     """Resolve by pip 20.3 under the image's own Python 2.7; the wheels are in the store afterwards.
 
-    Raises ResolveError "python.unsatisfiable", "python.unknown-package", "python.source-27", "python.offline".
+    Raises ResolveError "python.unsatisfiable", "python.unknown-package", "python.source-27",
+    "python.offline".
     """
     where = request.dependencies.files[0] if request.dependencies.files else "the project's packages"
     for line in lines:
         if line.kind in ("vcs", "archive", "directory") and not line.constraint:
-            raise ResolveError("python.source-27", f"{line.text!r} would have to be built, and for Python 2.7 only "
-                               "wheels are taken", where=f"{line.file}:{line.number}",
-                               hint="Put a wheel of it into the project and name that file.")
+            raise ResolveError(
+                "python.source-27",
+                f"{line.text!r} would have to be built, and for Python 2.7 only wheels are taken",
+                where=f"{line.file}:{line.number}",
+                hint="Put a wheel of it into the project and name that file.",
+            )
     if request.offline:
-        raise ResolveError("python.offline", "packages for Python 2.7 cannot be resolved without the network",
-                           where=where)
+        raise ResolveError(
+            "python.offline", "packages for Python 2.7 cannot be resolved without the network", where=where
+        )
     folder = request.scratch / "pip27"
     (folder / "wheels").mkdir(parents=True)
     shutil.copyfile(_pip(request, room), folder / "pip.whl")
@@ -65,7 +74,8 @@ def lock_python27(request: Request, lines: tuple[Line, ...], room: BuildRoom) ->
 
 
 def _pip(request: Request, room: BuildRoom) -> Path:
-    """pip's wheel in the store, found where the project's indexes have it, refused when it is another file."""
+    """pip's wheel in the store, found where the project's indexes have it, refused when it is another
+    file."""
     found = room.blob(PIP_SHA256)
     if found is not None:
         return found
@@ -74,12 +84,23 @@ def _pip(request: Request, room: BuildRoom) -> Path:
     target = replace(request.target, python="3.8.0")  # any that uv resolves for and this pip supports
     scratch = request.scratch / "pip"
     scratch.mkdir()
-    asked = replace(request, dependencies=Dependencies("inline", (), (PIP,)), target=target, scratch=scratch,
-                    previous="", built=(), upgrade=False)
+    asked = replace(
+        request,
+        dependencies=Dependencies("inline", (), (PIP,)),
+        target=target,
+        scratch=scratch,
+        previous="",
+        built=(),
+        upgrade=False,
+    )
     wheel = lock_wheels(asked).wheels[0]
     if wheel.sha256 != PIP_SHA256:
-        raise ResolveError("python.hash-mismatch", f"the index has another {PIP}", where=wheel.url,
-                           hint="Python 2.7 needs the original file; check where the index has it from.")
+        raise ResolveError(
+            "python.hash-mismatch",
+            f"the index has another {PIP}",
+            where=wheel.url,
+            hint="Python 2.7 needs the original file; check where the index has it from.",
+        )
     return room.download(wheel.url, PIP_SHA256)
 
 
@@ -90,12 +111,34 @@ def _errand(request: Request, folder: Path) -> Errand:
 
         bundle = ssl.get_default_verify_paths().cafile
     at = "/bareboat/out"
-    arguments = (f"{at}/pip.whl", f"{at}/report.json", "download", "--dest", f"{at}/wheels", "--requirement", f"{at}/requirements.txt",
-                 "--constraint", f"{at}/constraints.txt", "--only-binary", ":all:", "--use-feature=2020-resolver",
-                 "--no-cache-dir", "--disable-pip-version-check", "--no-python-version-warning", "--no-color",
-                 "--progress-bar", "off", "--quiet")
-    return Errand(Path(__file__).with_name("pip27_inside.py"), arguments, folder, environment(request.env),
-                  Path(bundle) if bundle else None)
+    arguments = (
+        f"{at}/pip.whl",
+        f"{at}/report.json",
+        "download",
+        "--dest",
+        f"{at}/wheels",
+        "--requirement",
+        f"{at}/requirements.txt",
+        "--constraint",
+        f"{at}/constraints.txt",
+        "--only-binary",
+        ":all:",
+        "--use-feature=2020-resolver",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-python-version-warning",
+        "--no-color",
+        "--progress-bar",
+        "off",
+        "--quiet",
+    )
+    return Errand(
+        Path(__file__).with_name("pip27_inside.py"),
+        arguments,
+        folder,
+        environment(request.env),
+        Path(bundle) if bundle else None,
+    )
 
 
 def environment(env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -128,8 +171,16 @@ def _wheel(row: Mapping[str, Any], folder: Path, lines: tuple[Line, ...], room: 
     room.keep(path)
     url = pylock.without_secrets(str(row["url"]))
     direct = any(line.kind == "wheel" and requirements.name_of(line.text) == name for line in lines)
-    return Wheel(name, filename.split("-")[1], filename, url, sha256, size,
-                 pylock.direct_url(url, sha256) if direct else "", requested=bool(row["requested"]))
+    return Wheel(
+        name,
+        filename.split("-")[1],
+        filename,
+        url,
+        sha256,
+        size,
+        pylock.direct_url(url, sha256) if direct else "",
+        requested=bool(row["requested"]),
+    )
 
 
 def written(wheels: tuple[Wheel, ...]) -> str:
@@ -140,18 +191,37 @@ def written(wheels: tuple[Wheel, ...]) -> str:
     for w in wheels:
         source = f"url = {json.dumps(w.url)}, size = {w.size}, hashes = {{ sha256 = {json.dumps(w.sha256)} }}"
         kind = f"archive = {{ {source} }}" if w.direct_url else f"wheels = [{{ {source} }}]"
-        out.append(f"\n[[packages]]\nname = {json.dumps(w.name)}\nversion = {json.dumps(w.version)}\n{kind}\n")
+        out.append(
+            f"\n[[packages]]\nname = {json.dumps(w.name)}\nversion = {json.dumps(w.version)}\n{kind}\n"
+        )
     return "".join(out)
 
 
 def _explained(log: str, where: str) -> ResolveError:
-    text = readable("\n".join(line.removeprefix("ERROR: ") for line in log.splitlines()
-                              if not line.startswith(("WARNING", "DEPRECATION"))))[-3000:].strip()
+    text = readable(
+        "\n".join(
+            line.removeprefix("ERROR: ")
+            for line in log.splitlines()
+            if not line.startswith(("WARNING", "DEPRECATION"))
+        )
+    )[-3000:].strip()
     if "Retrying" in log or "NewConnectionError" in log or "SSLError" in log:
-        return ResolveError("python.network", text or "the index does not answer", where=where,
-                            hint="Check the network, proxy (HTTPS_PROXY) and certificates (SSL_CERT_FILE).")
+        return ResolveError(
+            "python.network",
+            text or "the index does not answer",
+            where=where,
+            hint="Check the network, proxy (HTTPS_PROXY) and certificates (SSL_CERT_FILE).",
+        )
     if "(from versions: none)" in log:
-        return ResolveError("python.unknown-package", f"{text} (with a wheel for Python 2.7)", where=where,
-                            hint="Check the spelling; for Python 2.7 only packages with wheels can be taken.")
-    return ResolveError("python.unsatisfiable", text or "pip failed without a word", where=where,
-                        hint="Loosen one of the pins named above; take versions that still had Python 2.7 wheels.")
+        return ResolveError(
+            "python.unknown-package",
+            f"{text} (with a wheel for Python 2.7)",
+            where=where,
+            hint="Check the spelling; for Python 2.7 only packages with wheels can be taken.",
+        )
+    return ResolveError(
+        "python.unsatisfiable",
+        text or "pip failed without a word",
+        where=where,
+        hint="Loosen one of the pins named above; take versions that still had Python 2.7 wheels.",
+    )

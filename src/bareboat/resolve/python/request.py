@@ -20,8 +20,8 @@ class Request:
     previous: the text of the pylock.toml that stands, or "": its versions are kept wherever they still fit.
     built: the wheels of the standing lock that were built, so that they are not built again.
     upgrade: True for everything, names for these alone. offline: never ask the network.
-    index_age: with a standing lock the index is asked again for a new package when what is cached of it is older
-    than this many seconds.
+    index_age: with a standing lock the index is asked again for a new package when what is cached of it
+    is older than this many seconds.
     env: the caller's environment (UV_* settings, proxies, HOME); packages named in it are uv's business.
     scratch: an existing private directory for temporary files.
     """

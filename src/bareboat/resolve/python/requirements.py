@@ -1,7 +1,8 @@
 """requirements.txt as far as we must understand it ourselves; resolving what it says is uv's. Pure.
 
-Grammar: pip's requirements file format. uv reads the file itself; we need the names that were asked for directly,
-the hashes that are demanded (uv does not check them when it only resolves), and what must be built first.
+Grammar: pip's requirements file format. uv reads the file itself; we need the names that were asked for
+directly, the hashes that are demanded (uv does not check them when it only resolves), and what must be
+built first.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def _read(name: str, text_of: Reader, constraint: bool, seen: set[str]) -> Itera
         text, hashes = _hashes(logical)
         option, path = _include(text)
         if option and "://" not in path:
-            yield from _read(f"{dirname(name)}/{path}".lstrip("/"), text_of, constraint or option == "-c", seen)
+            yield from _read(
+                f"{dirname(name)}/{path}".lstrip("/"), text_of, constraint or option == "-c", seen
+            )
         else:
             yield Line(text, kind_of(text), hashes, name, number, constraint)
 
@@ -80,7 +83,7 @@ def _hashes(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def kind_of(text: str) -> str:
-    """"option", "named" (from an index), "wheel" (URL or path), "archive", "directory" or "vcs"."""
+    """ "option", "named" (from an index), "wheel" (URL or path), "archive", "directory" or "vcs"."""
     editable = text.startswith(("-e ", "--editable ", "--editable=", "-e="))
     if text.startswith("-") and not editable:
         return "option"

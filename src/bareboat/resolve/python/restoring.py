@@ -18,7 +18,8 @@ def restore(wheels: tuple[Wheel, ...], request: Request, room: BuildRoom) -> tup
     """Build every wheel of a lock whose blob is missing and has no URL; returns those that were made.
 
     The source must be what was locked, and so must the result: LockError "lock.source-changed",
-    "lock.rebuilt-differs" otherwise. Nothing else of the lock is touched. request: for root, target, scratch, env.
+    "lock.rebuilt-differs" otherwise. Nothing else of the lock is touched. request: for root, target,
+    scratch, env.
     """
     from bareboat.resolve.python.rewriting import resolver, session
 
@@ -32,12 +33,23 @@ def restore(wheels: tuple[Wheel, ...], request: Request, room: BuildRoom) -> tup
         where = location(line.text)
         origin = acquire("archive" if line.kind == "wheel" else line.kind, where, wheel.name, s.place)
         if origin.built_from.partition("#")[2] != wheel.built_from.partition("#")[2]:
-            raise LockError("lock.source-changed", f"the source of {wheel.name} is not the one that was locked",
-                            where=where, hint="Run `bareboat lock`, or bring the source back.")
+            raise LockError(
+                "lock.source-changed",
+                f"the source of {wheel.name} is not the one that was locked",
+                where=where,
+                hint="Run `bareboat lock`, or bring the source back.",
+            )
         if line.kind == "wheel":
             room.keep(origin.path)
         else:
-            rebuilt(wheel, origin, request.target, Path(mkdtemp(prefix="again-", dir=request.scratch)), room, resolve)
+            rebuilt(
+                wheel,
+                origin,
+                request.target,
+                Path(mkdtemp(prefix="again-", dir=request.scratch)),
+                room,
+                resolve,
+            )
     return missing
 
 

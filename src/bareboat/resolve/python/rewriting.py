@@ -1,13 +1,14 @@
-"""Resolving where something has to be built: sources become wheels, uv chooses among wheels, and the lock names
-the sources again."""
+"""Resolving where something has to be built: sources become wheels, uv chooses among wheels, and the lock
+names the sources again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Lock
 from urllib.parse import unquote
 
 from bareboat.errors import ResolveError
@@ -60,8 +61,11 @@ class Session:
 def session(request: Request, lines: tuple[Line, ...], room: BuildRoom, depth: int) -> Session:
     """A session whose links hold what the standing lock had built from sdists, where it fits the target."""
     if depth > DEEPEST:
-        raise ResolveError("python.build-circle", "build requirements go round in a circle",
-                           where=", ".join(line.text for line in lines[:3]))
+        raise ResolveError(
+            "python.build-circle",
+            "build requirements go round in a circle",
+            where=", ".join(line.text for line in lines[:3]),
+        )
     links = request.scratch / "links"
     links.mkdir(exist_ok=True)
     s = Session(request, lines, room, depth, links)
@@ -103,7 +107,9 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
             names.append(Line(f"{wheel.name} @ built", "wheel", line.hashes))
         else:
             names.append(line)
-        (constraints if line.constraint else texts).append(" ".join([text, *(f"--hash={h}" for h in line.hashes)]))
+        (constraints if line.constraint else texts).append(
+            " ".join([text, *(f"--hash={h}" for h in line.hashes)])
+        )
     s.lines = tuple(names)
     command = replace(uv.compile_of(request, ("-",), request.scratch / "pylock.toml"), extras=(), groups=())
     if constraints:
@@ -122,15 +128,31 @@ def build_line(s: Session, line: Line, resolve: Resolve) -> Wheel:
         return replace(known, requested=True)
     origin = acquire("archive" if line.kind == "wheel" else line.kind, location, name, s.place)
     if line.hashes and f"sha256:{origin.digest}" not in line.hashes:
-        raise ResolveError("python.hash-mismatch", f"{name} is not what its --hash demands: found is "
-                           f"sha256:{origin.digest}", where=f"{line.file}:{line.number}")
+        raise ResolveError(
+            "python.hash-mismatch",
+            f"{name} is not what its --hash demands: found is sha256:{origin.digest}",
+            where=f"{line.file}:{line.number}",
+        )
     if line.kind == "wheel":
         info, size = read_metadata(origin.path), origin.path.stat().st_size
         s.room.keep(origin.path)
-        return Wheel(info["name"], info["version"], origin.path.name, "", origin.digest, size, origin.direct_url,
-                     origin.built_from, requested=True)
+        return Wheel(
+            info["name"],
+            info["version"],
+            origin.path.name,
+            "",
+            origin.digest,
+            size,
+            origin.direct_url,
+            origin.built_from,
+            requested=True,
+        )
     for wheel in s.request.built:
-        if wheel.built_from == origin.built_from and fits(wheel.filename, s.request) and s.room.blob(wheel.sha256):
+        if (
+            wheel.built_from == origin.built_from
+            and fits(wheel.filename, s.request)
+            and s.room.blob(wheel.sha256)
+        ):
             return replace(wheel, requested=True, direct_url=origin.direct_url)
     scratch = Path(mkdtemp(prefix="build-", dir=s.request.scratch))
     return replace(build_wheel(origin, s.request.target, scratch, s.room, resolve), requested=True)
@@ -149,8 +171,13 @@ def _standing(s: Session, line: Line, location: str) -> Wheel | None:
         said = json.loads(wheel.direct_url) if wheel.direct_url else {}
         upgraded = s.request.upgrade is True or (s.request.upgrade and wheel.name in s.request.upgrade)
         commit = said.get("vcs_info", {}).get("commit_id")
-        if (commit and not upgraded and reference.direct_url(commit) == wheel.direct_url
-                and fits(wheel.filename, s.request) and s.room.blob(wheel.sha256)):
+        if (
+            commit
+            and not upgraded
+            and reference.direct_url(commit) == wheel.direct_url
+            and fits(wheel.filename, s.request)
+            and s.room.blob(wheel.sha256)
+        ):
             return wheel
     return None
 
@@ -173,7 +200,8 @@ def extras_of(text: str) -> tuple[str, ...]:
 
 
 def is_project(line: Line, request: Request) -> bool:
-    """Whether a requirement names the project's own folder: its code is mounted, its dependencies are meant."""
+    """Whether a requirement names the project's own folder: its code is mounted, its dependencies are
+    meant."""
     if line.kind != "directory":
         return False
     local = local_path(requirements.location(line.text))
@@ -201,15 +229,21 @@ def direct_needs(s: Session, wheel: Wheel) -> list[Line]:
 
 def resolver(s: Session) -> Resolve:
     """Build requirements → wheels, with the project's own indexes; each set once."""
-    options = tuple(line.text for line in s.lines if line.kind == "option" and line.text.startswith(_INDEX_OPTIONS))
+    options = tuple(
+        line.text for line in s.lines if line.kind == "option" and line.text.startswith(_INDEX_OPTIONS)
+    )
 
-    @lru_cache(maxsize=None)
+    @cache
     def resolve(needs: tuple[str, ...]) -> tuple[Wheel, ...]:
         if not needs:
             return ()
         inner = replace(
-            s.request, dependencies=Dependencies("inline", (), (*options, *needs)), previous="", built=(),
-            upgrade=False, scratch=Path(mkdtemp(prefix="needs-", dir=s.request.scratch)),
+            s.request,
+            dependencies=Dependencies("inline", (), (*options, *needs)),
+            previous="",
+            built=(),
+            upgrade=False,
+            scratch=Path(mkdtemp(prefix="needs-", dir=s.request.scratch)),
         )
         return lock_wheels(inner, s.room, s.depth + 1).wheels
 
@@ -232,7 +266,9 @@ def _tag_set(request: Request) -> frozenset[object]:
 
 
 def _resolve(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedPython:
-    command = replace(command, find_links=(s.links,) if any(not w.direct_url for w in s.built.values()) else ())
+    command = replace(
+        command, find_links=(s.links,) if any(not w.direct_url for w in s.built.values()) else ()
+    )
     try:
         return _answer(s, uv.resolve(s.request, command, stdin), "")
     except uv.NoSolution as e:
@@ -249,17 +285,22 @@ def _with_index(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedP
     resolve = resolver(s)
     fetch = _fetcher(s)
 
+    one_at_a_time = Lock()  # uv asks in parallel; starting sandboxes from several threads forks beside them
+
     def build(offer: index.Offer) -> bytes:
-        wheel = _build_offer(s, offer, resolve)
+        with one_at_a_time:
+            wheel = _build_offer(s, offer, resolve)
         blob = s.room.blob(wheel.sha256)
         return read_metadata(blob)["text"].encode() if blob else b""
 
     with index.serving(indexes, lambda name: fits(name, s.request), fetch, build) as served:
         own = tuple(f"{served.base}/{n}/" for n in range(len(indexes)))
         try:
-            # the standing versions are preferences of the output file, which resolve() writes before it starts
-            text = uv.resolve(replace(request, previous=s.request.previous, upgrade=s.request.upgrade or ()),
-                              replace(command, indexes=own), stdin)
+            text = uv.resolve(
+                replace(request, previous=s.request.previous, upgrade=s.request.upgrade or ()),
+                replace(command, indexes=own),
+                stdin,
+            )
         except uv.NoSolution as e:
             raise served.failure or e.error from None
         for name, offer in served.offers.items():
@@ -273,8 +314,13 @@ def _build_offer(s: Session, offer: index.Offer, resolve: Resolve) -> Wheel:
     path = s.room.blob(offer.sha256) if offer.sha256 else None
     path = path or s.room.download(offer.url, offer.sha256)
     name = offer.url.partition("#")[0].rpartition("/")[2]
-    origin = archive_origin(f"{offer.name} {offer.version} ({name})", path, offer.url,
-                            offer.sha256 or file_digest(path), direct=False)
+    origin = archive_origin(
+        f"{offer.name} {offer.version} ({name})",
+        path,
+        offer.url,
+        offer.sha256 or file_digest(path),
+        direct=False,
+    )
     scratch = Path(mkdtemp(prefix="build-", dir=s.request.scratch))
     return build_wheel(origin, s.request.target, scratch, s.room, resolve)
 
@@ -291,8 +337,9 @@ def _fetcher(s: Session) -> Callable[[str], tuple[int, str, bytes]]:
             response = transport.get(url, {"Accept": index.ACCEPT})
             return response.status, response.headers.get("Content-Type", ""), response.read()
         except HTTPError as e:
-            raise ResolveError("python.network", f"the index does not answer: {type(e).__name__}",
-                               where=redacted(url)) from None
+            raise ResolveError(
+                "python.network", f"the index does not answer: {type(e).__name__}", where=redacted(url)
+            ) from None
 
     return fetch
 

@@ -24,7 +24,8 @@ def sources(request: Request) -> tuple[tuple[str, ...], bytes | None]:
 
 
 def top_files(request: Request) -> tuple[str, ...]:
-    """The requirements files that no other one includes: dependencies.files has those and what they include."""
+    """The requirements files that no other one includes: dependencies.files has those and what they
+    include."""
     tops: list[str] = []
     reached: set[str] = set()
     for name in request.dependencies.files:
@@ -85,6 +86,8 @@ def reader(request: Request) -> requirements.Reader:
         try:
             return path.read_bytes().decode("utf-8-sig", "replace")
         except OSError as e:
-            raise ResolveError("python.requirements", f"cannot be read: {e.strerror}", where=str(path)) from None
+            raise ResolveError(
+                "python.requirements", f"cannot be read: {e.strerror}", where=str(path)
+            ) from None
 
     return read

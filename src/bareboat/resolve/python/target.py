@@ -1,4 +1,5 @@
-"""What Python packages are resolved for: the image's interpreter, libc and architecture; never the host's. Pure."""
+"""What Python packages are resolved for: the image's interpreter, libc and architecture; never the
+host's. Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +30,11 @@ class Target:
         machine = _MACHINES.get(self.platform)
         if machine is None:
             known = ", ".join(sorted(_MACHINES))
-            raise ResolveError("python.platform", f"no wheels are selected for platform {self.platform!r}",
-                               hint=f"Known platforms: {known}.")
+            raise ResolveError(
+                "python.platform",
+                f"no wheels are selected for platform {self.platform!r}",
+                hint=f"Known platforms: {known}.",
+            )
         return machine
 
     @property
@@ -78,7 +82,8 @@ def marker_environment(target: Target) -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def tags(target: Target) -> tuple[Tag, ...]:
-    """Compatible wheel tags, best first: CPython, then generic; manylinux from the image's glibc downwards."""
+    """Compatible wheel tags, best first: CPython, then generic; manylinux from the image's glibc
+    downwards."""
     from packaging.tags import compatible_tags, cpython_tags
 
     platforms = _platforms(target)

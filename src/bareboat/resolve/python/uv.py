@@ -16,14 +16,26 @@ from bareboat.resolve.python.request import Request
 from bareboat.resolve.python.target import uv_platform
 
 TIMEOUT = 1800.0  # seconds; an index that stalls is cut off by uv's own request timeouts long before
-# What would make uv look for, download or use an interpreter, environment or output other than the ones we name.
-_NOT_PASSED = ("UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_PROJECT_ENVIRONMENT", "UV_OFFLINE", "UV_NO_BINARY",
-               "UV_WORKING_DIR", "UV_PROJECT", "UV_CUSTOM_COMPILE_COMMAND", "VIRTUAL_ENV", "CONDA_PREFIX")
+# What would make uv look for, download or use an interpreter, environment or output other than the ones
+# we name.
+_NOT_PASSED = (
+    "UV_PYTHON",
+    "UV_SYSTEM_PYTHON",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_OFFLINE",
+    "UV_NO_BINARY",
+    "UV_WORKING_DIR",
+    "UV_PROJECT",
+    "UV_CUSTOM_COMPILE_COMMAND",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+)
 
 
 @dataclass(frozen=True)
 class Compile:
-    """One `uv pip compile`. sources: file names relative to cwd, "-" for stdin. output: the pylock file to write."""
+    """One `uv pip compile`. sources: file names relative to cwd, "-" for stdin. output: the pylock file
+    to write."""
 
     program: str
     sources: tuple[str, ...]
@@ -41,7 +53,7 @@ class Compile:
 
 def find_uv() -> str:
     """The uv program: the one installed with bareboat, else on PATH. Raises ResolveError "python.no-uv"."""
-    beside = Path(sys.executable).parent / "uv"  # where a wheel's script lands; cheaper than importing uv to ask
+    beside = Path(sys.executable).parent / "uv"  # where a wheel's script lands; cheaper than importing uv
     if beside.is_file():
         return str(beside)
     try:
@@ -53,16 +65,25 @@ def find_uv() -> str:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder and os.access(Path(folder) / "uv", os.X_OK):
             return str(Path(folder) / "uv")
-    raise ResolveError("python.no-uv", "uv, which resolves Python packages, is not installed",
-                       hint="Install bareboat again (uv comes with it), or put uv on PATH.")
+    raise ResolveError(
+        "python.no-uv",
+        "uv, which resolves Python packages, is not installed",
+        hint="Install bareboat again (uv comes with it), or put uv on PATH.",
+    )
 
 
 def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
-    """The command line. python: any interpreter of the host; naming it saves uv the search, and it is never run.
+    """The command line. python: any interpreter of the host; naming it saves uv the search, and it is
+    never run.
 
     --no-build: resolving runs no code of any package on the host.
     """
-    argv = [c.program, "pip", "compile", *(f"./{s}" if s.startswith("-") and s != "-" else s for s in c.sources)]
+    argv = [
+        c.program,
+        "pip",
+        "compile",
+        *(f"./{s}" if s.startswith("-") and s != "-" else s for s in c.sources),
+    ]
     argv += ["--format", "pylock.toml", "--output-file", str(c.output), "--no-header", "--no-build"]
     argv += ["--python", python, "--python-version", c.python_version, "--python-platform", c.platform]
     for flag, values in (
@@ -85,9 +106,21 @@ def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
     return (*argv, "--color", "never", "--no-progress", "--quiet")
 
 
-def export_argv(program: str, output: Path, extras: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
-    """`uv export` of uv.lock as it is, with the rules of `uv sync`: default groups, the project itself left out."""
-    argv = [program, "export", "--format", "pylock.toml", "--output-file", str(output), "--frozen", "--offline"]
+def export_argv(
+    program: str, output: Path, extras: tuple[str, ...], groups: tuple[str, ...]
+) -> tuple[str, ...]:
+    """`uv export` of uv.lock as it is, with the rules of `uv sync`: default groups, the project itself
+    left out."""
+    argv = [
+        program,
+        "export",
+        "--format",
+        "pylock.toml",
+        "--output-file",
+        str(output),
+        "--frozen",
+        "--offline",
+    ]
     argv += ["--no-header", "--no-emit-project", "--python", sys.executable]
     for extra in extras:
         argv += ["--extra", extra]
@@ -124,13 +157,30 @@ def compile_of(request: Request, sources: tuple[str, ...], output: Path) -> Comp
 
 def start(argv: tuple[str, ...], request: Request, stdin: bytes | None) -> Completed:
     """Run uv in the project folder, so that relative paths in requirements mean what they mean to pip."""
-    return run(Command(argv=argv, env=environment(request.env), cwd=request.root, stdin=stdin, timeout=TIMEOUT))
+    return run(
+        Command(argv=argv, env=environment(request.env), cwd=request.root, stdin=stdin, timeout=TIMEOUT)
+    )
 
 
 def effective_indexes(request: Request, options: tuple[str, ...]) -> str:
-    """The index options that hold for a project, as uv prints them: from files, environment and uv's own settings."""
-    argv = (find_uv(), "pip", "compile", "-", "--offline", "--emit-index-url", "--emit-find-links", "--no-header",
-            "--no-build", "--python", sys.executable, "--color", "never", "--quiet")
+    """The index options that hold for a project, as uv prints them: from files, environment and uv's own
+    settings."""
+    argv = (
+        find_uv(),
+        "pip",
+        "compile",
+        "-",
+        "--offline",
+        "--emit-index-url",
+        "--emit-find-links",
+        "--no-header",
+        "--no-build",
+        "--python",
+        sys.executable,
+        "--color",
+        "never",
+        "--quiet",
+    )
     done = start(argv, request, "".join(f"{line}\n" for line in options).encode())
     if done.code:
         raise explain(done.stderr.decode("utf-8", "replace"), "index options", False)
@@ -138,7 +188,8 @@ def effective_indexes(request: Request, options: tuple[str, ...]) -> str:
 
 
 class NoSolution(Exception):
-    """uv ended with an error. error: to raise when nothing else helps; stderr: uv's words, to decide what might."""
+    """uv ended with an error. error: to raise when nothing else helps; stderr: uv's words, to decide what
+    might."""
 
     def __init__(self, error: BareboatError, stderr: str) -> None:
         super().__init__(str(error))
@@ -146,7 +197,8 @@ class NoSolution(Exception):
 
 
 def resolve(request: Request, command: Compile, stdin: bytes | None) -> str:
-    """Run a resolution and return the pylock.toml text uv wrote: offline first where a lock stands (decision 0050).
+    """Run a resolution and return the pylock.toml text uv wrote: offline first where a lock stands
+    (decision 0050).
 
     Raises NoSolution; ProcessError when uv cannot be started.
     """
@@ -182,10 +234,11 @@ def _prefer(output: Path, previous: str) -> None:
 
 
 def fresh(request: Request, text: str) -> bool:
-    """Whether what uv's cache knows of each package that is new in the lock is younger than request.index_age.
+    """Whether what uv's cache knows of each package that is new in the lock is younger than
+    request.index_age.
 
-    uv's cache has a file per package and index, written anew whenever the index is asked; where we do not find it,
-    the answer is no, which costs one online resolution.
+    uv's cache has a file per package and index, written anew whenever the index is asked; where we do not
+    find it, the answer is no, which costs one online resolution.
     """
     new = _names(text) - _names(request.previous)
     now = time.time()
@@ -210,7 +263,8 @@ def cache_dir(env: Mapping[str, str]) -> Path:
 
 
 def uv_version() -> str:
-    """What `uv --version` says, with where it is; for doctor. Raises ResolveError "python.no-uv", ProcessError."""
+    """What `uv --version` says, with where it is; for doctor. Raises ResolveError "python.no-uv",
+    ProcessError."""
     program = find_uv()
     done = run(Command((program, "--version"), timeout=30))
     return f"{done.stdout.decode('utf-8', 'replace').strip()} ({program})"
@@ -218,11 +272,27 @@ def uv_version() -> str:
 
 def index_reachable(env: Mapping[str, str] | None = None) -> tuple[bool, str]:
     """Whether uv reaches its default index, and which that is or what uv said. Writes nothing."""
-    argv = (find_uv(), "pip", "compile", "-", "--no-cache", "--no-build", "--no-header", "--no-annotate",
-            "--emit-index-url", "--python", sys.executable, "--color", "never", "--quiet")
+    argv = (
+        find_uv(),
+        "pip",
+        "compile",
+        "-",
+        "--no-cache",
+        "--no-build",
+        "--no-header",
+        "--no-annotate",
+        "--emit-index-url",
+        "--python",
+        sys.executable,
+        "--color",
+        "never",
+        "--quiet",
+    )
     # pip is on every index that can serve anything
     done = run(Command(argv, env=environment(os.environ if env is None else env), stdin=b"pip\n", timeout=60))
     if done.code:
         return False, readable(done.stderr.decode("utf-8", "replace")).replace("\n", ": ")
     shown = done.stdout.decode("utf-8", "replace").splitlines()
-    return True, next((readable(line.split(" ", 1)[1]) for line in shown if line.startswith("--index-url")), "reached")
+    return True, next(
+        (readable(line.split(" ", 1)[1]) for line in shown if line.startswith("--index-url")), "reached"
+    )
