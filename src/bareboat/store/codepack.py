@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,11 +130,9 @@ def _finish(
 ) -> Packed:
     warnings, left_out, racy = notes
     new = pack.sha256() if pack.size else ""
-    entries = [
-        Entry(e.kind, e.path, e.mode, e.sha256, e.target, e.size, new, e.offset) if e.pack == _NEW else e
-        for e in entries
-    ]
-    files = {path: (*row[:5], new, row[6]) if row[5] == _NEW else row for path, row in files.items()}
+    if new:
+        entries = [replace(e, pack=new) if e.pack == _NEW else e for e in entries]
+        files = {path: (*row[:5], new, row[6]) if row[5] == _NEW else row for path, row in files.items()}
     packs = tuple(dict.fromkeys(e.pack for e in entries if e.pack))
     numbers = {digest: number for number, digest in enumerate(packs)}
     index = _json(

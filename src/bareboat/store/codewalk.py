@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,19 @@ def walk(root: Path, rules: CodeRules) -> tuple[list[Found], tuple[str, ...]]:
         for path in rules.only:
             walker.start(path)
     unique = {f.path: f for f in walker.found}
-    return sorted(unique.values(), key=lambda f: os.fsencode(f.path)), tuple(walker.unreadable)
+    return [unique[path] for path in _byte_order(unique)], tuple(walker.unreadable)
+
+
+def _byte_order(paths: Iterable[str]) -> list[str]:
+    """Paths sorted by their bytes. Text sorts as its UTF-8 does; only names that are not UTF-8 must be
+    encoded.
+    """
+    names = list(paths)
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        return sorted(names, key=os.fsencode)
+    return sorted(names)
 
 
 class _Walk:
