@@ -53,7 +53,7 @@ def _files(directory: int, path: bytes, skip: frozenset[bytes]) -> Iterator[tupl
         if stat.S_ISDIR(status.st_mode):
             if full not in skip and name not in _NOISE_DIRECTORIES:
                 inner.append((name, full))
-        elif stat.S_ISREG(status.st_mode):
+        elif stat.S_ISREG(status.st_mode) and not name.endswith(b".pyc"):  # Python 2 writes them beside
             yield full, status
     for name, full in inner:
         try:

@@ -44,12 +44,11 @@ def _uv(work: Work) -> Iterator[Check]:
 
 
 def _archive(work: Work) -> Iterator[Check]:
-    from bareboat.wiring import archive_settings
+    from bareboat.verbs.lock import archive
 
-    settings = archive_settings(work.settings)
-    mirror = settings.mirror
-    yield _reached("archive", mirror.rstrip("/") + "/dists/", "debian.mirror",
-                   "locked environments whose packages are on this machine still run")
+    for mirror in archive("", work).bases("main")[:1]:
+        yield _reached("archive", mirror.rstrip("/") + "/dists/", "debian.mirror",
+                       "locked environments whose packages are on this machine still run")
 
 
 def _index(work: Work) -> Iterator[Check]:

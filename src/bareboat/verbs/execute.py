@@ -149,7 +149,7 @@ def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, before: Lis
 
 
 def _write(work: Work, record: RunRecord) -> None:
-    pins = [*(f"blob:{digest}" for digest in record.blobs)]
+    pins = [*(f"blob:{digest}" for digest in record.blobs), *(f"tree:{key}" for _, key in record.overlays)]
     work.store.runs.write(record.id, {**record.document(), "pins": pins})
 
 

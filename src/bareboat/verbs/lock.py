@@ -129,7 +129,7 @@ def _wheels(project: Project, before: PlatformLock, pylock: str, mode: LockMode,
     from bareboat.resolve.python.locking import lock_wheels
 
     with work.store.scratch("lock") as scratch:
-        request = _python_request(project, before, scratch, work)
+        request = python_request(project, before, scratch, work)
         request = replace(request, previous=pylock, upgrade=mode.upgrade)
         locked = lock_wheels(request, room(before, work))
     return locked.wheels, locked.pylock_text
@@ -145,7 +145,7 @@ def restore(project: Project, locked: PlatformLock, work: Work) -> None:
     from bareboat.resolve.python.restoring import restore as build_again
 
     with work.store.scratch("restore") as scratch:
-        build_again(locked.wheels, _python_request(project, locked, scratch, work), room(locked, work))
+        build_again(locked.wheels, python_request(project, locked, scratch, work), room(locked, work))
 
 
 def room(locked: PlatformLock, work: Work) -> SandboxRoom:
@@ -162,7 +162,8 @@ def sources(work: Work) -> Sources:
     return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline)
 
 
-def _python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:
+def python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:
+    """What is asked of the Python resolver for the base of a lock."""
     from bareboat.resolve.python.request import Request
     from bareboat.resolve.python.target import Target
 

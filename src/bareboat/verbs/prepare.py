@@ -114,6 +114,14 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         stdin=None if request.interactive is False else 0, terminal=0 if load.tty else None)
 
 
+def with_overlays(prepared: Prepared, overlays: tuple[tuple[str, str], ...], work: Work) -> Prepared:
+    """The run with trees laid over its code mounts. overlays: target → store key."""
+    trees = tuple((target, tree) for target, key in overlays if (tree := work.store.tree(key)) is not None)
+    return replace(prepared, workload=replace(prepared.workload, code_overlays=trees),
+                   record=replace(prepared.record, overlays=overlays),
+                   keys=(*prepared.keys, *(key for _, key in overlays)))
+
+
 def _rules(project: Project, ignored: tuple[str, ...] | None) -> CodeRules:
     """The mounted code, and the files that decide project and lock; never data, results and other mounts."""
     from bareboat.project import inputs

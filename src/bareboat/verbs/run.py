@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from bareboat.errors import UsageError
@@ -13,7 +12,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.lock import LockMode
-from bareboat.verbs.prepare import RunRequest, prepare, workload
+from bareboat.verbs.prepare import RunRequest, prepare, with_overlays, workload
 
 SHOWN = 4  # names in a line
 
@@ -58,8 +57,12 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         made = of_image(image, work)
         mounts = _volumes(request)
     stacked = workload(request, mounts, made, project, work)
-    stacked = with_extensions(stacked, project, work)
-    return prepare(request, project, made, stacked, work, mounts), made
+    prepared = prepare(request, project, made, stacked, work, mounts)
+    if project is not None and project.package is not None and project.package.native:
+        from bareboat.verbs.extensions import extensions
+
+        prepared = with_overlays(prepared, extensions(project, made, work), work)
+    return prepared, made
 
 
 def of_image(name: str, work: Work) -> Environment:
@@ -75,16 +78,6 @@ def of_image(name: str, work: Work) -> Environment:
                 if program else "see `bareboat images`; make one with `bareboat build -t NAME`")
         raise UsageError("image.unknown", f"there is no image {name!r} here", hint=hint)
     return found
-
-
-def with_extensions(load, project: Project | None, work: Work):  # type: ignore[no-untyped-def]
-    """The workload with the project's own compiled extensions laid over its code, where it has any."""
-    if project is None or project.package is None or not project.package.native:
-        return load
-    from bareboat.builder.extensions import extension_tree
-
-    tree, target = extension_tree(project, load, work.store, work.engine, work.settings)
-    return replace(load, code_overlays=((target, tree),)) if tree else load
 
 
 def say_end(record: RunRecord, work: Work) -> None:
