@@ -1,3 +1,15 @@
 """bareboat: stateless containers for machine learning; everything but code, data and results is an OCI image."""
 
+from __future__ import annotations
+
 __version__ = "0.1.0.dev0"
+__all__ = ["record", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """run and record of the Python API, imported when first asked for: the command line does not need them."""
+    if name in __all__:
+        from bareboat import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'bareboat' has no attribute {name!r}")
