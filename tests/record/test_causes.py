@@ -49,3 +49,8 @@ def test_changed_data_come_before_the_machine():
 def test_other_instructions_of_a_cpu_of_the_same_name():
     a, b = (RunRecord("a" * 12, host=HostFacts(cpu="A", level="x86-64-v3", flags=f)) for f in (("avx",), ()))
     assert "other instructions" in causes(a, b)[0]
+
+
+def test_a_withheld_variable_that_is_missing():
+    a, b = RunRecord("a" * 12, withheld=("HF_TOKEN",)), RunRecord("b" * 12)
+    assert causes(a, b)[0].endswith("HF_TOKEN")

@@ -84,7 +84,10 @@ def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
         found.append("the image is not the same: other packages")
     if old.argv != new.argv:
         found.append("the command is not the same")
-    if old.env != new.env:
+    missing = sorted({*old.withheld} - {*new.withheld})
+    if missing:
+        found.append(f"variables that the record withholds were not set: {', '.join(missing)}")
+    elif old.env != new.env or old.withheld != new.withheld:
         found.append("the environment variables are not the same")
     found += _machine(old, new)
     found += [

@@ -133,8 +133,8 @@ def compare_file(path: str, old: bytes, new: bytes, tolerance: Tolerance) -> Fil
             else ""
         )
         return FileVerdict(path, DIFFERS, f"{many}{worst.first}", worst.absolute, worst.relative)
-    count = "1 number" if worst.changed == 1 else f"{worst.changed} numbers"
-    return FileVerdict(path, WITHIN, f"{count} differ within tolerance", worst.absolute, worst.relative)
+    count = "1 number differs" if worst.changed == 1 else f"{worst.changed} numbers differ"
+    return FileVerdict(path, WITHIN, f"{count} within tolerance", worst.absolute, worst.relative)
 
 
 def _by_value(name: str, old: bytes, new: bytes, worst: Worst) -> bool:
