@@ -6,10 +6,13 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.archive_factory import Entry, Pkg, deb, python_packages
 
 from bareboat.builder.base import base_tree_keys, make_base_trees
@@ -254,9 +257,7 @@ def test_hostile_packages_leave_nothing(store: Store, entries: list[Entry], code
 
 def test_a_file_where_a_directory_is_meant(store: Store) -> None:
     with pytest.raises(ArchiveError) as caught:
-        build(
-            store, [Pkg("a", entries=[Entry("./usr/x", b"1")]), Pkg("b", entries=[Entry("./usr/x/y", b"1")])]
-        )
+        build(store, [Pkg("a", entries=[Entry("./usr/x", b"1")]), Pkg("b", entries=[Entry("./usr/x/y", b"1")])])
     assert caught.value.code in ("deb.clash", "tree.clash")
 
 
@@ -297,3 +298,57 @@ def test_unpacking_while_others_arrive(store: Store) -> None:
     with pytest.raises(ArchiveError) as caught:
         make_base_trees(store, base)
     assert caught.value.code == "tar.path"
+
+
+_PARTS = st.sampled_from(["a", "b", "..", ".", "", "etc", "usr", "lib", "/", "tmp"])
+_PATHS = st.lists(_PARTS, min_size=1, max_size=4).map("/".join)
+_ENTRIES = st.builds(
+    Entry,
+    path=_PATHS,
+    content=st.just(b"x"),
+    kind=st.sampled_from(["file", "dir", "symlink", "hardlink"]),
+    link=_PATHS,
+)
+
+
+def try_everything(packages: list[list[Entry]], canary: Path) -> None:
+    """Assemble hostile packages beside a canary that the links can reach; only ArchiveError may come out."""
+    canary.mkdir()
+    (canary / "etc").mkdir()
+    (canary / "etc/a").write_text("alive")
+    store = Store.open(canary / "store")
+    try:
+        build(store, [Pkg(f"p{n}", entries=entries) for n, entries in enumerate(packages)])
+    except ArchiveError:
+        pass
+    found = sorted(str(p.relative_to(canary)) for p in canary.rglob("*") if "store" not in p.parts)
+    assert found == ["etc", "etc/a"] and (canary / "etc/a").read_text() == "alive"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(_ENTRIES, max_size=5), min_size=1, max_size=3))
+def test_whatever_is_in_packages_stays_in_the_tree(packages: list[list[Entry]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try_everything(packages, Path(folder) / "world")
+
+
+def test_control_the_standard_librarys_extractor_is_caught(tmp_path: Path) -> None:
+    """The broken variant that the test above must catch: tarfile's own extraction follows a link outside."""
+    import io
+    import tarfile
+
+    from tests.archive_factory import tar
+
+    canary, root = tmp_path / "canary", tmp_path / "root"
+    canary.mkdir()
+    data = tar([Entry("a", kind="symlink", link=str(canary)), Entry("a/owned", b"x")])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(root, **({"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}))
+    assert (canary / "owned").exists()
+    (canary / "owned").unlink()
+    with pytest.raises(ArchiveError):
+        build(
+            Store.open(tmp_path / "store"),
+            [Pkg("a", entries=[Entry("a", kind="symlink", link=str(canary)), Entry("a/owned", b"x")])],
+        )
+    assert list(canary.iterdir()) == []

@@ -105,9 +105,7 @@ def test_lock(world: World) -> None:
     )
     assert base.date == "2026-04-30T12:00:00Z"
     names = [d.name for d in base.packages]
-    assert (
-        names == sorted(names) and "mawk" in names and "gawk" not in names and "libpython3.13-stdlib" in names
-    )
+    assert names == sorted(names) and "mawk" in names and "gawk" not in names and "libpython3.13-stdlib" in names
     python = next(d for d in base.packages if d.name == "python3.13")
     data = deb(world.packages[0])
     assert (python.sha256, python.size, python.path) == (
@@ -118,9 +116,7 @@ def test_lock(world: World) -> None:
 
 
 def test_apt_packages_are_extra_and_leave_the_core_as_it_is(tmp_path: Path) -> None:
-    world = World(
-        tmp_path, [*python_packages(), Pkg("ffmpeg", fields={"Depends": "libav, libc6, awk"}), Pkg("libav")]
-    )
+    world = World(tmp_path, [*python_packages(), Pkg("ffmpeg", fields={"Depends": "libav, libc6, awk"}), Pkg("libav")])
     plain = lock_base(BaseRequest(), world.archive)
     base = lock_base(BaseRequest(apt=("ffmpeg", "libc6")), world.archive)
     assert base.packages[: len(plain.packages)] == plain.packages
@@ -213,16 +209,11 @@ def test_expired_names_date_and_setting(tmp_path: Path) -> None:
 
 
 def test_valid_until_ahead_is_fine(tmp_path: Path) -> None:
-    assert (
-        lock_base(BaseRequest(), World(tmp_path, valid_until=NOW + timedelta(hours=1)).archive).suite
-        == "trixie"
-    )
+    assert lock_base(BaseRequest(), World(tmp_path, valid_until=NOW + timedelta(hours=1)).archive).suite == "trixie"
 
 
 def test_another_suites_index(world: World) -> None:
-    Suite(world.packages, codename="bookworm", suite="oldstable").write(
-        world.root / "debian", KEY, name="trixie"
-    )
+    Suite(world.packages, codename="bookworm", suite="oldstable").write(world.root / "debian", KEY, name="trixie")
     assert code(lambda: lock_base(BaseRequest(suite="trixie"), world.archive)).code == "debian.suite"
 
 
@@ -284,12 +275,17 @@ def test_security_and_updates_win_by_version(tmp_path: Path) -> None:
 def test_ubuntu_by_the_same_code(tmp_path: Path) -> None:
     packages = python_packages("3.12", "3.12.3")
     world = World(tmp_path, packages, codename="noble", suite="noble", origin="Ubuntu")
-    Suite([Pkg("bash", "9")], "noble-security", "noble").write(
-        world.root / "debian", KEY, name="noble-security"
-    )
+    Suite([Pkg("bash", "9")], "noble-security", "noble").write(world.root / "debian", KEY, name="noble-security")
     base = lock_base(BaseRequest(), world.at(ArchiveSettings(), "ubuntu"))
     assert (base.family, base.suite, base.python_full) == ("ubuntu", "noble", "3.12.3")
     assert next(d for d in base.packages if d.name == "bash").archive == "security"
+
+
+def test_components(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert lock_base(BaseRequest(), world.at(ArchiveSettings(components=("main", "contrib")))).suite == "trixie"
+    error = code(lambda: lock_base(BaseRequest(), world.at(ArchiveSettings(components=("contrib",)))))
+    assert error.code == "debian.no-python"
 
 
 def test_python_of_another_suite(tmp_path: Path) -> None:
@@ -298,9 +294,7 @@ def test_python_of_another_suite(tmp_path: Path) -> None:
     assert lock_base(BaseRequest(python="3.11"), world.archive).suite == "bookworm"
     assert lock_base(BaseRequest(python=">=3.9"), world.archive).suite == "trixie"
     assert lock_base(BaseRequest(python="<3.12"), world.archive).suite == "bookworm"
-    error = code(
-        lambda: lock_base(BaseRequest(python="3.12", python_source=".python-version"), world.archive)
-    )
+    error = code(lambda: lock_base(BaseRequest(python="3.12", python_source=".python-version"), world.archive))
     assert (error.code, error.where) == ("debian.no-python", ".python-version")
     assert "3.13.5 (debian:trixie)" in error.hint and "3.11.2 (debian:bookworm)" in error.hint
     error = code(lambda: lock_base(BaseRequest(suite="trixie", python="3.11"), world.archive))
@@ -309,9 +303,9 @@ def test_python_of_another_suite(tmp_path: Path) -> None:
 
 def test_expired_matters_only_where_it_has_the_answer(tmp_path: Path) -> None:
     world = World(tmp_path)
-    Suite(
-        python_packages("3.14", "3.14.0~rc2"), "testing", "forky", valid_until=NOW - timedelta(days=1)
-    ).write(world.root / "debian", KEY)
+    Suite(python_packages("3.14", "3.14.0~rc2"), "testing", "forky", valid_until=NOW - timedelta(days=1)).write(
+        world.root / "debian", KEY
+    )
     assert code(lambda: lock_base(BaseRequest(python="3.14"), world.archive)).code == "debian.expired"
     assert code(lambda: lock_base(BaseRequest(python="3.12"), world.archive)).code == "debian.no-python"
     base = lock_base(BaseRequest(python="3.14"), world.at(ArchiveSettings(check_valid_until=False)))
@@ -319,9 +313,7 @@ def test_expired_matters_only_where_it_has_the_answer(tmp_path: Path) -> None:
 
 
 def test_unknown_platform_and_architecture(world: World) -> None:
-    assert (
-        code(lambda: lock_base(BaseRequest(platform="plan9/mips"), world.archive)).code == "debian.platform"
-    )
+    assert code(lambda: lock_base(BaseRequest(platform="plan9/mips"), world.archive)).code == "debian.platform"
     error = code(lambda: lock_base(BaseRequest(suite="trixie", platform="linux/arm64"), world.archive))
     assert error.code == "debian.no-architecture"
 
@@ -337,10 +329,7 @@ def test_specifiers() -> None:
 def test_pool_path_that_leaves_the_archive(tmp_path: Path) -> None:
     world = World(tmp_path)
     suite = Suite(
-        [
-            p if p.name != "bash" else Pkg("bash", fields={"Filename": "../../etc/passwd"})
-            for p in python_packages()
-        ]
+        [p if p.name != "bash" else Pkg("bash", fields={"Filename": "../../etc/passwd"}) for p in python_packages()]
     )
     suite.write(world.root / "debian", KEY)
     assert code(lambda: lock_base(BaseRequest(), world.archive)).code == "debian.index"
@@ -383,9 +372,7 @@ def test_superseded_from_a_snapshot(world: World, tmp_path: Path) -> None:
     kept = tmp_path / "snapshot/20260430T120000Z" / world.packages[0].filename
     kept.parent.mkdir(parents=True)
     lost.rename(kept)
-    archive = replace(
-        world.local(), settings=ArchiveSettings(snapshot=f"file://{tmp_path}/snapshot/{{date}}")
-    )
+    archive = replace(world.local(), settings=ArchiveSettings(snapshot=f"file://{tmp_path}/snapshot/{{date}}"))
     fetch_debs(world.store, base, archive)
     assert missing_debs(world.store, base) == ()
     assert snapshot_url("https://s.example/{date}/", base.date) == "https://s.example/20260430T120000Z"

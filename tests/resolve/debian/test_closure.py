@@ -67,9 +67,7 @@ def test_provides_by_priority_then_name() -> None:
 
 
 def test_versioned_provides() -> None:
-    u = archive(
-        "a 1; Depends: v (>= 2)\nold 1; Provides: v (= 1)\nbare 1; Provides: v\nnew 1; Provides: v (= 2)"
-    )
+    u = archive("a 1; Depends: v (>= 2)\nold 1; Provides: v (= 1)\nbare 1; Provides: v\nnew 1; Provides: v (= 2)")
     assert names(u, "a") == ["a", "new"]
 
 
@@ -210,8 +208,7 @@ def test_index_finds_every_line() -> None:
 
 def test_folded_and_incomplete_stanzas() -> None:
     text = (
-        b"Package: a\nVersion: 1\nArchitecture: all\nDepends: b,\n c (>= 1)\nFilename: f\nSize: 1\nSHA256: "
-        + b"0" * 64
+        b"Package: a\nVersion: 1\nArchitecture: all\nDepends: b,\n c (>= 1)\nFilename: f\nSize: 1\nSHA256: " + b"0" * 64
     )
     assert Index(build_index(text, "t"), "main").packages("a")[0].depends == "b, c (>= 1)"
     with pytest.raises(ResolveError) as caught:

@@ -107,8 +107,7 @@ def test_mirrors_of_a_host() -> None:
 
 def test_ubuntu_host() -> None:
     sources = parse_one_line(
-        "deb http://a.example/ubuntu noble main universe\n"
-        "deb http://s.example/ubuntu noble-security main universe\n"
+        "deb http://a.example/ubuntu noble main universe\ndeb http://s.example/ubuntu noble-security main universe\n"
     )
     mirrors = find_mirrors("ubuntu", ArchiveSettings(), sources)
     assert mirrors.main == ("http://a.example/ubuntu",)
@@ -128,12 +127,8 @@ def test_setting_wins_and_nothing_is_an_error() -> None:
 
 
 def test_mirror_list(tmp_path: Path) -> None:
-    (tmp_path / "list").write_text(
-        "# best first\nhttps://one.example/debian priority:1\nhttps://two.example/debian\n"
-    )
-    source = AptSource(
-        (f"mirror+file:{tmp_path}/list",), ("trixie",), ("main",), ("/k/debian-archive-keyring.gpg",)
-    )
+    (tmp_path / "list").write_text("# best first\nhttps://one.example/debian priority:1\nhttps://two.example/debian\n")
+    source = AptSource((f"mirror+file:{tmp_path}/list",), ("trixie",), ("main",), ("/k/debian-archive-keyring.gpg",))
     assert find_mirrors("debian", ArchiveSettings(), [source]).main == (
         "https://one.example/debian",
         "https://two.example/debian",

@@ -46,15 +46,9 @@ class Archive:
             return self.mirrors.main
         if self.mirrors.security:
             return self.mirrors.security
-        return (
-            self.mirrors.main
-            if self.family == "ubuntu"
-            else tuple(f"{u}-security" for u in self.mirrors.main)
-        )
+        return self.mirrors.main if self.family == "ubuntu" else tuple(f"{u}-security" for u in self.mirrors.main)
 
-    def release(
-        self, archive: str, suite: str, *, optional: bool = False, fresh: bool = True
-    ) -> Release | None:
+    def release(self, archive: str, suite: str, *, optional: bool = False, fresh: bool = True) -> Release | None:
         """A suite's verified InRelease; None when it is optional and was never there.
 
         fresh: refuse one past its Valid-Until. ResolveError "debian.no-suite", "debian.signature",
@@ -93,9 +87,7 @@ class Archive:
         except ResolveError:
             if path is None:
                 if known.get("absent"):
-                    raise ResolveError(
-                        "debian.no-suite", f"the mirror had no suite {suite!r}", where=where
-                    ) from None
+                    raise ResolveError("debian.no-suite", f"the mirror had no suite {suite!r}", where=where) from None
                 raise
             offline = True
         if path is not None and (offline or answer.status == 304):
@@ -130,8 +122,7 @@ class Archive:
         if release.iso_date < str(known.get("date", "")):
             raise ResolveError(
                 "debian.rollback",
-                f"the mirror's index of {release.iso_date} is older than the one of "
-                f"{known['date']} seen before",
+                f"the mirror's index of {release.iso_date} is older than the one of {known['date']} seen before",
                 where=where,
                 hint="try again later",
             )
@@ -155,9 +146,7 @@ class Archive:
         check_suite(release, suite, where)
         return release
 
-    def index(
-        self, archive: str, suite: str, release: Release, component: str, architecture: str
-    ) -> Index | None:
+    def index(self, archive: str, suite: str, release: Release, component: str, architecture: str) -> Index | None:
         """A component's compact index; None when the suite has no such component.
 
         ResolveError "debian.digest", "debian.unreachable", "debian.no-architecture".

@@ -53,9 +53,7 @@ class _Impossible(Exception):
 
 
 class _Attempt:
-    def __init__(
-        self, archive: Catalogue, architecture: str, installed: Iterable[Package], banned: set[str]
-    ) -> None:
+    def __init__(self, archive: Catalogue, architecture: str, installed: Iterable[Package], banned: set[str]) -> None:
         self.archive, self.architecture, self.banned = archive, architecture, banned
         self.chosen: dict[str, Package] = {}
         self.parent: dict[str, str] = {}  # who brought it in
@@ -104,9 +102,7 @@ class _Attempt:
     def _provides(package: Package, relation: Relation) -> bool:
         for group in parse_relations(package.provides):
             for r in group:
-                if r.name == relation.name and (
-                    not relation.relation or (r.version and relation.matches(r.version))
-                ):
+                if r.name == relation.name and (not relation.relation or (r.version and relation.matches(r.version))):
                     return True
         return False
 
@@ -208,9 +204,7 @@ class _Attempt:
         if other is not None and other.name != package.name and relation.matches(other.version):
             return other.name
         for provider, version in self.provided.get(relation.name, ()):
-            if provider != package.name and (
-                not relation.relation or (version and relation.matches(version))
-            ):
+            if provider != package.name and (not relation.relation or (version and relation.matches(version))):
                 return provider
         return None
 

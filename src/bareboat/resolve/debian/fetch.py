@@ -33,8 +33,7 @@ class _Trip:
         from bareboat.resolve import download
 
         items = [
-            download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}")
-            for d in debs
+            download.Download(f"{bases[d.archive]}/{d.path}", d.sha256, d.size, f"{d.name} {d.version}") for d in debs
         ]
         download.fetch(
             self.store,

@@ -90,9 +90,7 @@ def build_index(packages: bytes, where: str) -> bytes:
             while end >= 0 and text[end + 1 : end + 2] in (b" ", b"\t"):
                 end = text.find(b"\n", end + 1)
             value = text[start:] if end < 0 else text[start:end]
-            values.append(
-                value.strip() if b"\n" not in value and b"\t" not in value else b" ".join(value.split())
-            )
+            values.append(value.strip() if b"\n" not in value and b"\t" not in value else b" ".join(value.split()))
         if not all(values[:6]):
             raise ResolveError(
                 "debian.index",
@@ -155,9 +153,7 @@ class Index:
     def names(self) -> list[str]:
         """Every name, sorted: for suggestions when one is not found."""
         data = self._data[0 : len(self._data)]
-        return sorted(
-            {line.split(b"\t", 1)[0].decode("utf-8", "replace") for line in data.split(b"\n") if line}
-        )
+        return sorted({line.split(b"\t", 1)[0].decode("utf-8", "replace") for line in data.split(b"\n") if line})
 
 
 class Catalogue(Protocol):

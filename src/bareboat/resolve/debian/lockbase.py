@@ -13,6 +13,7 @@ from bareboat.resolve.debian.archive import Archive
 from bareboat.resolve.debian.closure import Request, closure
 from bareboat.resolve.debian.index import Index, Package, Union
 from bareboat.resolve.debian.release import Release
+from bareboat.resolve.debian.sources import COMPONENTS
 
 # What a script expects of a Debian system, and what most compiled wheels link against; see
 # docs/decisions/0041.
@@ -154,7 +155,7 @@ def _load(archive: Archive, suite: str, arch: str, fresh: bool) -> _Suite:
             (which, name, release, component)
             for which, name, release in releases
             if release is not None
-            for component in archive.settings.components
+            for component in archive.settings.components or COMPONENTS[archive.family]
         ]
         found = [
             pool.submit(archive.index, which, name, release, component, arch)
@@ -175,9 +176,7 @@ def _pythons(packages: Union) -> tuple[tuple[str, str], ...]:
         if (p := packages.packages(f"python{m}")) and packages.packages(f"libpython{m}-stdlib")
     ]
     default = next((p.depends for p in packages.packages("python3")[:1]), "")
-    found.sort(
-        key=lambda item: (f"python{item[0]} " in default, [int(x) for x in item[0].split(".")]), reverse=True
-    )
+    found.sort(key=lambda item: (f"python{item[0]} " in default, [int(x) for x in item[0].split(".")]), reverse=True)
     return tuple(found)
 
 
@@ -237,9 +236,7 @@ def _requests(request: BaseRequest) -> list[Request]:
 def _deb(package: Package, extra: bool) -> Deb:
     path = package.filename.removeprefix("./")
     if path.startswith("/") or ".." in path.split("/") or any(c in path for c in "\\\0?#"):
-        raise ResolveError(
-            "debian.index", f"the index names an impossible pool path: {path!r}", where=package.name
-        )
+        raise ResolveError("debian.index", f"the index names an impossible pool path: {path!r}", where=package.name)
     return Deb(
         package.name,
         package.version,

@@ -123,9 +123,7 @@ def _date(text: str, where: str) -> datetime:
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, TypeError):
-        raise ResolveError(
-            "debian.index", f"the archive's index has no usable date: {text!r}", where=where
-        ) from None
+        raise ResolveError("debian.index", f"the archive's index has no usable date: {text!r}", where=where) from None
     return date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date.astimezone(timezone.utc)
 
 

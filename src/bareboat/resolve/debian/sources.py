@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from bareboat.errors import ResolveError
 
 FAMILIES = ("debian", "ubuntu")
+COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class ArchiveSettings:
     mirror, security_mirror: base URLs (above dists/ and pool/). keyring: a file of public keys instead of
     the host's. check_valid_until: refuse an InRelease past its Valid-Until when locking. snapshot: base
     URL with "{date}" in it (as 20260101T000000Z), asked for packages that the mirror no longer has.
-    components: as in apt.
+    components: as in apt; empty for the family's free ones (Ubuntu keeps most in universe).
     """
 
     mirror: str = ""
@@ -28,7 +29,7 @@ class ArchiveSettings:
     keyring: str = ""
     check_valid_until: bool = True
     snapshot: str = ""
-    components: tuple[str, ...] = ("main",)
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,11 +166,7 @@ def _expand(uris: Iterable[str]) -> Iterable[str]:
     for uri in uris:
         if uri.startswith("mirror+file:"):
             try:
-                lines = (
-                    Path("/" + uri[len("mirror+file:") :].lstrip("/"))
-                    .read_text("utf-8", "replace")
-                    .splitlines()
-                )
+                lines = Path("/" + uri[len("mirror+file:") :].lstrip("/")).read_text("utf-8", "replace").splitlines()
             except OSError:
                 continue
             yield from _expand(w[0] for w in (line.partition("#")[0].split() for line in lines) if w)
