@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from bareboat.image.layer import gzip_stored, tar_header
 from bareboat.image.plan import EPOCH
 
-NAMES = st.lists(st.text("ab.ü-", min_size=1, max_size=120).filter(lambda n: n not in (".", "..")),
-                 min_size=1, max_size=8).map("/".join)
+NAMES = st.lists(
+    st.text("ab.ü-", min_size=1, max_size=120).filter(lambda n: n not in (".", "..")), min_size=1, max_size=8
+).map("/".join)
 
 
 @given(NAMES, st.sampled_from([0o644, 0o755, 0o777]), st.binary(max_size=2000))
 def test_a_file_is_read_back(name: str, mode: int, data: bytes) -> None:
     raw = tar_header(name, len(data), mode) + data + bytes(-len(data) % 512 + 1024)
-    [member] = tarfile.open(fileobj=io.BytesIO(raw)).getmembers()
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        [member] = tar.getmembers()
     assert (member.name, member.mode, member.size, member.mtime) == (name, mode, len(data), EPOCH)
     assert (member.uid, member.gid, member.uname, member.gname) == (0, 0, "", "")
 
@@ -27,7 +29,8 @@ def test_a_file_is_read_back(name: str, mode: int, data: bytes) -> None:
 @given(NAMES, st.text("xy/.", min_size=1, max_size=300))
 def test_a_link_is_read_back(name: str, target: str) -> None:
     raw = tar_header(name, 0, 0o777, b"2", target) + bytes(1024)
-    [member] = tarfile.open(fileobj=io.BytesIO(raw)).getmembers()
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        [member] = tar.getmembers()
     assert (member.name, member.linkname, member.issym()) == (name, target, True)
 
 

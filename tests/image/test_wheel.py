@@ -33,15 +33,26 @@ def test_schemes() -> None:
     site = "opt/venv/lib/python3.13/site-packages"
     found = install(files)
     assert {p for p in found if "/x" in p} == {
-        f"{site}/x0", f"{site}/x1", "opt/venv/bin/x2", "opt/venv/include/site/python3.13/demo/x3", "opt/venv/x4"}
+        f"{site}/x0",
+        f"{site}/x1",
+        "opt/venv/bin/x2",
+        "opt/venv/include/site/python3.13/demo/x3",
+        "opt/venv/x4",
+    }
     old = install(files, P2)
     assert "usr/local/lib/python2.7/dist-packages/x0" in old and "usr/local/bin/x2" in old
     assert "usr/local/include/site/python2.7/demo/x3" in old
 
 
 def test_scripts_are_rewritten_only_for_the_placeholder() -> None:
-    found = install({f"{DATA}/scripts/a": b"#!python\nx\n", f"{DATA}/scripts/b": b"#!pythonw -u\r\nx\n",
-                     f"{DATA}/scripts/c": b"#!/usr/bin/env python\n", f"{DATA}/scripts/d": b"#!python-config\n"})
+    found = install(
+        {
+            f"{DATA}/scripts/a": b"#!python\nx\n",
+            f"{DATA}/scripts/b": b"#!pythonw -u\r\nx\n",
+            f"{DATA}/scripts/c": b"#!/usr/bin/env python\n",
+            f"{DATA}/scripts/d": b"#!python-config\n",
+        }
+    )
     assert found["opt/venv/bin/a"] == (0o755, b"#!/opt/venv/bin/python\nx\n")
     assert found["opt/venv/bin/b"] == (0o755, b"#!/opt/venv/bin/python -u\nx\n")
     assert found["opt/venv/bin/c"] == (0o755, b"#!/usr/bin/env python\n")
@@ -51,9 +62,16 @@ def test_scripts_are_rewritten_only_for_the_placeholder() -> None:
 def test_record_is_right_sorted_and_complete() -> None:
     points = b"[console_scripts]\ndemo = demo:main\n"
     wheel = replace(LOCKED, direct_url='{"url": "https://host.example/demo"}', requested=True)
-    found = install({f"{INFO}/entry_points.txt": points, f"{DATA}/scripts/demo": b"#!python\nold\n",
-                     "demo/a,b.txt": b"1", "demo/__pycache__/x.pyc": b"0", f"{INFO}/INSTALLER": b"other\n"},
-                    wheel=wheel)
+    found = install(
+        {
+            f"{INFO}/entry_points.txt": points,
+            f"{DATA}/scripts/demo": b"#!python\nold\n",
+            "demo/a,b.txt": b"1",
+            "demo/__pycache__/x.pyc": b"0",
+            f"{INFO}/INSTALLER": b"other\n",
+        },
+        wheel=wheel,
+    )
     site = PurePosixPath("opt/venv/lib/python3.13/site-packages")
     raw = found[f"{site}/{INFO}/RECORD"][1].decode()
     rows = list(csv.reader(raw.splitlines()))

@@ -1,4 +1,4 @@
-"""SECURITY.md row 9: every case of the corpus gets its verdict, in both forms of a layer, before a byte is out."""
+"""SECURITY.md row 9: every case of the corpus gets its verdict, in both forms of a layer."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_verdict(case: Case) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if not c.verdict], ids=lambda c: c.name)
 def test_layer_and_tree_are_the_same(case: Case) -> None:
     blob, digests = layer(case)
-    tar = tarfile.open(fileobj=io.BytesIO(blob), mode="r:gz")
-    members = {m.name: (m.mode, tar.extractfile(m).read()) for m in tar if m.isfile()}  # type: ignore[union-attr]
+    with tarfile.open(fileobj=io.BytesIO(blob), mode="r:gz") as tar:
+        members = {m.name: (m.mode, tar.extractfile(m).read()) for m in tar if m.isfile()}  # type: ignore
     assert members == unpack(case)
     assert digests.digest == "sha256:" + hashlib.sha256(blob).hexdigest() and digests.size == len(blob)
     import gzip

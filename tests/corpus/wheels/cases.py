@@ -55,16 +55,23 @@ def _accepted() -> Iterator[Case]:
     yield good("plain", Archive(parts))
     yield good("stored members", Archive([replace(p, method=0) for p in parts]))
     yield good("data descriptors", Archive([replace(p, flags=UTF8 | STREAMED) for p in parts]))
-    yield good("descriptors without signature",
-               Archive([replace(p, flags=UTF8 | STREAMED, descriptor="<LLL") for p in parts]))
-    yield good("zip64 descriptors",
-               Archive([replace(p, flags=UTF8 | STREAMED, zip64=True, descriptor="<4sLQQ") for p in parts]))
+    yield good(
+        "descriptors without signature", Archive([replace(p, flags=UTF8 | STREAMED, descriptor="<LLL") for p in parts])
+    )
+    yield good(
+        "zip64 descriptors",
+        Archive([replace(p, flags=UTF8 | STREAMED, zip64=True, descriptor="<4sLQQ") for p in parts]),
+    )
     yield good("zip64 members", Archive([replace(p, zip64=True) for p in parts]))
     yield good("zip64 end record", Archive(parts, zip64_end=True))
     yield good("an archive comment", Archive(parts, comment=b"made by a signer"))
     yield good("directory entries", Archive([Part(b"demo/", attributes=0o040755 << 16, method=0), *parts]))
-    yield good("an unknown extra field", Archive(changed(parts, 0, extra=struct.pack("<HHL", 0x7855, 4, 0),
-                                                         local_extra=struct.pack("<HHL", 0x7855, 4, 0))))
+    yield good(
+        "an unknown extra field",
+        Archive(
+            changed(parts, 0, extra=struct.pack("<HHL", 0x7855, 4, 0), local_extra=struct.pack("<HHL", 0x7855, 4, 0))
+        ),
+    )
     yield good("names in UTF-8", Archive(wheel_parts({"demo/größe.txt": b"1", "demo/日本.txt": b"2"})))
     yield good("a comma in a name", Archive(wheel_parts({"demo/a,b.txt": b"1"})))
     yield good("ASCII names without the flag", Archive([replace(p, flags=0) for p in parts]))
@@ -76,8 +83,10 @@ def _accepted() -> Iterator[Case]:
     yield good("a directory out of order", Archive(list(reversed(parts))))
     yield good("a dot in front", Archive(wheel_parts({".hidden": b"1", "demo/..x": b"2"})))
     yield good("a large member", Archive(wheel_parts({"demo/big.bin": bytes(range(256)) * 12000})))
-    yield good("a large stored member",
-               Archive([replace(p, method=0) for p in wheel_parts({"demo/big.bin": bytes(range(256)) * 12000})]))
+    yield good(
+        "a large stored member",
+        Archive([replace(p, method=0) for p in wheel_parts({"demo/big.bin": bytes(range(256)) * 12000})]),
+    )
     yield good("shipped bytecode", Archive(wheel_parts({"demo/__pycache__/a.cpython-311.pyc": b"1"})))
     yield good("a build tag", Archive(parts), "demo-1.0-7-py3-none-any.whl")
     yield good("another spelling of the name", Archive(parts), "Demo-1.0-py3-none-any.whl")
@@ -112,22 +121,30 @@ def _names() -> Iterator[Case]:
         ("only a slash", b"/", "wheel.absolute-name"),
     ):
         yield Case(f"name: {label}", Archive(_named(name)).build(), verdict)
-    yield Case("name: Latin-1 without the flag", Archive(_named("demo/ü.py".encode(), flags=0)).build(),
-               "wheel.name-encoding")
+    yield Case(
+        "name: Latin-1 without the flag", Archive(_named("demo/ü.py".encode(), flags=0)).build(), "wheel.name-encoding"
+    )
     parts = wheel_parts()
     yield Case("duplicate member", Archive([*parts, parts[0]]).build(), "wheel.duplicate-name")
-    yield Case("duplicate with other bytes", Archive([*parts, Part(parts[0].name, b"evil")]).build(),
-               "wheel.duplicate-name")
+    yield Case(
+        "duplicate with other bytes", Archive([*parts, Part(parts[0].name, b"evil")]).build(), "wheel.duplicate-name"
+    )
     yield Case("one entry listed twice", Archive(parts, repeat=(0,)).build(), "wheel.overlap")
-    yield Case("case collision", Archive(wheel_parts({"demo/A.py": b"1", "demo/a.py": b"2"})).build(),
-               "wheel.case-collision")
-    yield Case("file and directory", Archive(wheel_parts({"demo/a": b"1", "demo/a/b": b"2"})).build(),
-               "wheel.duplicate-name")
-    yield Case("local name differs", Archive(changed(parts, 0, local_name=b"demo/__evil__.py")).build(),
-               "wheel.name-mismatch")
+    yield Case(
+        "case collision", Archive(wheel_parts({"demo/A.py": b"1", "demo/a.py": b"2"})).build(), "wheel.case-collision"
+    )
+    yield Case(
+        "file and directory", Archive(wheel_parts({"demo/a": b"1", "demo/a/b": b"2"})).build(), "wheel.duplicate-name"
+    )
+    yield Case(
+        "local name differs", Archive(changed(parts, 0, local_name=b"demo/__evil__.py")).build(), "wheel.name-mismatch"
+    )
     unicode_path = struct.pack("<HHBL", 0x7075, 5 + 7, 1, 0) + b"evil.py"
-    yield Case("a Unicode path field with another name", Archive(changed(parts, 0, extra=unicode_path)).build(),
-               "wheel.name-mismatch")
+    yield Case(
+        "a Unicode path field with another name",
+        Archive(changed(parts, 0, extra=unicode_path)).build(),
+        "wheel.name-mismatch",
+    )
 
 
 def _structure() -> Iterator[Case]:
@@ -146,9 +163,11 @@ def _structure() -> Iterator[Case]:
     yield Case("an archive in the comment", Archive(parts, comment=other).build(), "wheel.leading-bytes")
     yield Case("junk between members", Archive(changed(parts, 1, before=b"junk")).build(), "wheel.hidden-bytes")
     yield Case("junk before the directory", Archive(parts, gap=b"junk").build(), "wheel.hidden-bytes")
-    yield Case("a member that the directory hides",
-               Archive(changed([*parts, Part(b"demo/hidden.py", b"1")], len(parts), in_directory=False)).build(),
-               "wheel.hidden-bytes")
+    yield Case(
+        "a member that the directory hides",
+        Archive(changed([*parts, Part(b"demo/hidden.py", b"1")], len(parts), in_directory=False)).build(),
+        "wheel.hidden-bytes",
+    )
     yield Case("overlapping members", Archive(changed(parts, 1, offset=0)).build(), "wheel.overlap")
     yield Case("offset behind the end", Archive(changed(parts, 1, offset=1 << 30)).build(), "wheel.hidden-bytes")
     yield Case("count too low", Archive(parts, count=len(parts) - 1).build(), "wheel.zip-directory")
@@ -192,10 +211,14 @@ def _members() -> Iterator[Case]:
     yield bad("a cut extra field", "wheel.zip-extra", extra=struct.pack("<HH", 0x7855, 40))
     c = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = b"".join(c.compress(bytes(1 << 20)) for _ in range(80)) + c.flush()
-    yield Case("a bomb", Archive([*parts, Part(b"demo/bomb", b"", packed=bomb, size=80 << 20, crc=0)]).build(),
-               "wheel.ratio")
-    yield Case("more than the limit", Archive([*parts, Part(b"demo/x", b"", zip64=True, size=1 << 40)]).build(),
-               "wheel.too-large")
+    yield Case(
+        "a bomb", Archive([*parts, Part(b"demo/bomb", b"", packed=bomb, size=80 << 20, crc=0)]).build(), "wheel.ratio"
+    )
+    yield Case(
+        "more than the limit",
+        Archive([*parts, Part(b"demo/x", b"", zip64=True, size=1 << 40)]).build(),
+        "wheel.too-large",
+    )
 
 
 def _metadata() -> Iterator[Case]:
@@ -205,19 +228,38 @@ def _metadata() -> Iterator[Case]:
         return Case(name, Archive(made).build(), verdict, filename)
 
     yield case("no RECORD", "wheel.record-missing", parts[:-1])
-    yield case("no WHEEL", "wheel.metadata", [p for p in wheel_parts(record="".join(
-        record_row(p.name.decode(), p.data) + "\n" for p in parts[:-1])) if not p.name.endswith(b"WHEEL")])
+    yield case(
+        "no WHEEL",
+        "wheel.metadata",
+        [
+            p
+            for p in wheel_parts(record="".join(record_row(p.name.decode(), p.data) + "\n" for p in parts[:-1]))
+            if not p.name.endswith(b"WHEEL")
+        ],
+    )
     yield case("no METADATA", "wheel.metadata", [p for p in parts if not p.name.endswith(b"METADATA")])
     yield case("a file that RECORD does not list", "wheel.record-unlisted", [*parts, Part(b"demo/evil.py", b"1")])
     yield case("RECORD with a wrong hash", "wheel.record-hash", changed(parts, 0, data=b"x = 2\n"))
-    yield case("RECORD without a hash", "wheel.record-hash", wheel_parts(record="".join(
-        f"{p.name.decode()},,\n" for p in parts)))
-    yield case("RECORD with MD5", "wheel.record-hash", wheel_parts(record="".join(
-        f"{p.name.decode()},md5=1B2M2Y8AsgTpgAmY7PhCfg,{len(p.data)}\n" for p in parts)))
-    yield case("RECORD with a malformed hash", "wheel.record-hash", wheel_parts(record="".join(
-        f"{p.name.decode()},sha256=!!,{len(p.data)}\n" for p in parts)))
-    yield case("RECORD with a wrong size", "wheel.record-size", wheel_parts(record="".join(
-        record_row(p.name.decode(), p.data) + "1\n" for p in parts[:-1])))
+    yield case(
+        "RECORD without a hash",
+        "wheel.record-hash",
+        wheel_parts(record="".join(f"{p.name.decode()},,\n" for p in parts)),
+    )
+    yield case(
+        "RECORD with MD5",
+        "wheel.record-hash",
+        wheel_parts(record="".join(f"{p.name.decode()},md5=1B2M2Y8AsgTpgAmY7PhCfg,{len(p.data)}\n" for p in parts)),
+    )
+    yield case(
+        "RECORD with a malformed hash",
+        "wheel.record-hash",
+        wheel_parts(record="".join(f"{p.name.decode()},sha256=!!,{len(p.data)}\n" for p in parts)),
+    )
+    yield case(
+        "RECORD with a wrong size",
+        "wheel.record-size",
+        wheel_parts(record="".join(record_row(p.name.decode(), p.data) + "1\n" for p in parts[:-1])),
+    )
     yield case("RECORD with two fields", "wheel.record", wheel_parts(record="demo/__init__.py,\n"))
     yield case("RECORD contradicts itself", "wheel.record", wheel_parts(record="a,,1\na,,2\n"))
     yield case("RECORD is not UTF-8", "wheel.metadata", changed(parts, len(parts) - 1, data=b"\xff,,\n"))
@@ -237,15 +279,39 @@ def _installation() -> Iterator[Case]:
         return Case(name, Archive(wheel_parts(files)).build(), verdict)
 
     data, points = "demo-1.0.data", f"{INFO}/entry_points.txt"
-    yield case("data keys", "", {f"{data}/purelib/a.py": b"1", f"{data}/platlib/b.py": b"2",
-                                 f"{data}/scripts/run": b"#!python\nprint()\n", f"{data}/headers/demo.h": b"4",
-                                 f"{data}/data/share/demo/x": b"5"})
-    yield case("scripts of several kinds", "", {f"{data}/scripts/w": b"#!pythonw -x\n1\n",
-                                                f"{data}/scripts/sh": b"#!/bin/sh\n", f"{data}/scripts/bin": b"\x7fELF"})
-    yield case("entry points", "", {points: b"[console_scripts]\ndemo = demo:main\nb = demo.sub:C.run [extra]\n"
-                                            b"[gui_scripts]\nwin = demo:main\n[other]\nx = y\n"})
-    yield case("a script beside its entry point", "", {points: b"[console_scripts]\ndemo = demo:main\n",
-                                                       f"{data}/scripts/demo": b"#!python\nold\n"})
+    yield case(
+        "data keys",
+        "",
+        {
+            f"{data}/purelib/a.py": b"1",
+            f"{data}/platlib/b.py": b"2",
+            f"{data}/scripts/run": b"#!python\nprint()\n",
+            f"{data}/headers/demo.h": b"4",
+            f"{data}/data/share/demo/x": b"5",
+        },
+    )
+    yield case(
+        "scripts of several kinds",
+        "",
+        {
+            f"{data}/scripts/w": b"#!pythonw -x\n1\n",
+            f"{data}/scripts/sh": b"#!/bin/sh\n",
+            f"{data}/scripts/bin": b"\x7fELF",
+        },
+    )
+    yield case(
+        "entry points",
+        "",
+        {
+            points: b"[console_scripts]\ndemo = demo:main\nb = demo.sub:C.run [extra]\n"
+            b"[gui_scripts]\nwin = demo:main\n[other]\nx = y\n"
+        },
+    )
+    yield case(
+        "a script beside its entry point",
+        "",
+        {points: b"[console_scripts]\ndemo = demo:main\n", f"{data}/scripts/demo": b"#!python\nold\n"},
+    )
     yield case("unknown data key", "wheel.data-key", {f"{data}/include/x": b"1"})
     yield case("a file beside the data keys", "wheel.data-key", {f"{data}/x": b"1"})
     yield case("data of another wheel", "wheel.data-name", {"other-1.0.data/purelib/x.py": b"1"})
@@ -253,8 +319,14 @@ def _installation() -> Iterator[Case]:
     yield case("data replaces the interpreter", "wheel.reserved-name", {f"{data}/data/bin/python3": b"1"})
     yield case("a script named python", "wheel.reserved-name", {f"{data}/scripts/python": b"#!python\n"})
     yield case("data replaces pyvenv.cfg", "wheel.reserved-name", {f"{data}/data/pyvenv.cfg": b"home = /x"})
-    for label, line in (("a slash", "a/b = demo:main"), ("the parent", ".. = demo:main"),
-                        ("python", "python3.11 = demo:main"), ("no attribute", "x = demo"),
-                        ("code", "x = demo:main();import os"), ("a newline escape", "x = de mo:main"),
-                        ("no reference", "x"), ("two of one name", "x = a:b\nx = a:c")):
+    for label, line in (
+        ("a slash", "a/b = demo:main"),
+        ("the parent", ".. = demo:main"),
+        ("python", "python3.11 = demo:main"),
+        ("no attribute", "x = demo"),
+        ("code", "x = demo:main();import os"),
+        ("a newline escape", "x = de mo:main"),
+        ("no reference", "x"),
+        ("two of one name", "x = a:b\nx = a:c"),
+    ):
         yield case(f"entry point with {label}", "wheel.entry-point", {points: f"[console_scripts]\n{line}\n".encode()})

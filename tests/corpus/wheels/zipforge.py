@@ -94,9 +94,27 @@ class Archive:
             if p.in_directory:
                 directory.append(
                     struct.pack(
-                        "<4s6H3L5H2L", b"PK\1\2", 0x0314, 20, p.flags, p.method, 0, 33, crc, dpacked, dsize,
-                        len(p.name), len(extra), 0, 0, 0, p.attributes, at if p.offset is None else p.offset,
-                    ) + p.name + extra
+                        "<4s6H3L5H2L",
+                        b"PK\1\2",
+                        0x0314,
+                        20,
+                        p.flags,
+                        p.method,
+                        0,
+                        33,
+                        crc,
+                        dpacked,
+                        dsize,
+                        len(p.name),
+                        len(extra),
+                        0,
+                        0,
+                        0,
+                        p.attributes,
+                        at if p.offset is None else p.offset,
+                    )
+                    + p.name
+                    + extra
                 )
         out += self.gap
         directory += [directory[i] for i in self.repeat]
@@ -127,7 +145,11 @@ METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
 
 
 def wheel_parts(
-    files: dict[str, bytes] | None = None, *, record: str | None = None, info: str = INFO, wheel: bytes = WHEEL,
+    files: dict[str, bytes] | None = None,
+    *,
+    record: str | None = None,
+    info: str = INFO,
+    wheel: bytes = WHEEL,
 ) -> list[Part]:
     """The members of a right wheel: the files, then the metadata, RECORD last."""
     contents = {"demo/__init__.py": b"x = 1\n", **(files or {})}
