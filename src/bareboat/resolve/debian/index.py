@@ -71,14 +71,23 @@ class Package:
         return DebVersion(self.version)
 
 
+def _stanzas(packages: bytes) -> Iterator[bytes]:
+    """Each paragraph with the line feed before it; one at a time, since the whole is large."""
+    at, end = 0, len(packages)
+    while at < end:
+        stop = packages.find(b"\n\n", at)
+        stop = end if stop < 0 else stop
+        text = packages[at - 1 : stop] if at else b"\n" + packages[:stop]
+        if text.strip():
+            yield text
+        at = stop + 2
+
+
 def build_index(packages: bytes, where: str) -> bytes:
     """The compact form of a Packages file. ResolveError "debian.index" for a stanza that misses what we
     lock."""
     lines: list[bytes] = []
-    for stanza in packages.split(b"\n\n"):
-        if not stanza.strip():
-            continue
-        text = b"\n" + stanza if not stanza.startswith(b"\n") else stanza
+    for text in _stanzas(packages):
         values = []
         for needle, skip in _NEEDLES:
             at = text.find(needle)
