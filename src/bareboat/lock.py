@@ -51,8 +51,8 @@ class Wheel:
 
     direct_url: the JSON text of direct_url.json (PEP 610) for URL, VCS and directory installs, else "".
     built_from: for a wheel built in the sandbox, the sdist's URL or VCS reference or directory, else ""; see
-    resolve.python.origins for its form. built_with: what its backend was given, "setuptools==80.9.0
-    wheel==0.46.1".
+    resolve.python.origins for its form. built_with: what its backend was given, "setuptools==80.9.0 wheel==0.46",
+    and " on glibc 2.41" after it when the wheel is of one platform.
     """
 
     name: str  # normalised (PEP 503)

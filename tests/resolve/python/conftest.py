@@ -57,9 +57,7 @@ def wheel_bytes(name: str, version: str, requires: tuple[str, ...] = (), tag: st
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {r}" for r in requires]
         z.writestr(zipfile.ZipInfo(f"{info}/METADATA"), "\n".join(lines) + "\n")
-        z.writestr(
-            zipfile.ZipInfo(f"{info}/WHEEL"), f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
-        )
+        z.writestr(zipfile.ZipInfo(f"{info}/WHEEL"), f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
         z.writestr(zipfile.ZipInfo(f"{info}/RECORD"), "")
     return data.getvalue()
 
@@ -95,9 +93,7 @@ class Index:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/simple/"
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        ).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def add(self, filename: str, content: bytes) -> str:
         """Publish a file; returns its sha256."""
@@ -111,9 +107,7 @@ class Index:
         page.write_text(before + f'<a href="/files/{filename}#sha256={sha256}">{filename}</a>\n')
         return sha256
 
-    def wheel(
-        self, name: str, version: str, requires: tuple[str, ...] = (), tag: str = "py3-none-any"
-    ) -> str:
+    def wheel(self, name: str, version: str, requires: tuple[str, ...] = (), tag: str = "py3-none-any") -> str:
         """Publish a wheel."""
         return self.add(f"{name}-{version}-{tag}.whl", wheel_bytes(name, version, requires, tag))
 

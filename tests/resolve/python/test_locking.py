@@ -71,9 +71,7 @@ def test_wheels_are_chosen_for_the_image_and_never_for_the_host(project: Folder,
         "cp313-cp313-manylinux_2_17_aarch64",
         "cp313-cp313-manylinux_2_42_x86_64",
     ):
-        index.wheel(
-            "fast", "1.0", ("old; python_version < '3.12'", "arm; platform_machine == 'aarch64'"), tag
-        )
+        index.wheel("fast", "1.0", ("old; python_version < '3.12'", "arm; platform_machine == 'aarch64'"), tag)
     index.wheel("old", "1.0")
     index.wheel("arm", "1.0")
     project.write("requirements.txt", "fast\n")
@@ -116,9 +114,7 @@ def test_includes_constraints_markers_and_extras(project: Folder, index: Index) 
         ("lib==1.0 --hash=sha256:" + "0" * 64 + "\n", "python.hash-mismatch", "lib 1.0"),
     ],
 )
-def test_what_cannot_be_locked_is_explained(
-    project: Folder, index: Index, text: str, code: str, says: str
-) -> None:
+def test_what_cannot_be_locked_is_explained(project: Folder, index: Index, text: str, code: str, says: str) -> None:
     index.wheel("lib", "1.0")
     project.write("requirements.txt", text)
     with pytest.raises(BareboatError) as e:
@@ -186,9 +182,7 @@ def test_the_users_own_pylock_is_taken_as_it_is(project: Folder, index: Index) -
     assert e.value.code == "pylock.malformed"
 
 
-def test_an_sdist_of_the_index_is_built_when_there_is_no_wheel(
-    project: Folder, index: Index, room: HostRoom
-) -> None:
+def test_an_sdist_of_the_index_is_built_when_there_is_no_wheel(project: Folder, index: Index, room: HostRoom) -> None:
     index.wheel("lib", "1.0")
     sha256 = index.sdist("old", "1.5", ("lib",))
     project.write("requirements.txt", "old\n")
@@ -225,9 +219,7 @@ def test_a_wheel_is_taken_before_an_sdist_is_built(project: Folder, index: Index
 
 
 def test_a_build_that_fails_shows_the_backends_words(project: Folder, index: Index, room: HostRoom) -> None:
-    index.sdist(
-        "bad", "1.0", **{"backend.py": "def build_wheel(*a):\n    raise SystemExit('no Fortran here')\n"}
-    )
+    index.sdist("bad", "1.0", **{"backend.py": "def build_wheel(*a):\n    raise SystemExit('no Fortran here')\n"})
     project.write("requirements.txt", "bad\n")
     with pytest.raises(BareboatError) as e:
         lock_wheels(project.request(), room)
@@ -235,9 +227,7 @@ def test_a_build_that_fails_shows_the_backends_words(project: Folder, index: Ind
     assert "no Fortran here" in e.value.what
 
 
-def test_a_directory_is_built_and_its_dependencies_are_resolved(
-    project: Folder, index: Index, room: HostRoom
-) -> None:
+def test_a_directory_is_built_and_its_dependencies_are_resolved(project: Folder, index: Index, room: HostRoom) -> None:
     index.wheel("lib", "1.0")
     for name, text in source_files("mine", "0.1", ("lib",)).items():
         project.write(f"vendor/mine/{name}", text)
@@ -264,9 +254,7 @@ def test_the_same_source_gives_the_same_wheel(project: Folder, room: HostRoom) -
 def test_archives_and_wheels_of_the_project(project: Folder, index: Index, room: HostRoom) -> None:
     (project.root / "one-1.0-py3-none-any.whl").write_bytes(wheel_bytes("one", "1.0"))
     (project.root / "two-2.0.tar.gz").write_bytes(sdist_bytes("two", "2.0"))
-    project.write(
-        "requirements.txt", "./one-1.0-py3-none-any.whl\ntwo @ ./two-2.0.tar.gz ; python_version > '3'\n"
-    )
+    project.write("requirements.txt", "./one-1.0-py3-none-any.whl\ntwo @ ./two-2.0.tar.gz ; python_version > '3'\n")
     locked = lock_wheels(project.request(), room)
     assert names(locked) == ["one==1.0", "two==2.0"]
     assert [w.built_from.partition("#")[0] for w in locked.wheels] == [
@@ -297,9 +285,7 @@ def test_a_git_reference_is_pinned_to_its_commit(project: Folder, room: HostRoom
     assert later in moved.pylock_text
 
 
-def test_the_project_itself_gives_its_dependencies_and_no_wheel(
-    project: Folder, index: Index, room: HostRoom
-) -> None:
+def test_the_project_itself_gives_its_dependencies_and_no_wheel(project: Folder, index: Index, room: HostRoom) -> None:
     index.wheel("lib", "1.0")
     index.wheel("deep", "1.0")
     project.write("requirements.txt", "-e .[more]\n")

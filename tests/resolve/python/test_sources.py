@@ -18,6 +18,7 @@ from bareboat.resolve.python.inputs import inputs_digest
 from bareboat.resolve.python.locking import lock_wheels
 from bareboat.resolve.python.origins import Origin, git_reference, pylock_source
 from bareboat.resolve.python.restoring import restore, source_line
+from bareboat.resolve.python.rewriting import stands
 
 from .conftest import Folder, HostRoom, Index, sdist_bytes, source_files
 
@@ -56,9 +57,7 @@ def test_a_copy_holds_what_was_digested(tmp_path: Path) -> None:
 
 
 def test_inputs_are_files_and_what_is_named_by_a_path(project: Folder) -> None:
-    project.write(
-        "requirements.txt", "six  # a/b\n./mine[x]\n-e .\n# ./not\nrich @ https://files.example/rich.whl\n"
-    )
+    project.write("requirements.txt", "six  # a/b\n./mine[x]\n-e .\n# ./not\nrich @ https://files.example/rich.whl\n")
     project.write("mine/code.py", "1")
     dependencies = Dependencies("requirements", ("requirements.txt", "gone.txt"))
     first = inputs_digest(project.root, dependencies, ("apt.txt",))
@@ -96,9 +95,7 @@ WHEEL = Wheel("x", "1", "x-1-py3-none-any.whl", "", "a" * 64, 1)
         (
             "./v/x-1.tar.gz#sha256=" + "b" * 64 + "&subdirectory=s",
             {"url": "x"},
-            'archive = { path = "v/x-1.tar.gz", hashes = { sha256 = "'
-            + "b" * 64
-            + '" }, subdirectory = "s" }',
+            'archive = { path = "v/x-1.tar.gz", hashes = { sha256 = "' + "b" * 64 + '" }, subdirectory = "s" }',
         ),
         ("./pkg/#sha256=" + "b" * 64, {"url": "x"}, 'directory = { path = "pkg" }'),
         (
@@ -110,9 +107,7 @@ WHEEL = Wheel("x", "1", "x-1-py3-none-any.whl", "", "a" * 64, 1)
         ),
     ],
 )
-def test_pylock_names_the_source_of_a_built_wheel(
-    built_from: str, direct: dict[str, object], expected: str
-) -> None:
+def test_pylock_names_the_source_of_a_built_wheel(built_from: str, direct: dict[str, object], expected: str) -> None:
     wheel = replace(WHEEL, built_from=built_from, direct_url=json.dumps(direct) if direct else "")
     assert pylock_source(wheel) == expected
 
@@ -133,9 +128,7 @@ def test_a_build_system_is_read_without_unpacking(tmp_path: Path) -> None:
     assert e.value.code == "python.archive"
 
 
-def test_a_built_wheel_is_made_again_on_another_machine(
-    project: Folder, index: Index, tmp_path: Path
-) -> None:
+def test_a_built_wheel_is_made_again_on_another_machine(project: Folder, index: Index, tmp_path: Path) -> None:
     index.sdist("old", "1.5")
     for name, text in source_files("mine", "0.1").items():
         project.write(f"mine/{name}", text)
@@ -154,6 +147,16 @@ def test_a_built_wheel_is_made_again_on_another_machine(
     with pytest.raises(BareboatError) as e:
         restore(wheels, project.request(), HostRoom(tmp_path / "fourth"))
     assert e.value.code == "lock.source-changed"
+
+
+def test_a_wheel_linked_with_another_c_library_does_not_stand(project: Folder) -> None:
+    request = project.request()
+    linked = replace(WHEEL, filename="x-1-cp313-cp313-linux_x86_64.whl")
+    assert stands(WHEEL, request)
+    assert not stands(linked, request)
+    assert stands(replace(linked, built_with="setuptools==80.0 on glibc 2.41"), request)
+    assert not stands(replace(linked, built_with="setuptools==80.0 on glibc 2.31"), request)
+    assert not stands(replace(linked, filename="x-1-cp311-cp311-linux_x86_64.whl", built_with="on glibc 2.41"), request)
 
 
 def test_built_from_reads_back_as_a_requirement() -> None:

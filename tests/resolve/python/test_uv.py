@@ -9,9 +9,7 @@ from bareboat.resolve.python import uv
 from bareboat.resolve.python.explain import explain, needs_build, needs_network, readable
 from bareboat.resolve.python.target import Target, marker_environment, tags, uv_platform
 
-PLAIN = uv.Compile(
-    "/usr/bin/uv", ("requirements.txt", "-"), Path("/s/pylock.toml"), "3.13.5", "x86_64-manylinux_2_40"
-)
+PLAIN = uv.Compile("/usr/bin/uv", ("requirements.txt", "-"), Path("/s/pylock.toml"), "3.13.5", "x86_64-manylinux_2_40")
 
 
 def test_the_command_line_of_a_resolution() -> None:
@@ -97,9 +95,7 @@ def test_the_command_line_with_everything() -> None:
 
 
 def test_uv_never_gets_an_interpreter_or_environment_of_the_callers() -> None:
-    env = uv.environment(
-        {"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h"}
-    )
+    env = uv.environment({"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h"})
     assert env == {
         "UV_INDEX": "https://index.example",
         "HOME": "/h",

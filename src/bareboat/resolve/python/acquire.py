@@ -120,10 +120,7 @@ def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origi
             hint="Write git+https://HOST/PATH@REVISION.",
         )
     commit = commit or remote_commit(reference, place)
-    target = (
-        place.scratch
-        / f"git-{hashlib.sha256((reference.url + reference.revision).encode()).hexdigest()[:16]}"
-    )
+    target = place.scratch / f"git-{hashlib.sha256((reference.url + reference.revision).encode()).hexdigest()[:16]}"
     target.mkdir()
     _call(place, target, "init", "--quiet")
     wanted = commit or reference.revision

@@ -157,21 +157,25 @@ def build_wheel(origin: Origin, target: Target, scratch: Path, room: BuildRoom, 
         "size": size,
         "name": info["name"],
         "version": info["version"],
-        "with": " ".join(f"{w.name}=={w.version}" for w in requires),
+        "with": built_with(requires, path.name, target),
     }
     room.remember(key, value)
     return _wheel(origin, value, str(value["with"]))
 
 
-def rebuilt(
-    wheel: Wheel, origin: Origin, target: Target, scratch: Path, room: BuildRoom, resolve: Resolve
-) -> None:
+def built_with(requires: tuple[Wheel, ...], filename: str, target: Target) -> str:
+    """What a backend was given, for Wheel.built_with; and the C library, where the wheel was linked with it."""
+    pins = " ".join(f"{w.name}=={w.version}" for w in requires)
+    return pins if filename.endswith("-any.whl") else f"{pins} on {target.libc}".strip()
+
+
+def rebuilt(wheel: Wheel, origin: Origin, target: Target, scratch: Path, room: BuildRoom, resolve: Resolve) -> None:
     """Make the blob of a locked wheel that this machine does not have, with the backends it was built with.
 
     Raises LockError "lock.rebuilt-differs" when other bytes come out; nothing takes the locked wheel's
     place then.
     """
-    pins = tuple(wheel.built_with.split())
+    pins = tuple(f" {wheel.built_with}".partition(" on ")[0].split())
     again = build_wheel(origin, target, scratch, room, lambda asked: resolve(pins or asked))
     if again.sha256 != wheel.sha256:
         raise LockError(
@@ -236,8 +240,7 @@ def run_driver(room: BuildRoom, spec: BuildSpec, attempt: int) -> dict[str, Any]
             "python.build-failed",
             f"{spec.name} could not be built into a wheel: {said}\n{log[-LOG_TAIL:].strip()}",
             where=str(spec.source),
-            hint="Builds have no network. Take a version that has a wheel, or add what is missing "
-            "with apt = [...].",
+            hint="Builds have no network. Take a version that has a wheel, or add what is missing with apt = [...].",
         )
     name = report.get("wheel")
     if name is not None and (not isinstance(name, str) or "/" in name or not name.endswith(".whl")):
@@ -268,9 +271,7 @@ def build_system(origin: Origin) -> BuildSystem:
     backend = table.get("build-backend", legacy.backend)
     path = table.get("backend-path", [])
     if not isinstance(backend, str) or not _strings(path):
-        raise ResolveError(
-            "python.build-system", "[build-system] is malformed", where=f"{origin.name}: pyproject.toml"
-        )
+        raise ResolveError("python.build-system", "[build-system] is malformed", where=f"{origin.name}: pyproject.toml")
     return BuildSystem(tuple(table["requires"]), backend, tuple(path))
 
 
@@ -287,11 +288,7 @@ def _member(origin: Origin, name: str) -> bytes | None:
     try:
         if zipfile.is_zipfile(origin.path):
             with zipfile.ZipFile(origin.path) as z:
-                found = [
-                    i
-                    for i in z.infolist()
-                    if i.filename.partition("/")[2] == inner and i.file_size <= LARGEST
-                ]
+                found = [i for i in z.infolist() if i.filename.partition("/")[2] == inner and i.file_size <= LARGEST]
                 return z.read(found[0]) if found else None
         with tarfile.open(origin.path) as t:
             for member in t:
@@ -325,18 +322,12 @@ def read_metadata(wheel: Path) -> dict[str, str]:
     from bareboat.resolve.python.requirements import normalize
 
     with zipfile.ZipFile(wheel) as z:
-        inner = [
-            i
-            for i in z.infolist()
-            if i.filename.endswith(".dist-info/METADATA") and i.filename.count("/") == 1
-        ]
+        inner = [i for i in z.infolist() if i.filename.endswith(".dist-info/METADATA") and i.filename.count("/") == 1]
         if not inner or inner[0].file_size > LARGEST:
             raise ResolveError("python.build-failed", "the backend's wheel has no METADATA", where=wheel.name)
         text = z.read(inner[0]).decode("utf-8", "replace")
     head = text.replace("\r\n", "\n").split("\n\n")[0]
-    fields = dict(
-        line.split(":", 1) for line in reversed(head.split("\n")) if ":" in line and line[0] not in " \t"
-    )
+    fields = dict(line.split(":", 1) for line in reversed(head.split("\n")) if ":" in line and line[0] not in " \t")
     return {
         "name": normalize(fields.get("Name", "").strip()),
         "version": fields.get("Version", "").strip(),

@@ -56,9 +56,7 @@ def explain(stderr: str, where: str, offline: bool) -> ResolveError:
             hint="Check the spelling, or name its index (--extra-index-url in the file, or UV_INDEX).",
         )
     if "No solution found" in text or "unsatisfiable" in text:
-        return ResolveError(
-            "python.unsatisfiable", text, where=where, hint="Loosen one of the pins named above."
-        )
+        return ResolveError("python.unsatisfiable", text, where=where, hint="Loosen one of the pins named above.")
     if any(sign in text for sign in _UNREAD):
         return ResolveError("python.requirements", text, where=where, hint="Correct that line.")
     if any(sign in text for sign in _NETWORK):
@@ -83,8 +81,4 @@ def readable(stderr: str) -> str:
         line = re.sub(r"^(error:|\s*cause:|\s*Caused by:|\s*×|\s*╰─▶|\s*│)\s*", "", line)
         if line.strip():
             lines.append(line)
-    return (
-        "\n".join(lines)
-        .replace(", we can conclude that your requirements are unsatisfiable.", ".")
-        .rstrip(".")
-    )
+    return "\n".join(lines).replace(", we can conclude that your requirements are unsatisfiable.", ".").rstrip(".")

@@ -45,9 +45,7 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
     wheels = list(selection.wheels)
     lines = tuple(_line(source) for source in selection.sources)
     if lines and room is None:
-        raise ResolveError(
-            "python.no-wheel", f"{lines[0].text} has no wheel and would have to be built", where=name
-        )
+        raise ResolveError("python.no-wheel", f"{lines[0].text} has no wheel and would have to be built", where=name)
     if room is not None:
         from bareboat.resolve.python.rewriting import (
             build_line,
@@ -90,6 +88,4 @@ def _line(source: Source) -> Line:
         return Line(f"{source.name} @ ./{at}{fragment}", "directory")
     if "://" not in at:
         at = f"./{at}"
-    return Line(
-        f"{source.name} @ {at}{fragment}", "archive", (f"sha256:{source.sha256}",) if source.sha256 else ()
-    )
+    return Line(f"{source.name} @ {at}{fragment}", "archive", (f"sha256:{source.sha256}",) if source.sha256 else ())

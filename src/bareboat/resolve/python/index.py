@@ -50,9 +50,7 @@ class Served:
 
 
 @contextmanager
-def serving(
-    indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetch, build: Build
-) -> Iterator[Served]:
+def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetch, build: Build) -> Iterator[Served]:
     """Serve the indexes at served.base + "/0/", "/1/" … while the block runs. usable: file name of a
     wheel → fits?"""
     served = Served()
@@ -63,9 +61,7 @@ def serving(
 
         def do_GET(self) -> None:
             try:
-                status, kind, body = self._answer(
-                    [unquote(p) for p in self.path.split("?")[0].split("/") if p]
-                )
+                status, kind, body = self._answer([unquote(p) for p in self.path.split("?")[0].split("/") if p])
             except Exception as e:  # raised again by whoever started uv: here it would be lost in a thread
                 with lock:
                     served.failure = served.failure or e
@@ -115,9 +111,7 @@ def with_offers(
 ) -> tuple[dict[str, Any], dict[str, Offer]]:
     """The page with wheels of ours added, and what they stand for."""
     files = page.get("files", [])
-    covered = {
-        f["filename"].split("-")[1] for f in files if f["filename"].endswith(".whl") and usable(f["filename"])
-    }
+    covered = {f["filename"].split("-")[1] for f in files if f["filename"].endswith(".whl") and usable(f["filename"])}
     offers: dict[str, Offer] = {}
     added = []
     for f in files:
@@ -127,9 +121,7 @@ def with_offers(
         wheel = f"{name.replace('-', '_')}-{version.replace('-', '_')}-py3-none-any.whl"
         if wheel in offers:
             continue
-        offers[wheel] = Offer(
-            name, version, f["url"], f.get("hashes", {}).get("sha256", ""), f.get("size") or 0
-        )
+        offers[wheel] = Offer(name, version, f["url"], f.get("hashes", {}).get("sha256", ""), f.get("size") or 0)
         # without a digest uv would download the wheel to compute one; this one is never written to the lock
         digest = offers[wheel].sha256 or hashlib.sha256(f["url"].encode()).hexdigest()
         kept = {k: f[k] for k in ("requires-python", "upload-time") if f.get(k)}

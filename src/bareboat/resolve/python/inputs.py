@@ -12,9 +12,7 @@ from bareboat.project.values import Dependencies
 from bareboat.resolve.python.directories import directory_digest, file_digest
 
 
-def inputs_digest(
-    root: Path, dependencies: Dependencies, more: Iterable[str] = ()
-) -> tuple[tuple[str, str], ...]:
+def inputs_digest(root: Path, dependencies: Dependencies, more: Iterable[str] = ()) -> tuple[tuple[str, str], ...]:
     """(name relative to the root, sha256) of every file that is read, sorted; a directory's name ends in "/".
 
     Beside dependencies.files and `more` (the project file, apt.txt …): what a requirement names by a path, as

@@ -26,9 +26,7 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
     lines = stated.lines(request)
     if request.target.version[0] == 2:
         if room is None:
-            raise ResolveError(
-                "python.27", "Python 2.7 is resolved inside the sandbox, and there is none here"
-            )
+            raise ResolveError("python.27", "Python 2.7 is resolved inside the sandbox, and there is none here")
         from bareboat.resolve.python.python27 import lock_python27
 
         return lock_python27(request, lines, room)

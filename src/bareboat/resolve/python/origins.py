@@ -40,9 +40,7 @@ def archive_origin(name: str, path: Path, reference: str, sha256: str, *, direct
     if subdirectory:
         fragment += f"&subdirectory={subdirectory}"
     bare = without_secrets(reference.split("#")[0])
-    return Origin(
-        name, path, f"{bare}#{fragment}", sha256, direct_url(bare, sha256) if direct else "", subdirectory
-    )
+    return Origin(name, path, f"{bare}#{fragment}", sha256, direct_url(bare, sha256) if direct else "", subdirectory)
 
 
 def directory_origin(name: str, path: Path, relative: str, digest: str) -> Origin:

@@ -110,9 +110,7 @@ def select(text: str, wanted: Wanted, where: str = "pylock.toml") -> Selection:
         hint = f"The image has Python {wanted.target.python} and {wanted.target.libc}."
         raise LockError("pylock.unselectable", f"{e}".replace("\n", " "), where=where, hint=hint) from None
     found = sorted((_found(package, thing, wanted, where) for package, thing in chosen), key=lambda f: f.name)
-    return Selection(
-        tuple(f for f in found if isinstance(f, Wheel)), tuple(f for f in found if isinstance(f, Source))
-    )
+    return Selection(tuple(f for f in found if isinstance(f, Wheel)), tuple(f for f in found if isinstance(f, Source)))
 
 
 def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | Source:

@@ -70,9 +70,7 @@ def required(metadata: str, extras: tuple[str, ...]) -> tuple[str, ...]:
             # a marker without its extra clause is what is left for uv to evaluate for the target
             for clause in (f'extra == "{extra}"', f'extra == "{normalize(extra)}"'):
                 if clause in marker:
-                    rest = (
-                        marker.replace(f" and {clause}", "").replace(f"{clause} and ", "").replace(clause, "")
-                    )
+                    rest = marker.replace(f" and {clause}", "").replace(f"{clause} and ", "").replace(clause, "")
                     bare = text.partition(";")[0].strip()
                     lines.append(f"{bare} ; {rest}" if rest.strip() else bare)
                     break
@@ -81,9 +79,7 @@ def required(metadata: str, extras: tuple[str, ...]) -> tuple[str, ...]:
 
 def _group(members: dict[str, Any], name: str, above: tuple[str, ...]) -> list[str]:
     if name in above:
-        raise ResolveError(
-            "python.pyproject", f"dependency group {name!r} includes itself", where="pyproject.toml"
-        )
+        raise ResolveError("python.pyproject", f"dependency group {name!r} includes itself", where="pyproject.toml")
     if name not in members:
         known = ", ".join(sorted(members)) or "none"
         raise ResolveError(

@@ -191,18 +191,14 @@ def written(wheels: tuple[Wheel, ...]) -> str:
     for w in wheels:
         source = f"url = {json.dumps(w.url)}, size = {w.size}, hashes = {{ sha256 = {json.dumps(w.sha256)} }}"
         kind = f"archive = {{ {source} }}" if w.direct_url else f"wheels = [{{ {source} }}]"
-        out.append(
-            f"\n[[packages]]\nname = {json.dumps(w.name)}\nversion = {json.dumps(w.version)}\n{kind}\n"
-        )
+        out.append(f"\n[[packages]]\nname = {json.dumps(w.name)}\nversion = {json.dumps(w.version)}\n{kind}\n")
     return "".join(out)
 
 
 def _explained(log: str, where: str) -> ResolveError:
     text = readable(
         "\n".join(
-            line.removeprefix("ERROR: ")
-            for line in log.splitlines()
-            if not line.startswith(("WARNING", "DEPRECATION"))
+            line.removeprefix("ERROR: ") for line in log.splitlines() if not line.startswith(("WARNING", "DEPRECATION"))
         )
     )[-3000:].strip()
     if "Retrying" in log or "NewConnectionError" in log or "SSLError" in log:

@@ -59,9 +59,7 @@ def _read(name: str, text_of: Reader, constraint: bool, seen: set[str]) -> Itera
         text, hashes = _hashes(logical)
         option, path = _include(text)
         if option and "://" not in path:
-            yield from _read(
-                f"{dirname(name)}/{path}".lstrip("/"), text_of, constraint or option == "-c", seen
-            )
+            yield from _read(f"{dirname(name)}/{path}".lstrip("/"), text_of, constraint or option == "-c", seen)
         else:
             yield Line(text, kind_of(text), hashes, name, number, constraint)
 

@@ -71,7 +71,7 @@ def session(request: Request, lines: tuple[Line, ...], room: BuildRoom, depth: i
     s = Session(request, lines, room, depth, links)
     for wheel in request.built:
         again = wheel.name in request.upgrade if isinstance(request.upgrade, tuple) else request.upgrade
-        if not again and not wheel.direct_url and fits(wheel.filename, request) and room.blob(wheel.sha256):
+        if not again and not wheel.direct_url and stands(wheel, request) and room.blob(wheel.sha256):
             s.offer(wheel)
     return s
 
@@ -107,9 +107,7 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
             names.append(Line(f"{wheel.name} @ built", "wheel", line.hashes))
         else:
             names.append(line)
-        (constraints if line.constraint else texts).append(
-            " ".join([text, *(f"--hash={h}" for h in line.hashes)])
-        )
+        (constraints if line.constraint else texts).append(" ".join([text, *(f"--hash={h}" for h in line.hashes)]))
     s.lines = tuple(names)
     command = replace(uv.compile_of(request, ("-",), request.scratch / "pylock.toml"), extras=(), groups=())
     if constraints:
@@ -148,11 +146,7 @@ def build_line(s: Session, line: Line, resolve: Resolve) -> Wheel:
             requested=True,
         )
     for wheel in s.request.built:
-        if (
-            wheel.built_from == origin.built_from
-            and fits(wheel.filename, s.request)
-            and s.room.blob(wheel.sha256)
-        ):
+        if wheel.built_from == origin.built_from and stands(wheel, s.request) and s.room.blob(wheel.sha256):
             return replace(wheel, requested=True, direct_url=origin.direct_url)
     scratch = Path(mkdtemp(prefix="build-", dir=s.request.scratch))
     return replace(build_wheel(origin, s.request.target, scratch, s.room, resolve), requested=True)
@@ -175,7 +169,7 @@ def _standing(s: Session, line: Line, location: str) -> Wheel | None:
             commit
             and not upgraded
             and reference.direct_url(commit) == wheel.direct_url
-            and fits(wheel.filename, s.request)
+            and stands(wheel, s.request)
             and s.room.blob(wheel.sha256)
         ):
             return wheel
@@ -229,9 +223,7 @@ def direct_needs(s: Session, wheel: Wheel) -> list[Line]:
 
 def resolver(s: Session) -> Resolve:
     """Build requirements → wheels, with the project's own indexes; each set once."""
-    options = tuple(
-        line.text for line in s.lines if line.kind == "option" and line.text.startswith(_INDEX_OPTIONS)
-    )
+    options = tuple(line.text for line in s.lines if line.kind == "option" and line.text.startswith(_INDEX_OPTIONS))
 
     @cache
     def resolve(needs: tuple[str, ...]) -> tuple[Wheel, ...]:
@@ -250,6 +242,13 @@ def resolver(s: Session) -> Resolve:
     return resolve
 
 
+def stands(wheel: Wheel, request: Request) -> bool:
+    """Whether a wheel of the standing lock is what building would give for this target: same ABI, same C library."""
+    linked = not wheel.filename.endswith("-any.whl")
+    same = f" {wheel.built_with}".endswith(f" on {request.target.libc}")
+    return fits(wheel.filename, request) and (same or not linked)
+
+
 def fits(filename: str, request: Request) -> bool:
     """Whether a wheel of this file name can be installed on the target."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -266,9 +265,7 @@ def _tag_set(request: Request) -> frozenset[object]:
 
 
 def _resolve(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedPython:
-    command = replace(
-        command, find_links=(s.links,) if any(not w.direct_url for w in s.built.values()) else ()
-    )
+    command = replace(command, find_links=(s.links,) if any(not w.direct_url for w in s.built.values()) else ())
     try:
         return _answer(s, uv.resolve(s.request, command, stdin), "")
     except uv.NoSolution as e:

@@ -86,8 +86,6 @@ def reader(request: Request) -> requirements.Reader:
         try:
             return path.read_bytes().decode("utf-8-sig", "replace")
         except OSError as e:
-            raise ResolveError(
-                "python.requirements", f"cannot be read: {e.strerror}", where=str(path)
-            ) from None
+            raise ResolveError("python.requirements", f"cannot be read: {e.strerror}", where=str(path)) from None
 
     return read

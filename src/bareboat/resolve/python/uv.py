@@ -106,9 +106,7 @@ def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
     return (*argv, "--color", "never", "--no-progress", "--quiet")
 
 
-def export_argv(
-    program: str, output: Path, extras: tuple[str, ...], groups: tuple[str, ...]
-) -> tuple[str, ...]:
+def export_argv(program: str, output: Path, extras: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
     """`uv export` of uv.lock as it is, with the rules of `uv sync`: default groups, the project itself
     left out."""
     argv = [
@@ -157,9 +155,7 @@ def compile_of(request: Request, sources: tuple[str, ...], output: Path) -> Comp
 
 def start(argv: tuple[str, ...], request: Request, stdin: bytes | None) -> Completed:
     """Run uv in the project folder, so that relative paths in requirements mean what they mean to pip."""
-    return run(
-        Command(argv=argv, env=environment(request.env), cwd=request.root, stdin=stdin, timeout=TIMEOUT)
-    )
+    return run(Command(argv=argv, env=environment(request.env), cwd=request.root, stdin=stdin, timeout=TIMEOUT))
 
 
 def effective_indexes(request: Request, options: tuple[str, ...]) -> str:
@@ -293,6 +289,4 @@ def index_reachable(env: Mapping[str, str] | None = None) -> tuple[bool, str]:
     if done.code:
         return False, readable(done.stderr.decode("utf-8", "replace")).replace("\n", ": ")
     shown = done.stdout.decode("utf-8", "replace").splitlines()
-    return True, next(
-        (readable(line.split(" ", 1)[1]) for line in shown if line.startswith("--index-url")), "reached"
-    )
+    return True, next((readable(line.split(" ", 1)[1]) for line in shown if line.startswith("--index-url")), "reached")
