@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 from typing import Any
 
 LOCK_FORMAT = 1

@@ -7,7 +7,7 @@ What belongs to a project is in its project file, not here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from bareboat.values import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from typing import Protocol
 
 from bareboat.workload import Outcome, Workload

@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 MOUNTINFO = "/proc/self/mountinfo"

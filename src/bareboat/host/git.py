@@ -10,7 +10,7 @@ program, no hooks, no optional locks, no prompt.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 from threading import Thread
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import BareboatError

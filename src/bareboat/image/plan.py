@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from bareboat.values import dataclass
 
 from bareboat.lock import ASSEMBLY_FORMAT, Deb, Wheel
 

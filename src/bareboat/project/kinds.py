@@ -7,7 +7,7 @@ Made on every start that has a project file, so the classes leave out what nobod
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from typing import Any, Protocol
 
 END = r"(?![\s\S])"  # the end of the text in both dialects; "$" may also match before a last newline

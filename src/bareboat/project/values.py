@@ -5,7 +5,7 @@ Paths inside the image are absolute POSIX strings; paths on the host are pathlib
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 from pathlib import Path
 
 KEEP_LOCKED = "pylock"

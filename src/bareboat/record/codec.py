@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from bareboat.values import MISSING, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 

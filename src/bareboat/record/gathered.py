@@ -5,7 +5,7 @@ Apart from values.py, which is needed before the start: every class costs a mill
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bareboat.values import dataclass
 
 
 @dataclass(frozen=True)

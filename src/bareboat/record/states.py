@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from bareboat.values import replace
 from typing import TYPE_CHECKING
 
 from bareboat.errors import RecordError

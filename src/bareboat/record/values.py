@@ -19,7 +19,7 @@ listings are str with surrogateescape, so that names which are not UTF-8 survive
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields, replace
+from bareboat.values import dataclass, fields, replace
 
 from bareboat.workload import Limits, Lost
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass
+from bareboat.values import dataclass
 
 from bareboat.errors import EngineError, UsageError
 from bareboat.sandbox.leader import PATH as LEADER

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 
 from bareboat.errors import BareboatError
 from bareboat.host import kernel

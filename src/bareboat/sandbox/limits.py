@@ -8,7 +8,7 @@ may make a cgroup; anybody else gets a watcher that reads /proc.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from bareboat.values import dataclass
 
 from bareboat.host import processes
 from bareboat.host.process import Command

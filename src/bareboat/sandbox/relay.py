@@ -7,7 +7,7 @@ import select
 import signal
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 
 from bareboat.sandbox import terminal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel

@@ -10,7 +10,7 @@ Formats: linux/seccomp.h (struct seccomp_data), linux/filter.h (struct sock_filt
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from bareboat.values import dataclass
 
 EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from typing import Protocol
 
 from bareboat.errors import BareboatError, EngineError, ProgramError

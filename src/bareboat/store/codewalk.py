@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import RecordError

@@ -19,7 +19,7 @@ Nothing in here holds an absolute path: a store that was copied works.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import StoreError

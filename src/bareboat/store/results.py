@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from bareboat.values import dataclass, field
 from pathlib import Path
 
 from bareboat.record.values import CodeSnapshot

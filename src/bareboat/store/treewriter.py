@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import ArchiveError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bareboat.store import Store

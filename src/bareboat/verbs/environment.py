@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from bareboat.values import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bareboat import __version__

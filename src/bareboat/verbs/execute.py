@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from bareboat.values import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 

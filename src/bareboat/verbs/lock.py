@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from bareboat.values import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from bareboat.values import dataclass, replace
 from pathlib import Path
 
 from bareboat import __version__
