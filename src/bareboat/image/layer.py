@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+from bareboat.image.inflate import Inflater, packed_chunks
 from bareboat.image.plan import EPOCH
 from bareboat.image.wheel import Entry, Layout, Promise
-from bareboat.image.wheelzip import CHUNK, STORED, Inflater, Source, packed_chunks
+from bareboat.image.wheelzip import CHUNK, STORED, Source
 
 _GZIP = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, unknown OS (trap 27)
 _BLOCK = 512
@@ -25,8 +26,7 @@ _USTAR_SIZE = 1 << 33  # from here on a size needs a PAX record
 
 @dataclass(frozen=True)
 class LayerDigests:
-    """A layer that was made. digest and size: of the blob; diff_id and tar_size: of the tar in it (trap 28).
-    """
+    """A layer that was made. digest and size: of the blob; diff_id and tar_size: of the tar in it (trap 28)."""
 
     digest: str
     size: int
@@ -112,9 +112,7 @@ def _verify_empty(source: Source, entry: Entry, filename: str) -> None:
 
 def gzip_stored(data: bytes | bytearray) -> bytes:
     """A gzip member (RFC 1952) that holds the data as stored blocks: its bytes depend on no compressor."""
-    return (
-        _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
-    )
+    return _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
 
 
 def _stored_blocks(data: bytes | bytearray, *, last: bool) -> bytes:
@@ -152,11 +150,7 @@ def tar_header(path: str, size: int, mode: int, kind: bytes = b"0", link: str = 
         records += _pax(b"size", str(size).encode())
     head = b""
     if records:
-        head = (
-            _block(b"././@PaxHeader", b"", len(records), 0o644, b"x")
-            + records
-            + bytes(-len(records) % _BLOCK)
-        )
+        head = _block(b"././@PaxHeader", b"", len(records), 0o644, b"x") + records + bytes(-len(records) % _BLOCK)
     return head + _block(name, prefix, size if size < _USTAR_SIZE else 0, mode, kind, target)
 
 

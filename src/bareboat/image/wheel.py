@@ -19,17 +19,9 @@ from bareboat.image.entrypoints import (
     reserved,
     script_text,
 )
+from bareboat.image.inflate import inflate, inflate_small
 from bareboat.image.plan import Interpreter
-from bareboat.image.wheelzip import (
-    LIMITS,
-    Member,
-    Refusal,
-    Source,
-    ZipLimits,
-    inflate,
-    inflate_small,
-    read_members,
-)
+from bareboat.image.wheelzip import LIMITS, Member, Refusal, Source, ZipLimits, read_members
 from bareboat.lock import ASSEMBLY_FORMAT, Wheel
 
 INSTALLER = b"bareboat\n"
@@ -86,8 +78,7 @@ def wheel_tree_key(wheel: Wheel, interp: Interpreter) -> str:
     )
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
     label = "".join(
-        c if c.isascii() and (c.islower() or c.isdigit() or c == ".") else "-"
-        for c in f"{wheel.name}-{wheel.version}"
+        c if c.isascii() and (c.islower() or c.isdigit() or c == ".") else "-" for c in f"{wheel.name}-{wheel.version}"
     )
     return f"wheel-{label[:100]}-{digest}"
 
@@ -127,8 +118,7 @@ def find_conflict(claims: Sequence[Claims]) -> tuple[str, str, str] | None:
 
 
 def chunks(source: Source, entry: Entry, filename: str) -> Iterator[bytes]:
-    """The bytes of an entry, verified against length, CRC-32 and RECORD by the time the last has been taken.
-    """
+    """The bytes of an entry, verified against length, CRC-32 and RECORD by the time the last has been taken."""
     member = entry.member
     if member is None:
         yield entry.content
@@ -159,9 +149,7 @@ class Promise:
 class _Reader:
     """Reads one wheel's metadata once; a class only to share what every step needs."""
 
-    def __init__(
-        self, source: Source, wheel: Wheel, interp: Interpreter, members: tuple[Member, ...]
-    ) -> None:
+    def __init__(self, source: Source, wheel: Wheel, interp: Interpreter, members: tuple[Member, ...]) -> None:
         self.source, self.wheel, self.interp, self.members = source, wheel, interp, members
         self.refuse = Refusal(wheel.filename)
         self.by_name = {m.name: m for m in members}
@@ -189,9 +177,7 @@ class _Reader:
                 if script and target in generated:
                     continue
             elif top.endswith(".data") and rest:
-                raise self.refuse(
-                    "data-name", f"a .data directory that is not this wheel's own ({data})", name
-                )
+                raise self.refuse("data-name", f"a .data directory that is not this wheel's own ({data})", name)
             else:
                 target = f"{self.site}/{name}"
             entries.append(self._entry(member, target, script))
@@ -213,11 +199,7 @@ class _Reader:
         found = sorted({m.name.partition("/")[0] for m in self.members if ".dist-info/" in m.name})
         found = [f for f in found if f.endswith(".dist-info")]
         if len(found) != 1:
-            what = (
-                f"has {len(found)} .dist-info directories ({', '.join(found)})"
-                if found
-                else "has no .dist-info"
-            )
+            what = f"has {len(found)} .dist-info directories ({', '.join(found)})" if found else "has no .dist-info"
             raise self.refuse("dist-info", what)
         has_name, _, has_version = found[0].removesuffix(".dist-info").partition("-")
         if normal(has_name) != normal(name) or not _same_version(has_version, version):
@@ -229,9 +211,7 @@ class _Reader:
         if member is None:
             raise self.refuse("metadata", f"{name} is missing", f"{self.info}/{name}")
         if member.size > limit:
-            raise self.refuse(
-                "metadata", f"{member.size} bytes are more than any honest {name} has", member.name
-            )
+            raise self.refuse("metadata", f"{member.size} bytes are more than any honest {name} has", member.name)
         return inflate_small(self.source, member, self.wheel.filename)
 
     def _text(self, name: str) -> str:
@@ -271,13 +251,9 @@ class _Reader:
         if not coded:
             raise self.refuse("record-hash", "RECORD has no hash of the file", member.name)
         if algorithm not in _HASHES:
-            raise self.refuse(
-                "record-hash", f"RECORD's hash {algorithm!r} is weaker than sha256", member.name
-            )
+            raise self.refuse("record-hash", f"RECORD's hash {algorithm!r} is weaker than sha256", member.name)
         if size and size != str(member.size):
-            raise self.refuse(
-                "record-size", f"RECORD says {size} bytes, the archive {member.size}", member.name
-            )
+            raise self.refuse("record-size", f"RECORD says {size} bytes, the archive {member.size}", member.name)
         import base64
         import binascii
 
@@ -338,8 +314,7 @@ class _Reader:
         return Entry(target, 0o755 if executable else 0o644, member.size, digest, member)
 
     def _rewritten(self, member: Member, digest: str) -> bytes | None:
-        """A script whose first line is a placeholder for the interpreter, with the image's; None for others.
-        """
+        """A script whose first line is a placeholder for the interpreter, with the image's; None for others."""
         first = next(inflate(self.source, member, self.wheel.filename), b"")
         if not first.startswith(b"#!python"):
             return None
@@ -387,8 +362,7 @@ class _Reader:
             raise self.refuse("duplicate-target", f"/{path} would be a file and a directory", path)
 
     def _new_record(self, entries: list[Entry]) -> Entry:
-        """RECORD of what is installed: sorted, own files included, so that pip and uv inside can uninstall.
-        """
+        """RECORD of what is installed: sorted, own files included, so that pip and uv inside can uninstall."""
         import base64
 
         path = f"{self.site}/{self.info}/RECORD"
@@ -420,9 +394,7 @@ def _same_version(a: str, b: str) -> bool:
 
 
 def _record_hash(refuse: Refusal, name: str, expected: str, got: str) -> ArchiveError:
-    return refuse(
-        "record-hash", f"the content is not what RECORD promises (expected {expected}, got {got})", name
-    )
+    return refuse("record-hash", f"the content is not what RECORD promises (expected {expected}, got {got})", name)
 
 
 def _own(path: str, content: bytes, mode: int = 0o644) -> Entry:

@@ -10,9 +10,8 @@ below.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from bareboat.errors import ArchiveError
 
@@ -87,8 +86,7 @@ class Refusal:
             f"wheel.{code}",
             what,
             where=where,
-            hint=hint
-            or "this wheel cannot be installed safely; choose another version, or ask its publisher",
+            hint=hint or "this wheel cannot be installed safely; choose another version, or ask its publisher",
         )
 
 
@@ -119,131 +117,6 @@ def read_members(source: Source, filename: str, limits: ZipLimits = LIMITS) -> t
     return tuple(m for m in members if not m.name.endswith("/"))
 
 
-def inflate(source: Source, member: Member, filename: str) -> Iterator[bytes]:
-    """The member's content in chunks, with its length and CRC-32 verified when the last one has been taken.
-
-    Raises ArchiveError "wheel.corrupt" when the data is not what the directory says; never yields more than
-    the declared size, nor chunks above CHUNK bytes.
-    """
-    if member.packed <= CHUNK and member.size <= CHUNK:
-        yield inflate_small(source, member, filename)
-        return
-    inflater = Inflater(member, filename)
-    for raw in packed_chunks(source, member, filename):
-        yield from inflater.feed(raw)
-    yield from inflater.finish()
-
-
-class Inflater:
-    """Turns a member's packed bytes into its content, piece by piece, and judges the whole at the end."""
-
-    def __init__(self, member: Member, filename: str) -> None:
-        self._member, self._refuse, self._engine = member, Refusal(filename), _zlib()
-        self._stream: Any = self._engine.decompressobj(-15) if member.method == DEFLATED else None
-        self._crc = self._size = 0
-
-    def feed(self, raw: bytes) -> Iterator[bytes]:
-        """The content that the next packed bytes give."""
-        if self._stream is None:
-            yield self._counted(raw)
-            return
-        pending = raw
-        while pending:
-            if self._stream.eof:
-                raise self._refuse(
-                    "corrupt", "data follows the end of the compressed stream", self._member.name
-                )
-            chunk = self._inflated(pending)
-            pending = self._stream.unconsumed_tail
-            if chunk:
-                yield chunk
-
-    def finish(self) -> Iterator[bytes]:
-        """What the decompressor held back; raises unless length and CRC-32 are as declared."""
-        if self._stream is not None:
-            while not self._stream.eof:
-                chunk = self._inflated(b"")
-                if not chunk and not self._stream.eof:
-                    raise self._refuse("corrupt", "the compressed stream is cut off", self._member.name)
-                if chunk:
-                    yield chunk
-        _check_content(self._size, self._crc, self._member, self._refuse)
-
-    def _inflated(self, raw: bytes) -> bytes:
-        try:
-            chunk: bytes = self._stream.decompress(raw, CHUNK)
-        except self._engine.error as e:
-            raise self._refuse(
-                "corrupt", f"the compressed data is damaged ({e})", self._member.name
-            ) from None
-        if self._stream.unused_data:
-            raise self._refuse("corrupt", "data follows the end of the compressed stream", self._member.name)
-        return self._counted(chunk)
-
-    def _counted(self, chunk: bytes) -> bytes:
-        self._size += len(chunk)
-        if self._size > self._member.size:
-            what = f"holds more than the {self._member.size} bytes it declares"
-            raise self._refuse("corrupt", what, self._member.name)
-        self._crc = self._engine.crc32(chunk, self._crc)
-        return chunk
-
-
-def inflate_small(source: Source, member: Member, filename: str) -> bytes:
-    """The whole content of a member at once, verified; for members whose size the caller has bounded."""
-    engine = _zlib()
-    refuse = Refusal(filename)
-    raw = source.read_at(member.offset, member.packed)
-    if len(raw) != member.packed:
-        raise refuse("truncated", "the file ends inside this member", member.name)
-    if member.method == DEFLATED:
-        stream = engine.decompressobj(-15)
-        try:
-            data: bytes = stream.decompress(raw, member.size + 1)
-        except engine.error as e:
-            raise refuse("corrupt", f"the compressed data is damaged ({e})", member.name) from None
-        if len(data) > member.size:
-            raise refuse("corrupt", f"holds more than the {member.size} bytes it declares", member.name)
-        if stream.unused_data:
-            raise refuse("corrupt", "data follows the end of the compressed stream", member.name)
-        if not stream.eof:
-            raise refuse("corrupt", "the compressed stream is cut off", member.name)
-    else:
-        data = raw
-    _check_content(len(data), engine.crc32(data), member, refuse)
-    return data
-
-
-def packed_chunks(source: Source, member: Member, filename: str, step: int = CHUNK) -> Iterator[bytes]:
-    """The member's bytes as they lie in the archive, in chunks of `step`, the last one shorter."""
-    done = 0
-    while done < member.packed:
-        want = min(step, member.packed - done)
-        raw = source.read_at(member.offset + done, want)
-        if len(raw) != want:
-            raise Refusal(filename)("truncated", "the file ends inside this member", member.name)
-        done += len(raw)
-        yield raw
-
-
-def _check_content(size: int, crc: int, member: Member, refuse: Refusal) -> None:
-    if size != member.size:
-        raise refuse("corrupt", f"holds {size} bytes and declares {member.size}", member.name)
-    if crc != member.crc:
-        raise refuse("corrupt", f"CRC-32 is {crc:08x} and not {member.crc:08x}", member.name)
-
-
-def _zlib() -> Any:  # one of two modules with the same functions
-    try:
-        from isal import isal_zlib
-
-        return isal_zlib
-    except ImportError:
-        import zlib
-
-        return zlib
-
-
 def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
     """Start, end and number of entries of the central directory, which must lie directly before the end
     records.
@@ -257,9 +130,7 @@ def _central_directory(source: Source, refuse: Refusal) -> tuple[int, int, int]:
         raise refuse("not-a-zip", "no end of central directory was found", hint=hint)
     _, disk, start_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
     if at + _END.size + comment != len(tail):
-        raise refuse(
-            "trailing-bytes", "bytes follow the end of the archive, or its comment hides a second one"
-        )
+        raise refuse("trailing-bytes", "bytes follow the end of the archive, or its comment hides a second one")
     end = tail_at + at
     if at >= _LOCATOR64.size and tail[at - _LOCATOR64.size : at - _LOCATOR64.size + 4] == b"PK\6\7":
         _, disk64, end64, disks = _LOCATOR64.unpack_from(tail, at - _LOCATOR64.size)
@@ -332,9 +203,7 @@ def _central_entry(
     if flags & ~_KNOWN_FLAGS:
         raise refuse("zip-feature", f"uses a zip feature that wheels have not (flags {flags:#06x})", name)
     if method not in (STORED, DEFLATED):
-        raise refuse(
-            "compression", f"unknown compression method {method}; wheels are stored or deflated", name
-        )
+        raise refuse("compression", f"unknown compression method {method}; wheels are stored or deflated", name)
     if extra_size or _U32 in (size, packed, local) or disk:
         want = [size == _U32, packed == _U32, local == _U32]
         big = _extra(data[extra_at : extra_at + extra_size], sum(want), raw, name, refuse)
@@ -443,17 +312,13 @@ def _reconcile(
         streamed = bool(flags & _DESCRIPTOR)
         for value, true in ((crc, member.crc), (packed, member.packed), (size, member.size)):
             if value != true and not (streamed and value == 0):
-                raise refuse(
-                    "local-header", "local header and central directory disagree on size or CRC", name
-                )
+                raise refuse("local-header", "local header and central directory disagree on size or CRC", name)
         offset = local + _LOCAL.size + name_size + extra_size
         expected = offset + member.packed
         if expected > end:
             raise refuse("overlap", "the member runs into the central directory", name)
         if streamed:
-            expected += _descriptor_size(
-                source.read_at(expected, min(24, end - expected)), member, wide, refuse
-            )
+            expected += _descriptor_size(source.read_at(expected, min(24, end - expected)), member, wide, refuse)
         found[local] = Member(name, method, member.crc, member.packed, member.size, offset, member.executable)
     if expected != end:
         raise refuse("hidden-bytes", "bytes of no member lie before the central directory")
@@ -489,9 +354,7 @@ def _check_names(members: list[Member], refuse: Refusal) -> None:
         exact.add(name)
         other = folded.setdefault(name.casefold(), name)
         if other != name:
-            raise refuse(
-                "case-collision", f"the name differs from {other!r} only in upper and lower case", m.name
-            )
+            raise refuse("case-collision", f"the name differs from {other!r} only in upper and lower case", m.name)
         at = name.rfind("/")
         while at > 0 and (parent := name[:at]) not in parents:
             parents.add(parent)
