@@ -79,8 +79,10 @@ def errors(rounds: int, *, control: bool = False, seed: int = 1) -> Figures:
     try:
         with workplace() as place:
             store = Store.open(place / "home")
-            for _ in range(rounds):
+            for number in range(rounds):
                 _one(store, chance, figures)
+                if number % 50 == 0:
+                    store.close()  # what was asked for so far may be collected
             store.close()
             store.gc(Policy(older_than=1e9, grace=0))
             figures.bad += [f"left: {name}" for name in os.listdir(store.home / "tmp")]

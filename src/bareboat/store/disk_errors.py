@@ -19,7 +19,7 @@ _MEANING: dict[int, tuple[str, str, str]] = {
     errno.EMFILE: ("store.descriptors", "too many open files", "raise the limit: ulimit -n 4096"),
     errno.ENFILE: ("store.descriptors", "too many open files on this machine", "ask the administrator"),
     errno.EIO: ("store.io", "the disk reported an error; what was being written is not kept",
-                "look at the kernel's log (dmesg); then: bareboat gc --check"),
+                "look at the kernel's log (dmesg), and copy the store to another disk"),
     errno.ENOTDIR: ("store.not-a-directory", "a file stands where a directory is meant", "see what it is"),
     errno.ESTALE: ("store.io", "the network file system lost the file", "try again"),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from _thread import allocate_lock
+from _thread import RLock
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -35,7 +35,7 @@ class Lease:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self.extend(keys)
         except OSError as error:
-            self.close()
+            self._let_go()
             if error.errno != errno.EROFS:  # read-only: nothing can be collected either
                 raise disk_error(error, self._path) from error
 
@@ -47,16 +47,20 @@ class Lease:
 
     def close(self) -> None:
         """Let go. In a forked child only the descriptor goes: the lease is still the parent's."""
+        if self._let_go():
+            self._leases.released(self.keys)
+
+    def _let_go(self) -> bool:
         fd, self._fd = self._fd, -1
         if fd < 0:
-            return
+            return False
         if os.getpid() == self._pid:
             try:
                 os.unlink(self._path)
             except OSError:
                 pass  # gc of a later day takes it
         os.close(fd)
-        self._leases.released(self.keys)
+        return True
 
     def __enter__(self) -> None:
         return None
@@ -78,7 +82,7 @@ class Leases:
         self._counts: dict[str, int] = {}
         self._session: Lease | None = None
         self._pid = os.getpid()
-        self._mutex = allocate_lock()
+        self._mutex = RLock()  # a lease that is garbage may close in the middle of another
 
     def hold(self, keys: Iterable[str]) -> Lease:
         """Lease keys, whether there or not. After this returns no gc removes them. Raises StoreError."""

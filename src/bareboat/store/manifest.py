@@ -62,7 +62,7 @@ def parse(data: bytes, where: str) -> dict[str, Entry]:
             "store.damaged",
             "the manifest of a tree has changed",
             where=where,
-            hint="remove what is damaged, it is made again when needed: bareboat gc --check",
+            hint="remove this tree, it is made again when needed",
         )
     entries = {}
     for line in os.fsdecode(body).split("\0"):
