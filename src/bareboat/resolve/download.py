@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, ResolveError
+from bareboat.resolve.download_errors import (
+    reason,
+    refused,
+    retry_after,
+    too_long,
+    unreachable,
+    where_of,
+    wrong_digest,
+)
 
 if TYPE_CHECKING:
     from bareboat.resolve.transport import Transport
     from bareboat.store import Store
 
 _CHUNK = 1 << 18
-_LONGEST_WAIT = 60.0  # seconds; what Retry-After may ask for at most
 _PROGRESS_STEP = 1 << 20
 
 
@@ -85,7 +92,7 @@ def fetch(
         return
     remote = [i for i in missing.values() if _local(i.url) is None]
     if policy.offline and remote:
-        raise _offline(remote, "these files are not in the store and bareboat is offline", items)
+        raise unreachable(remote, "these files are not in the store and bareboat is offline")
     from bareboat.resolve.transport import Transport
 
     queue = sorted(missing.values(), key=lambda i: -i.size)
@@ -106,7 +113,7 @@ def reachable(url: str, env: Mapping[str, str] | None = None, timeout: float = 5
     try:
         transport.get(url).close()
     except urllib3.exceptions.HTTPError as error:
-        return _reason(error)
+        return reason(error)
     except ResolveError as error:
         return error.what
     finally:
@@ -214,13 +221,13 @@ def _one(work: _Work, item: Download) -> None:
             if not error.code.startswith("blob."):
                 raise
             if not resumed:
-                raise _digest(item, partial.sha256()) from None
+                raise wrong_digest(item, partial.sha256()) from None
             partial.empty()  # bytes of an earlier attempt may have been another file's: once more, from 0
             _receive(work, item, partial)
             try:
                 partial.publish()
             except ArchiveError:
-                raise _digest(item, partial.sha256()) from None
+                raise wrong_digest(item, partial.sha256()) from None
 
 
 class _Partial:
@@ -276,9 +283,7 @@ class _Partial:
             at, view = at + n, view[n:]
 
     def publish(self) -> None:
-        self.work.store.put_file(
-            self.path, sha256=self.item.sha256, size=self.item.size or None, where=self.item.name
-        )
+        self.work.store.put_file(self.path, sha256=self.item.sha256, size=self.item.size or None, where=self.item.name)
         self._remove()
 
     def sha256(self) -> str:
@@ -300,6 +305,8 @@ class _Partial:
 
 def _receive(work: _Work, item: Download, partial: _Partial) -> None:
     """Append to the partial file until it is complete, through as many connections as that takes."""
+    import random
+
     import urllib3
 
     from bareboat.resolve.transport import redacted
@@ -316,17 +323,17 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
         except urllib3.exceptions.SSLError as error:
             raise ResolveError(
                 "download.tls",
-                f"the server's certificate is not trusted: {_reason(error)}",
+                f"the server's certificate is not trusted: {reason(error)}",
                 where=redacted(item.url),
                 hint="set SSL_CERT_FILE to the CA bundle of your network",
             ) from None
         except urllib3.exceptions.HTTPError as error:
-            last = _reason(error)
+            last = reason(error)
         have = partial.size()
         failures = 1 if have > before else failures + 1
         before = have
         if failures >= work.policy.tries:
-            raise _given_up(work, item, have, last)
+            raise given_up(work, item, have, last)
         work.pause(max(wait, work.policy.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)))
 
 
@@ -353,13 +360,13 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
             partial.empty()
             return 0.0, "the server has no more bytes"
         elif status in (408, 425, 429) or status >= 500:
-            return _retry_after(response.headers.get("Retry-After", "")), f"HTTP status {status}"
+            return retry_after(response.headers.get("Retry-After", "")), f"HTTP status {status}"
         else:
-            raise _refused(item, status)
+            raise refused(item, status)
         length = response.headers.get("Content-Length", "")
         whole = have + int(length) if length.isdigit() else 0
         if item.size and whole > item.size:
-            raise _too_long(item, whole)
+            raise too_long(item, whole)
         while data := response.read(_CHUNK, decode_content=False):
             if work.stop.is_set():
                 raise _Stopped
@@ -367,7 +374,7 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
                 work.pause(0.0)
             have += len(data)
             if item.size and have > item.size:
-                raise _too_long(item, have)
+                raise too_long(item, have)
             partial.append(data)
             work.moved(item, have)
     finally:
@@ -395,7 +402,7 @@ def _copy(store: Store, item: Download, path: Path) -> None:
             state = hashlib.sha256()
             while data := file.read(1 << 20):
                 state.update(data)
-        raise _digest(item, state.hexdigest()) from None
+        raise wrong_digest(item, state.hexdigest()) from None
 
 
 def _local(url: str) -> Path | None:
@@ -409,94 +416,19 @@ def _local(url: str) -> Path | None:
     return None
 
 
-def _retry_after(value: str) -> float:
-    if value.isdigit():
-        return min(float(value), _LONGEST_WAIT)
-    if value:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), _LONGEST_WAIT)
-        except (TypeError, ValueError):
-            pass
-    return 0.0
-
-
-def _reason(error: BaseException) -> str:
-    """urllib3's reason without the address of the object and the URL, which may hold a token."""
-    text = str(getattr(error, "reason", None) or error)
-    return text.rpartition(">: ")[2] or type(error).__name__
-
-
-def _where(item: Download) -> str:
-    from bareboat.resolve.transport import redacted
-
-    return f"{item.name} ({redacted(item.url)})"
-
-
-def _digest(item: Download, got: str) -> ResolveError:
-    return ResolveError(
-        "download.digest",
-        f"the file is not the one that was locked: expected sha256 {item.sha256}, got {got}",
-        where=_where(item),
-        hint="if the index really changed it, look at why, then: bareboat lock --upgrade; "
-        "otherwise a proxy or mirror altered it: try again",
-    )
-
-
-def _too_long(item: Download, size: int) -> ResolveError:
-    return ResolveError(
-        "download.size",
-        f"the server sends {size} bytes or more, the lock says {item.size}",
-        where=_where(item),
-        hint="the file at the index is another one: bareboat lock --upgrade",
-    )
-
-
-def _refused(item: Download, status: int) -> ResolveError:
-    if status in (404, 410):
-        return ResolveError(
-            "download.gone",
-            f"the file is no longer there (HTTP status {status})",
-            where=_where(item),
-            hint="lock again to get a version that exists: bareboat lock --upgrade",
-        )
-    if status in (401, 403, 407):
-        return ResolveError(
-            "download.denied",
-            f"the server refuses (HTTP status {status})",
-            where=_where(item),
-            hint="check user and password in the index URL, and the proxy",
-        )
-    return ResolveError(
-        "download.refused", f"the server answers with HTTP status {status}", where=_where(item)
-    )
-
-
-def _given_up(work: _Work, item: Download, have: int, last: str) -> ResolveError:
+def given_up(work: _Work, item: Download, have: int, last: str) -> ResolveError:
     if have:
         return ResolveError(
             "download.truncated",
             f"the download stops at {have} of {item.size or 'unknown'} bytes: {last}",
-            where=_where(item),
+            where=where_of(item),
             hint="try again: it goes on where it stopped",
         )
     if last.startswith(("HTTP status", "the ")):
         return ResolveError(
             "download.server",
             f"gave up after {work.policy.tries} tries: {last}",
-            where=_where(item),
+            where=where_of(item),
             hint="try again later",
         )
-    return _offline(work.missing(), f"the server cannot be reached: {last}", work.items)
-
-
-def _offline(missing: Sequence[Download], what: str, _: Sequence[Download]) -> ResolveError:
-    names = ", ".join(i.name for i in missing[:10])
-    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
-    return ResolveError(
-        "download.offline",
-        what,
-        where=f"missing: {names}{more}",
-        hint="connect, or set HTTPS_PROXY; what the store has goes on working",
-    )
+    return unreachable(work.missing(), f"the server cannot be reached: {last}")
