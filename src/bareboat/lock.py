@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from bareboat.values import dataclass, field
-from typing import Any
+
+from bareboat.values import Any, dataclass, field
 
 LOCK_FORMAT = 1
 ASSEMBLY_FORMAT = 1  # part of every plan: raised when the same lock would give other bytes
@@ -283,7 +283,7 @@ def request_digest(request: Mapping[str, object]) -> str:
 def is_current(lock: Lock | None, inputs: Iterable[tuple[str, str]], request: str) -> bool:
     """Whether the lock was made from these input files and this request, so that nothing need be resolved.
 
-    inputs: name → sha256, as resolve.python.inputs.inputs_digest gives them; request: as request_digest does.
+    inputs: name → sha256, as project.lock_inputs gives them; request: as request_digest does.
     """
     return (
         lock is not None

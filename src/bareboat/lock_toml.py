@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import MISSING, fields
 from typing import Any
 
 from bareboat.errors import LockError
 from bareboat.lock import LOCK_FORMAT, Base, Deb, Lock, Wheel, is_digest, lock_of
+from bareboat.values import MISSING, fields
 
 if sys.version_info >= (3, 11):
     import tomllib

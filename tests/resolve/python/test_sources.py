@@ -1,4 +1,4 @@
-"""Inputs, directories, origins: what a lock is made from and what of it can be made again."""
+"""Directories, origins: what a lock is made from and what of it can be made again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 
 from bareboat.errors import BareboatError
 from bareboat.lock import Wheel
-from bareboat.project.values import Dependencies
 from bareboat.resolve.python.building import build_system
 from bareboat.resolve.python.directories import copy_source, directory_digest
-from bareboat.resolve.python.inputs import inputs_digest
 from bareboat.resolve.python.locking import lock_wheels
 from bareboat.resolve.python.origins import Origin, git_reference, pylock_source
 from bareboat.resolve.python.restoring import restore, source_line
@@ -54,17 +52,6 @@ def test_a_copy_holds_what_was_digested(tmp_path: Path) -> None:
     copy_source(folder, tmp_path / "own", project=True)
     assert sorted(p.name for p in (tmp_path / "own").iterdir()) == ["a", "link", "src"]
     assert (tmp_path / "own/src/data/small").exists()
-
-
-def test_inputs_are_files_and_what_is_named_by_a_path(project: Folder) -> None:
-    project.write("requirements.txt", "six  # a/b\n./mine[x]\n-e .\n# ./not\nrich @ https://files.example/rich.whl\n")
-    project.write("mine/code.py", "1")
-    dependencies = Dependencies("requirements", ("requirements.txt", "gone.txt"))
-    first = inputs_digest(project.root, dependencies, ("apt.txt",))
-    assert [name for name, _ in first] == ["mine/", "requirements.txt"]
-    project.write("mine/code.py", "2")
-    second = inputs_digest(project.root, dependencies)
-    assert (first[0] != second[0], first[1]) == (True, second[1])
 
 
 @pytest.mark.parametrize(

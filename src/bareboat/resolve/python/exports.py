@@ -60,7 +60,8 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
         for line, source in zip(lines, selection.sources, strict=True):
             if not is_project(line, request):
                 built = build_line(s, line, resolve)
-                wheels.append(replace(built, direct_url="") if source.kind == "sdist" else built)
+                direct_url = "" if source.kind == "sdist" else built.direct_url
+                wheels.append(replace(built, direct_url=direct_url, requested=False))
         for n, wheel in enumerate(wheels):
             local = Line(f"{wheel.name} @ {wheel.url}", "wheel", (f"sha256:{wheel.sha256}",), name)
             if wheel.url and is_local_wheel(local):

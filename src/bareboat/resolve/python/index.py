@@ -19,7 +19,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
+from bareboat.errors import ResolveError
 from bareboat.resolve.python.requirements import normalize
+from bareboat.resolve.transport import redacted
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -152,9 +154,11 @@ def sdist_version(filename: str, name: str) -> str:
 def read_page(kind: str, body: bytes, url: str) -> dict[str, Any]:
     """A project page of the simple API, JSON (PEP 691) or HTML (PEP 503), its file URLs absolute."""
     if "json" in kind:
-        page: dict[str, Any] = json.loads(body)
-        files = [{**f, "url": urljoin(url, f["url"])} for f in page.get("files", [])]
-        return {"files": files}
+        try:
+            page: dict[str, Any] = json.loads(body)
+            return {"files": [{**f, "url": urljoin(url, f["url"])} for f in page.get("files", [])]}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ResolveError("python.index", "the index's page is malformed", where=redacted(url)) from None
     parser = _Anchors()
     parser.feed(body.decode("utf-8", "replace"))
     files = []
