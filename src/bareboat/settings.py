@@ -7,11 +7,10 @@ What belongs to a project is in its project file, not here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from bareboat.values import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from bareboat.errors import BareboatError
+from bareboat.values import Any, dataclass, field, fields
 
 SYSTEM_FILE = Path("/etc/bareboat/settings.toml")
 
@@ -68,7 +67,7 @@ class Settings:
     sources: name → where its value came from ("BAREBOAT_JOBS", a file); what is not in it has its default.
     """
 
-    home: Path = _setting(  # noqa: RUF009  # the field of a row of the table; nothing is shared
+    home: Path = _setting(  # the field of a row of the table; nothing is shared
         "home",
         "path",
         Path(),
@@ -101,7 +100,7 @@ class Settings:
         "Debian's security archive, the URL above dists/.",
         shown="the host's own apt source",
     )
-    debian_keyring: Path | None = _setting(  # noqa: RUF009  # as above
+    debian_keyring: Path | None = _setting(  # as above
         "debian.keyring",
         "path",
         None,

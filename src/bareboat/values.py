@@ -3,7 +3,8 @@
 What `bareboat run -- true` imports takes dataclass, field, fields, replace and is_dataclass from here: the same
 meaning for what values use (defaults, factories, compare, repr, metadata, frozen, inheritance), the same to type
 checkers, and to the standard module too: its asdict, fields and replace work on these classes. Not here: slots,
-kw_only, order, InitVar. Measured: docs/decisions/0001-values-without-dataclasses.md.
+kw_only, order, InitVar. TYPE_CHECKING, Any, Protocol and cast stand in for typing likewise. Measured:
+docs/decisions/0001-values-without-dataclasses.md.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from dataclasses import fields as fields
     from dataclasses import is_dataclass as is_dataclass
     from dataclasses import replace as replace
+    from typing import Any as Any
+    from typing import Protocol as Protocol
+    from typing import cast as cast
 else:
+    Any = object  # only ever in annotations, which are never evaluated
+
+    class Protocol:
+        """A seam, as typing.Protocol; what it demands is checked by type checkers alone."""
+
+    def cast(kind, value):
+        """As typing.cast."""
+        return value
 
     class _Missing:
         def __repr__(self):
@@ -58,7 +70,7 @@ else:
         found = {}
         for base in reversed(cls.__mro__[1:]):
             found.update(base.__dict__.get("__dataclass_fields__", {}))
-        for name, kind in cls.__dict__.get("__annotations__", {}).items():
+        for name, kind in getattr(cls, "__annotations__", {}).items():
             if "ClassVar" in str(kind):
                 continue
             default = cls.__dict__.get(name, MISSING)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from bareboat.settings import Settings, load
 from bareboat.store import Store
+from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:

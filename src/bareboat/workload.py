@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bareboat.values import dataclass
 from pathlib import Path
+
+from bareboat.values import dataclass
 
 
 @dataclass(frozen=True)

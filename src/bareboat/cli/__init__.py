@@ -84,7 +84,7 @@ def unknown(verb: str) -> int:
     names = [name for group in VERBS.values() for name in group]
     near = difflib.get_close_matches(verb, names, 1)
     hint = f"did you mean `bareboat {near[0]}`?" if near else "see `bareboat --help`"
-    if not near and verb.endswith((".py", ".sh")) or verb in ("python", "python3"):
+    if (not near and verb.endswith((".py", ".sh"))) or verb in ("python", "python3"):
         hint = f"to run a program: bareboat run -- {verb} …"
     sys.stderr.write(f"bareboat: there is no verb {verb!r}: {hint}\n")
     return 125

@@ -26,7 +26,8 @@ def command(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(c) for c in found], indent=2))
     else:
         for c in found:
-            mark = style("ok  ", "green", 1) if c.ok else style("FAIL", "red", 1) if c.fatal else style("note", "yellow", 1)
+            word, colour = ("ok  ", "green") if c.ok else ("FAIL", "red") if c.fatal else ("note", "yellow")
+            mark = style(word, colour, 1)
             print(f"{mark} {c.name:16} {c.detail}")
             if not c.ok and c.remedy:
                 print(f"{'':21} → {c.remedy}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from bareboat.values import dataclass
-from typing import Protocol
 
+from bareboat.values import Protocol, dataclass
 from bareboat.workload import Outcome, Workload
 
 
@@ -47,12 +46,9 @@ class Engine(Protocol):
 
         Raises EngineError when the sandbox cannot be made, ProgramError (126, 127) when the program cannot start.
         """
-        ...
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text, without running anything."""
-        ...
 
     def checks(self) -> list[Check]:
         """What of this machine the engine needs, for doctor."""
-        ...

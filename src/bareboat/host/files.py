@@ -7,8 +7,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from bareboat.values import dataclass
 from pathlib import Path
+
+from bareboat.values import dataclass
 
 MOUNTINFO = "/proc/self/mountinfo"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"

@@ -10,13 +10,13 @@ program, no hooks, no optional locks, no prompt.
 from __future__ import annotations
 
 import os
-from bareboat.values import dataclass
 from pathlib import Path
 from threading import Thread
 
 from bareboat.host.process import Command, Completed, ProcessError, run
 from bareboat.record.gathered import GitFacts
 from bareboat.record.secrets import without_userinfo
+from bareboat.values import dataclass
 
 PATIENCE = 10.0  # seconds for one git command; then the folder counts as one outside every repository
 CHANGED = 20  # names of changed files that a record holds

@@ -5,12 +5,11 @@ The one exception is sandbox/enter.py, which forks to build namespaces and becom
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
-from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import BareboatError
+from bareboat.values import dataclass
 
 NOT_STARTED = 127
 
@@ -44,6 +43,8 @@ def run(command: Command) -> Completed:
 
     No descriptor but 0, 1, 2 is inherited; stdin is /dev/null unless bytes are given. Raises ProcessError.
     """
+    import subprocess  # 6 ms that a run without git or systemd need not pay
+
     program = command.argv[0]
     try:
         done = subprocess.run(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bareboat.values import dataclass
 
 from bareboat.lock import ASSEMBLY_FORMAT, Deb, Wheel
+from bareboat.values import dataclass
 
 PREFIX = "/opt/venv"  # where wheels are installed, for every Python with pyvenv.cfg
 EPOCH = 315619200  # 1980-01-02T00:00:00Z: the mtime of every file we make (zip cannot say less)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from bareboat.values import dataclass
 from pathlib import Path
-from typing import Any
 
 from bareboat import toml
 from bareboat.errors import ProjectError
 from bareboat.project import parse, places, sources, versions
 from bareboat.project.values import Overrides, Package, Project, PythonRequest, Resources
+from bareboat.values import Any, dataclass
 
 DOCKERFILES = ("Dockerfile", "Containerfile", "dockerfile")
 VERSION_FILES = (".python-version", "runtime.txt")

@@ -7,8 +7,8 @@ Made on every start that has a project file, so the classes leave out what nobod
 from __future__ import annotations
 
 from collections.abc import Iterable
-from bareboat.values import dataclass
-from typing import Any, Protocol
+
+from bareboat.values import Any, Protocol, dataclass
 
 END = r"(?![\s\S])"  # the end of the text in both dialects; "$" may also match before a last newline
 
@@ -29,11 +29,9 @@ class Kind(Protocol):
 
     def fits(self, value: object) -> bool:
         """Whether a value is meant to be of this kind, by its type alone."""
-        ...
 
     def check(self, value: object, path: str) -> None:
         """Raises Wrong where the value is not allowed."""
-        ...
 
     def schema(self) -> dict[str, Any]: ...
 

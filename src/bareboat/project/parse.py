@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from bareboat import toml
 from bareboat.errors import ProjectError
+from bareboat.values import Any
 
 FILE = "bareboat.toml"
 PYPROJECT = "pyproject.toml"

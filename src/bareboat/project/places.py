@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from bareboat.values import dataclass
 from pathlib import Path
-from typing import Any
 
 from bareboat.errors import ProjectError
 from bareboat.project.values import Overrides, ProjectMount
 from bareboat.project.volumes import host_path, parse_volume, stacked, target_path
+from bareboat.values import Any, dataclass
 
 APP = "/app"
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from bareboat.values import dataclass
 from pathlib import Path
-from typing import Any
 
 from bareboat.errors import ProjectError
 from bareboat.project.requirements import included_files
 from bareboat.project.values import Dependencies
+from bareboat.values import Any, dataclass
 
 MADE_BY_US = b"made by bareboat"
 LOCK, PYLOCK, PYPROJECT, REQUIREMENTS = "uv.lock", "pylock.toml", "pyproject.toml", "requirements.txt"

@@ -5,8 +5,9 @@ Paths inside the image are absolute POSIX strings; paths on the host are pathlib
 
 from __future__ import annotations
 
-from bareboat.values import dataclass, field
 from pathlib import Path
+
+from bareboat.values import dataclass, field
 
 KEEP_LOCKED = "pylock"
 

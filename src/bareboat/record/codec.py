@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from bareboat.values import MISSING, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, cast, get_args, get_origin
 
 from bareboat.errors import RecordError
+from bareboat.values import MISSING, TYPE_CHECKING, Any, cast, fields, is_dataclass
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
@@ -46,7 +48,7 @@ def decode_bytes(kind: type[T], data: bytes, where: str) -> T:
 def decode(kind: type[T], document: object, where: str) -> T:
     """The value of a document of encode. where: what the document is, for the error."""
     try:
-        return cast(T, _decoder(cast(Any, kind))(document))
+        return cast("T", _decoder(cast("Any", kind))(document))
     except _Misfit as misfit:
         keys = "".join(reversed(misfit.path)).removeprefix(".")
         raise RecordError(
@@ -70,6 +72,8 @@ def _expected(what: str, document: object) -> _Misfit:
 @lru_cache(maxsize=256)
 def _decoder(kind: Any) -> Callable[[Any], Any]:
     """How a value of a declared type is read; made once for each type."""
+    from typing import get_args, get_origin  # decoding alone needs them, and a run only encodes
+
     origin, args = get_origin(kind), get_args(kind)
     if origin is tuple:
         return _many(args[0]) if args[-1] is Ellipsis else _fixed(args)

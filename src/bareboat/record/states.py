@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bareboat.values import replace
-from typing import TYPE_CHECKING
-
 from bareboat.errors import RecordError
+from bareboat.values import TYPE_CHECKING, replace
 
 if TYPE_CHECKING:
     from bareboat.record.values import RunRecord

@@ -19,8 +19,8 @@ listings are str with surrogateescape, so that names which are not UTF-8 survive
 from __future__ import annotations
 
 import time
-from bareboat.values import dataclass, fields, replace
 
+from bareboat.values import dataclass, fields, replace
 from bareboat.workload import Limits, Lost
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
@@ -109,7 +109,7 @@ class RunRecord:
     git: GitFacts | None = None
     mounts: tuple[RecordedMount, ...] = ()
     data: tuple[DataSource, ...] = ()
-    limits: Limits = Limits()  # noqa: RUF009 - a frozen value
+    limits: Limits = Limits()
     gpus: str = ""
     network: str = "host"
     uid: int = 1000
@@ -119,7 +119,7 @@ class RunRecord:
     engine: str = ""
     host: HostFacts | None = None
     seconds: float = 0.0
-    lost: Lost = Lost()  # noqa: RUF009 - a frozen value
+    lost: Lost = Lost()
     peak_memory: int | None = None
     results: Results = Results()
     log: str = ""

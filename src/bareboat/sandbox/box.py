@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-from bareboat.values import dataclass
 
 from bareboat.errors import EngineError, UsageError
 from bareboat.sandbox.leader import PATH as LEADER
+from bareboat.values import dataclass
 from bareboat.workload import Workload
 
 ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program

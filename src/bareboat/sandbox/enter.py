@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import signal
-from bareboat.values import dataclass, field
 
 from bareboat.errors import BareboatError
 from bareboat.host import kernel
 from bareboat.sandbox import box as boxes
 from bareboat.sandbox import program, root
 from bareboat.sandbox.limits import whole_cpus
+from bareboat.values import dataclass, field
 from bareboat.workload import Limits
 
 FAILED = 125

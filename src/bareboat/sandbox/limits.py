@@ -8,10 +8,10 @@ may make a cgroup; anybody else gets a watcher that reads /proc.
 from __future__ import annotations
 
 import os
-from bareboat.values import dataclass
 
 from bareboat.host import processes
 from bareboat.host.process import Command
+from bareboat.values import dataclass
 from bareboat.workload import Limits
 
 PERIOD = 100_000  # microseconds, as cpu.max has it

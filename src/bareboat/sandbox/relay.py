@@ -7,9 +7,9 @@ import select
 import signal
 import stat
 from collections.abc import Callable
-from bareboat.values import dataclass, field
 
 from bareboat.sandbox import terminal
+from bareboat.values import dataclass, field
 
 CHUNK = 1 << 16
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)

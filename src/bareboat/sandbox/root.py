@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from bareboat.values import dataclass, field
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel
 from bareboat.sandbox.box import OWN, Bind, Box
+from bareboat.values import dataclass, field
 
 SYSTEM = b"/sys/devices/system"  # processors and memory nodes: numerical libraries look there
 _LINKS = 40  # as the kernel's own limit

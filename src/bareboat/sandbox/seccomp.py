@@ -10,6 +10,7 @@ Formats: linux/seccomp.h (struct seccomp_data), linux/filter.h (struct sock_filt
 from __future__ import annotations
 
 import struct
+
 from bareboat.values import dataclass
 
 EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97

@@ -8,8 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from bareboat.values import dataclass
-from typing import Protocol
 
 from bareboat.errors import BareboatError, EngineError, ProgramError
 from bareboat.host import processes
@@ -17,6 +15,7 @@ from bareboat.sandbox import lost, relay, terminal
 from bareboat.sandbox.box import Box
 from bareboat.sandbox.enter import Start, enter
 from bareboat.sandbox.group import Group
+from bareboat.values import Protocol, dataclass
 from bareboat.workload import Limits, Lost, Outcome
 
 _PAUSE = 100  # milliseconds between two looks at limits that are watched

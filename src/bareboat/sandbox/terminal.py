@@ -6,9 +6,9 @@ import fcntl
 import os
 import struct
 import termios
-from typing import Any
 
 from bareboat.host import kernel
+from bareboat.values import Any
 
 _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import RecordError
+from bareboat.values import dataclass
 
 # Never code, whatever the ignore files say: version control, caches, installed environments.
 NEVER = frozenset(

@@ -19,10 +19,10 @@ Nothing in here holds an absolute path: a store that was copied works.
 from __future__ import annotations
 
 import os
-from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import StoreError
+from bareboat.values import dataclass
 
 FORMAT = 1
 KEY_LENGTH = 200

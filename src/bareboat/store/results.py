@@ -12,14 +12,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from bareboat.values import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bareboat.errors import RecordError
 from bareboat.record.gathered import ResultFile
 from bareboat.record.values import Results
 from bareboat.store.packs import Pack
+from bareboat.values import TYPE_CHECKING, dataclass
 
 if TYPE_CHECKING:
     from bareboat.store import Store

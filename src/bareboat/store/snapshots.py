@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from bareboat.values import dataclass, field
 from pathlib import Path
 
 from bareboat.record.values import CodeSnapshot
 from bareboat.store.codewalk import CodeRules, Found, walk
+from bareboat.values import dataclass, field
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
-from bareboat.values import dataclass
 from pathlib import Path
 
 from bareboat.errors import ArchiveError
 from bareboat.image.plan import EPOCH
 from bareboat.store.disk_errors import disk_error
 from bareboat.store.manifest import Entry, crc32
+from bareboat.values import dataclass
 
 _TIMES = (EPOCH * 1_000_000_000, EPOCH * 1_000_000_000)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

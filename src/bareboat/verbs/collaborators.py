@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bareboat.values import dataclass
-from typing import TYPE_CHECKING, Protocol
-
 from bareboat.store import Store
+from bareboat.values import TYPE_CHECKING, Protocol, dataclass
 
 if TYPE_CHECKING:
     from bareboat.engine.base import Engine

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from bareboat.values import dataclass
-from typing import TYPE_CHECKING, Any
 
 from bareboat import __version__
 from bareboat.project.values import Project
+from bareboat.values import TYPE_CHECKING, Any, dataclass
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock import LOCK_FILE, PYLOCK_FILE, LockMode
 

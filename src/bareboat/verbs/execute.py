@@ -7,15 +7,14 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from bareboat.values import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bareboat.engine.base import Streams
 from bareboat.errors import BareboatError, RecordError
 from bareboat.record.states import ended, move
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.store.codewalk import CodeRules
+from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Outcome, Workload
 

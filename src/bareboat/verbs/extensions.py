@@ -67,7 +67,8 @@ def _sources(project: Project) -> Iterator[Path]:
                             and not (here / f / "pyvenv.cfg").exists())
         for name in sorted(names):
             path = here / name
-            if name == "setup.py" or not name.endswith((*NOT_COMPILED, ".lock")) and not name.startswith("."):
+            compiled = not name.endswith((*NOT_COMPILED, ".lock")) and not name.startswith(".")
+            if name == "setup.py" or compiled:
                 if path.is_file() and path.stat().st_size <= LARGEST and name not in ("pylock.toml", "bareboat.toml"):
                     yield path
                 count += 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bareboat.values import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
+from bareboat.values import TYPE_CHECKING, replace
 
 if TYPE_CHECKING:
     from bareboat.store.fingerprint import Fingerprinter

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from bareboat.values import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bareboat.errors import LockError
 from bareboat.lock import Base, Lock, PlatformLock, Wheel, changes, dumps, is_current, loads, request_digest
 from bareboat.project.values import Project
+from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 
 if TYPE_CHECKING:

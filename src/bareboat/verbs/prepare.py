@@ -6,7 +6,6 @@ import os
 import shlex
 import time
 from collections.abc import Iterable
-from bareboat.values import dataclass, replace
 from pathlib import Path
 
 from bareboat import __version__
@@ -15,6 +14,7 @@ from bareboat.project.values import Project, ProjectMount, Resources
 from bareboat.record.secrets import withhold
 from bareboat.record.values import RecordedMount, RunRecord, run_id, timestamp
 from bareboat.store.codewalk import CodeRules
+from bareboat.values import dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
@@ -97,7 +97,8 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
     record = RunRecord(
         id=run_id(os.urandom(6)), name=request.name, created=timestamp(time.time()), argv=load.argv, env=env,
         withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
-        locks=environment.locks, project=project.name if project else "", root=os.fspath(project.root) if project else "",
+        locks=environment.locks, project=project.name if project else "",
+        root=os.fspath(project.root) if project else "",
         mounts=tuple(_recorded(m, project) for m in mounts), limits=load.limits, network=load.network, uid=load.uid,
         gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name, version=__version__)
     code: tuple[Path, CodeRules] | None = None
