@@ -1,28 +1,44 @@
-"""The two environments that are measured, and the package that is added to each."""
+"""The two environments that are measured, and the packages that are added to each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+PYTHON = "3.13"
+
 
 @dataclass(frozen=True)
 class Environment:
-    """requirements: as in requirements.txt; added: one line more; imports: what proves that it is there."""
+    """requirements: as in requirements.txt; light: an import that proves it is there; heavy: all of its stack."""
 
     name: str
     requirements: tuple[str, ...]
-    added: str
-    added_import: str
-    heavy_import: str
+    light: str
+    heavy: str
+
+    def text(self, *added: str) -> str:
+        """requirements.txt, with lines added at its end."""
+        return "".join(f"{line}\n" for line in (*self.requirements, *added))
 
 
-SMALL = Environment("small", ("numpy", "pandas", "scikit-learn"), "tabulate", "tabulate",
+@dataclass(frozen=True)
+class Added:
+    """A package that one round adds: small, pure, without dependencies, in neither environment."""
+
+    name: str
+    module: str
+
+
+SMALL = Environment("small", ("numpy", "pandas", "scikit-learn"), "import numpy",
                     "import numpy, pandas, sklearn.linear_model")
 REAL = Environment(
     "real",
     ("tensorflow-cpu", "jax[cpu]", "pyarrow", "polars", "opencv-python-headless", "onnxruntime", "numba",
      "matplotlib", "transformers"),
-    "tabulate", "tabulate",
+    "import numpy",
     "import tensorflow, jax, pyarrow, polars, cv2, onnxruntime, numba, matplotlib.pyplot, transformers")
 BY_NAME = {e.name: e for e in (SMALL, REAL)}
-PYTHON = "3.13"
+
+ADDED = tuple(Added(name, name) for name in (
+    "tabulate", "toolz", "sortedcontainers", "humanize", "munch", "inflection", "xmltodict", "blinker", "boltons",
+    "parse", "wcwidth", "natsort"))

@@ -1,0 +1,85 @@
+"""python -m bench --peers DIR: every figure, side by side with the peer, into docs/figures.md and docs/figures.svg."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bench.added import added
+from bench.cold import cold
+from bench.environments import BY_NAME
+from bench.imports import imports
+from bench.measure import Figure
+from bench.memory import memory
+from bench.metal import metal
+from bench.peer import connect
+from bench.place import Place
+from bench.report import machine, plot, table
+from bench.room import room
+from bench.start import start
+from bench.subject import REPOSITORY, install, remove
+
+
+def main() -> int:
+    """0 when every goal is met, 1 when one is missed."""
+    options = _options()
+    work = options.work or Path(tempfile.mkdtemp(prefix="bareboat-bench-", dir="/var/tmp"))
+    work.mkdir(parents=True, exist_ok=True)
+    environments = tuple(BY_NAME[name] for name in options.environments.split(","))
+    place = Place(work, install(work), connect(options.peers.resolve(), work))
+    if options.rounds:
+        place = replace(place, rounds=options.rounds)
+    if options.pairs:
+        place = replace(place, pairs=options.pairs, starts=options.pairs)
+    known: dict[str, Callable[[], Figure]] = {
+        "start": lambda: start(place),
+        "metal": lambda: metal(place),
+        "added": lambda: added(place, environments),
+        "imports": lambda: imports(place, environments),
+        "room": lambda: room(place),
+        "memory": lambda: memory(place),
+        "cold": lambda: cold(place, environments),  # last: it empties the caches that builds mount
+    }
+    wanted = options.only.split(",") if options.only else list(known)
+    figures = []
+    try:
+        for name in wanted:
+            began = time.monotonic()
+            figures.append(known[name]())
+            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        text = table(figures, machine(place))
+        print(text)
+        if not options.only or options.out:
+            out = options.out or REPOSITORY / "docs"
+            (out / "figures.md").write_text(text)
+            (out / "figures.svg").write_text(plot(figures))
+    finally:
+        place.docker.forget_everything("bench-base-uv", "bench-base-pip", "bench-base", "bench-small-uv",
+                                       "bench-small-pip", "bench-real-uv", "bench-real-pip", "bench-warmer")
+        if not options.work:
+            remove(work)
+    return 0 if all(g.met for f in figures for r in f.rows for g in r.goals) else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--peers", type=Path, required=True,
+                        help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker")
+    parser.add_argument("--only", default="", help="figures, with commas: start, metal, added, imports, room, memory, "
+                        "cold; then nothing is written to docs/ unless --out says where")
+    parser.add_argument("--environments", default="small,real", help="small, real (about 1 GB of downloads a round)")
+    parser.add_argument("--rounds", type=int, help="rounds of the long figures; 5 unless told, 12 at most")
+    parser.add_argument("--pairs", type=int, help="pairs of the short figures; 21 and 31 unless told")
+    parser.add_argument("--work", type=Path, help="keep and reuse this folder for stores; else a new one, removed "
+                        "at the end; needs 30 GB")
+    parser.add_argument("--out", type=Path, help="where figures.md and figures.svg go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
