@@ -110,13 +110,17 @@ def _guard(start: Start, parent: int) -> None:
     if pid == 0:
         _builder(start, me)
     tell(start.control, b"pid", b"%d" % pid)
-    for number in (0, 1, 2, start.control, start.status, start.hold, start.stdin, start.stdout, start.stderr):
-        try:
-            os.close(number)  # or the streams would not end with the program
-        except OSError:
-            pass
+    _close_all()  # or the streams would not end with the program, and its standard input never
     _, status = os.waitpid(pid, 0)
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+
+def _close_all() -> None:
+    """Every descriptor of this process: it only waits from here on."""
+    try:
+        kernel.close_range(0, 0x7FFFFFFF, 0)
+    except OSError:  # before Linux 5.9
+        os.closerange(0, 1 << 16)
 
 
 def _map(uid: int, gid: int) -> None:
