@@ -40,6 +40,7 @@ VERBS: dict[str, dict[str, str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code is the program's own for run, 125 where bareboat failed."""
+    _three_streams()
     words = list(sys.argv[1:]) if argv is None else list(argv)
     level = 1
     while words and words[0] in ("-q", "--quiet", "-v", "--verbose"):
@@ -61,6 +62,19 @@ def main(argv: list[str] | None = None) -> int:
     from bareboat.cli.dispatch import call
 
     return call(verb, rest, level)
+
+
+def _three_streams() -> None:
+    """Give 0, 1 and 2 to /dev/null where the caller closed them (<&-): the next file opened would be taken for one."""
+    import os
+
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
 
 
 def overview() -> str:

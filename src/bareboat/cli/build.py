@@ -21,7 +21,7 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.cli.term import Reporter
     from bareboat.project import find_root
     from bareboat.verbs.build import build
-    from bareboat.verbs.lock import LockMode
+    from bareboat.verbs.lock_mode import LockMode
     from bareboat.wiring import work
 
     folder = Path(options.context).absolute() if options.context else find_root(Path.cwd())

@@ -26,7 +26,8 @@ def command(options: argparse.Namespace) -> int:
     """0 when the lock is up to date afterwards."""
     from bareboat.cli.term import Reporter
     from bareboat.project import find_root, load, lock_inputs
-    from bareboat.verbs.lock import LockMode, lock
+    from bareboat.verbs.lock import lock
+    from bareboat.verbs.lock_mode import LockMode
     from bareboat.wiring import work
 
     project = load(Path(options.project).absolute() if options.project else find_root(Path.cwd()))

@@ -86,9 +86,6 @@ def command(options: argparse.Namespace | SimpleNamespace) -> int:
     from bareboat.wiring import work
 
     request = request_of(options)
-    if not request.words and not request.program and request.project_run:
-        raise UsageError("usage.no-program", "there is no program after --",
-                         hint="write one: bareboat run -- python src/run.py")
     at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
                    scratch_size=_size(options.scratch_size, "--scratch-size"))
     if options.explain:

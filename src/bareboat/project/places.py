@@ -85,6 +85,8 @@ def _data(layout: Layout, whole: bool, notes: list[str]) -> list[ProjectMount]:
     if source is None:
         source = layout.root / "data"
         if not source.is_dir():
+            if source.is_symlink() and not source.exists():  # said to be somewhere, and is not: check() refuses it
+                return [ProjectMount(source, "/data", True, "data")]
             if source.exists():
                 notes.append("data is a file, not a directory: not mounted")
             return []

@@ -16,13 +16,13 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from bareboat.errors import BareboatError
 from bareboat.record.gathered import DataFile, DataFingerprint, DataSource
+from bareboat.values import dataclass, field
 
 if TYPE_CHECKING:
     from bareboat.store import Store

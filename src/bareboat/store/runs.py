@@ -28,8 +28,7 @@ class RunStore:
         self._mutex = allocate_lock()
 
     def create(self, run: str) -> Path:
-        """Make the directory of a new run, with an empty results/ in it; durable. This process is its living
-        owner.
+        """Make the directory of a new run, with an empty results/ in it. This process is its living owner.
 
         Raises RecordError record.exists. The ownership ends with release(), or with the process however it
         dies.
@@ -39,7 +38,6 @@ class RunStore:
             os.mkdir(path, 0o700)
             self.hold(run)
             os.mkdir(path / "results", 0o755)
-            fsync_parent(str(path))
         except FileExistsError:
             raise RecordError("record.exists", "a run of this id is there already", where=str(path)) from None
         except OSError as error:
@@ -97,8 +95,9 @@ class RunStore:
             os.close(fd)
         return False
 
-    def write(self, run: str, record: Mapping[str, object]) -> None:
-        """Replace the record, atomically and durably. It gains the key record_digest, over the id and all the
+    def write(self, run: str, record: Mapping[str, object], *, durable: bool = True) -> None:
+        """Replace the record, atomically; it and its directory survive a crash from then on, if durable.
+        It gains the key record_digest, over the id and all the
         others.
 
         What must be kept as long as the run goes under the key "pins": a list of "blob:SHA256", "tree:KEY"
@@ -108,8 +107,11 @@ class RunStore:
         value[_DIGEST] = _digest(run, value)
         text = json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         write_file(
-            self._layout, str(self.path(run) / "record.json"), (text.encode("utf-8", "surrogatepass"),)
+            self._layout, str(self.path(run) / "record.json"), (text.encode("utf-8", "surrogatepass"),),
+            durable=durable,
         )
+        if durable:
+            fsync_parent(str(self.path(run)))
 
     def read(self, run: str) -> dict[str, object]:
         """The record. Raises RecordError record.missing, StoreError store.damaged when it is not as it was

@@ -7,7 +7,7 @@ from pathlib import Path
 from bareboat.errors import UsageError
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
-from bareboat.verbs.lock import LockMode
+from bareboat.verbs.lock_mode import LockMode
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
 

@@ -10,7 +10,7 @@ from bareboat import __version__
 from bareboat.project.values import Project
 from bareboat.values import TYPE_CHECKING, Any, dataclass
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.lock import LOCK_FILE, PYLOCK_FILE, LockMode
+from bareboat.verbs.lock_mode import LOCK_FILE, PYLOCK_FILE, LockMode
 
 if TYPE_CHECKING:
     from bareboat.image.plan import Plan

@@ -47,7 +47,7 @@ class Prepared:
 
 
 def execute(prepared: Prepared, work: Work) -> RunRecord:
-    """Run to the end; the record is durable before the start and after it.
+    """Run to the end; its record is there before the start, and durable after the end.
 
     Raises RecordError "run.results-busy" when another run has the results folder, EngineError, ProgramError. A run
     that could not start stays recorded as failed.
@@ -67,7 +67,7 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
         log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             record = move(replace(record, log=LOG), "running", at=timestamp(time.time()))
-            _write(work, record)
+            _write(work, record, durable=False)  # a power cut now leaves no run, as if it had come a moment earlier
             try:
                 outcome, record = _start(prepared, record, log, work)
             except BareboatError as e:
@@ -147,9 +147,9 @@ def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, before: Lis
     return replace(record, results=results(work.store, prepared.results, before, bounds))
 
 
-def _write(work: Work, record: RunRecord) -> None:
+def _write(work: Work, record: RunRecord, *, durable: bool = True) -> None:
     pins = [*(f"blob:{digest}" for digest in record.blobs), *(f"tree:{key}" for _, key in record.overlays)]
-    work.store.runs.write(record.id, {**record.document(), "pins": pins})
+    work.store.runs.write(record.id, {**record.document(), "pins": pins}, durable=durable)
 
 
 @contextmanager

@@ -11,24 +11,13 @@ from bareboat.lock import Base, Lock, PlatformLock, Wheel, changes, dumps, is_cu
 from bareboat.project.values import Project
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
+from bareboat.verbs.lock_mode import LOCK_FILE, PYLOCK_FILE, LockMode
 
 if TYPE_CHECKING:
     from bareboat.builder.image import Sources
     from bareboat.builder.rooms import SandboxRoom
     from bareboat.resolve.debian.archive import Archive
     from bareboat.resolve.python.request import Request
-
-LOCK_FILE = "bareboat.lock"
-PYLOCK_FILE = "pylock.toml"
-
-
-@dataclass(frozen=True)
-class LockMode:
-    """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone."""
-
-    locked: bool = False
-    upgrade: bool | tuple[str, ...] = False
-
 
 @dataclass(frozen=True)
 class Locked:

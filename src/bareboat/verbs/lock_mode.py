@@ -1,0 +1,16 @@
+"""How a lock is to be treated, and what its files are called; all that a run with an up-to-date lock needs of it."""
+
+from __future__ import annotations
+
+from bareboat.values import dataclass
+
+LOCK_FILE = "bareboat.lock"
+PYLOCK_FILE = "pylock.toml"
+
+
+@dataclass(frozen=True)
+class LockMode:
+    """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone."""
+
+    locked: bool = False
+    upgrade: bool | tuple[str, ...] = False
