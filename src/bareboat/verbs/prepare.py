@@ -75,7 +75,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     pyc = [work.store.tree(key) for key in environment.bytecode]
     return Workload(
         root=Rootfs(tuple(t for t in (*trees, *pyc) if t is not None)),
-        argv=_argv(request, project),
+        argv=argv_of(request, project),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
         mounts=(*host_mounts, *_startup(project), *(Mount(m.source, m.target, m.read_only) for m in mounts)),
@@ -151,12 +151,13 @@ def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
                          "" if within == "." else within)
 
 
-def _argv(request: RunRequest, project: Project | None) -> tuple[str, ...]:
+def argv_of(request: RunRequest, project: Project | None) -> tuple[str, ...]:
+    """What will be started: typed, named or the project's own. Raises UsageError "usage.no-program"."""
     argv = request.program
     if not argv and project is not None:
         named = dict(project.commands)
         if request.words:
-            argv = (*named[request.words[0]], *request.words[1:])
+            argv = _with_words(named[request.words[0]], request.words)
         elif project.command:
             argv = project.command
         else:
@@ -173,6 +174,13 @@ def _argv(request: RunRequest, project: Project | None) -> tuple[str, ...]:
     if project is not None and project.startup:
         return ("/bin/sh", "-e", "-c", '. "$0"; set +e; exec "$@"', STARTUP, *argv)
     return argv
+
+
+def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
+    """A named command and the words typed behind its name; a command line for the shell gets them at its end."""
+    if len(words) > 1 and command[:2] == ("/bin/sh", "-c") and len(command) == 3:
+        return ("/bin/sh", "-c", f'{command[2]} "$@"', *words)
+    return (*command, *words[1:])
 
 
 def _startup(project: Project | None) -> Iterable[Mount]:

@@ -51,6 +51,7 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         overrides = Overrides(results=request.results, data=request.data, mounts=_volumes(request))
         project = load(request.project or find_root(Path.cwd()), overrides)
         check(project)
+        argv_of(request, project)  # refused before anything is locked or fetched for it
         made = environment(project, LockMode(locked=request.locked), work)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:
