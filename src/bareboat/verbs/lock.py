@@ -89,11 +89,13 @@ def _request(project: Project, platforms: tuple[str, ...]) -> str:
 
 
 def archive(family: str, work: Work) -> Archive:
-    """The package archive of a distribution, as the settings or the host's apt say."""
+    """The package archive of a distribution, as the settings or the host's apt say; "": whichever those have."""
     from bareboat.resolve.debian.host import open_archive
     from bareboat.resolve.debian.sources import ArchiveSettings
 
     s = work.settings
+    if not family and s.debian_mirror is None and s.ubuntu_mirror is not None:
+        family = "ubuntu"
     ubuntu = family == "ubuntu"
     chosen = ArchiveSettings(
         mirror=(s.ubuntu_mirror if ubuntu else s.debian_mirror) or "",
@@ -106,7 +108,7 @@ def archive(family: str, work: Work) -> Archive:
 def _base(project: Project, platform: str, work: Work) -> Base:
     from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
 
-    family, _, suite = (project.base or "debian").partition(":")
+    family, _, suite = (project.base or "").partition(":")
     request = BaseRequest(suite=suite, python=project.python.specifier, python_source=project.python.source,
                           apt=project.apt, apt_source=project.apt_source or "apt", platform=platform)
     return lock_base(request, archive(family, work))

@@ -99,7 +99,7 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
         locks=environment.locks, project=project.name if project else "",
         root=os.fspath(project.root) if project else "",
-        mounts=tuple(_recorded(m, project) for m in mounts), limits=load.limits, network=load.network, uid=load.uid,
+        mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits, network=load.network, uid=load.uid,
         gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name, version=__version__)
     code: tuple[Path, CodeRules] | None = None
     if project is not None:
@@ -186,6 +186,12 @@ def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, 
 def _startup(project: Project | None) -> Iterable[Mount]:
     if project is not None and project.startup:
         yield Mount(project.root / project.startup, STARTUP, True)
+
+
+def _recorded_startup(project: Project | None) -> Iterable[RecordedMount]:
+    for mount in _startup(project):
+        assert project is not None
+        yield RecordedMount(os.fspath(mount.source), mount.target, True, "code", project.startup or "")
 
 
 def _tty(request: RunRequest) -> bool:
