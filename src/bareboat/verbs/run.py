@@ -12,7 +12,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.lock_mode import LockMode
-from bareboat.verbs.prepare import RunRequest, prepare, with_overlays, workload
+from bareboat.verbs.prepare import RunRequest, argv_of, prepare, with_overlays, workload
 
 SHOWN = 4  # names in a line
 
