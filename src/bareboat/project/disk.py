@@ -16,7 +16,7 @@ def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
 
     extra: mounts of the command line. Idempotent. Raises ProjectError: "project.missing-code",
     "project.missing-data", "project.missing-mount", "project.results-file", "project.results-link",
-    "project.results-unwritable", "project.mount-point", "project.mount-clash".
+    "project.results-unwritable", "project.mount-point", "project.mount-clash", "project.none".
     """
     try:
         _check(project, extra)
@@ -25,6 +25,7 @@ def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
 
 
 def _check(project: Project, extra: tuple[ProjectMount, ...]) -> None:
+    _is_meant(project)
     mounts = stacked([*project.mounts, *extra], project.file or str(project.root))
     for mount in mounts:
         if mount.kind == "results":
@@ -33,6 +34,17 @@ def _check(project: Project, extra: tuple[ProjectMount, ...]) -> None:
             _present(project, mount)
     for mount in mounts:
         _mount_point(project, mount, mounts)
+
+
+def _is_meant(project: Project) -> None:
+    """Refuse a whole home or disk that nothing describes as a project: all of it would be recorded as code."""
+    if project.file or project.dependencies.source != "none" or project.apt:
+        return
+    homes = {"/", os.path.realpath(os.environ.get("HOME") or "/")}
+    if os.path.realpath(project.root) in homes and any(m.kind == "code" and m.source == project.root
+                                                       for m in project.mounts):
+        raise ProjectError("project.none", "nothing here describes a project", where=str(project.root),
+                           hint="Change to the project's folder, name it with --project DIR, or run `bareboat init`.")
 
 
 def _where(project: Project, mount: ProjectMount) -> str:
