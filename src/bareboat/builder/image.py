@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bareboat.errors import ArchiveError
 from bareboat.image.plan import GeneratedFile, Plan
 from bareboat.lock import Base
 
@@ -51,13 +53,44 @@ def base_of(plan: Plan) -> Base:
 def make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
     """Every tree of a plan, made where it is missing. Idempotent; any number of processes at once.
 
-    Raises ResolveError for what cannot be fetched, ArchiveError for what is malformed or in conflict.
+    A blob that rotted on this disk is fetched again. Raises ResolveError for what cannot be fetched, ArchiveError
+    for what is malformed or in conflict.
     """
+    try:
+        return _make_trees(store, plan, sources, progress)
+    except ArchiveError:
+        if not drop_rotten(store, (*(w.sha256 for w in plan.wheels), *(d.sha256 for d in plan.debs))):
+            raise
+        return _make_trees(store, plan, sources, progress)
+
+
+def drop_rotten(store: Store, digests: Iterable[str]) -> int:
+    """Remove those of these blobs whose bytes are no longer what their names say; how many they were."""
+    dropped = 0
+    for digest in digests:
+        blob = store.blob(digest)
+        if blob is not None and file_digest(blob) != digest:
+            store.remove_blob(digest)
+            dropped += 1
+    return dropped
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    whole = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            whole.update(chunk)
+    return whole.hexdigest()
+
+
+def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
     from bareboat.builder.base import base_tree_keys, make_base_trees
     from bareboat.builder.bytecode import pyc_keys
     from bareboat.builder.wheels import check_conflicts, fetch_and_unpack
     from bareboat.image.wheel import wheel_tree_key
     from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
+    from bareboat.resolve.download import Policy
 
     base, python = base_of(plan), plan.interpreter
     bottom = base_tree_keys(base)
@@ -76,7 +109,7 @@ def make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -
     if lacking:
         absent = [w for w in lacking if store.blob(w.sha256) is None]
         fetched, fetched_bytes = fetched + len(absent), fetched_bytes + sum(w.size for w in absent)
-        fetch_and_unpack(store, lacking, python, progress)
+        fetch_and_unpack(store, lacking, python, progress, Policy(offline=sources.offline))
     if own in missing:
         store.make_tree(own, lambda tree: write_generated(tree, plan.generated))
     check_conflicts(store, plan.wheels, python)

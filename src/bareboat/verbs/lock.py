@@ -53,11 +53,12 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     request = _request(project, platforms)
     names = [pylock_name(p, i == 0) for i, p in enumerate(platforms)]
     texts = {name: _read(project.root / name) for name in names}
-    whole = is_current(old, inputs, request) and all(texts[n] for n in names)
+    seen = _with_texts(inputs, texts)
+    whole = is_current(old, seen, request) and all(texts[n] for n in names)
     if old and whole and not mode.upgrade:
         return Locked(old, ((LOCK_FILE, standing), *texts.items()))
     if mode.locked:
-        raise _stale(old, inputs, request)
+        raise _stale(old, seen, request)
     began = time.monotonic()
     locked: list[PlatformLock] = []
     base_is_current = old is not None and old.request.partition("-")[0] == request.partition("-")[0]
@@ -68,7 +69,7 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         wheels, texts[name] = _wheels(project, PlatformLock(platform, base, before.wheels if before else ()),
                                       texts[name], mode, work)
         locked.append(PlatformLock(platform, base, wheels))
-    new = Lock(inputs, request, tuple(locked))
+    new = Lock(_with_texts(inputs, texts), request, tuple(locked))
     new = replace(new, changes=changes(old, new))
     text = dumps(new)
     for name in names:
@@ -76,6 +77,14 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     _write(project.root / LOCK_FILE, text, work)
     _say(old, new, time.monotonic() - began, work)
     return Locked(new, ((LOCK_FILE, text), *((n, texts[n]) for n in names)), made=True)
+
+
+def _with_texts(inputs: tuple[tuple[str, str], ...], texts: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """The inputs and the pylock files: one that was edited or merged since is no longer what the lock goes with."""
+    import hashlib
+
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items() if text}
+    return tuple(sorted({**dict(inputs), **digests}.items()))
 
 
 def _request(project: Project, platforms: tuple[str, ...]) -> str:

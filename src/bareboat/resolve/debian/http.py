@@ -38,7 +38,8 @@ class Offline:
         """file: URLs as always; all else is unreachable."""
         if url.startswith("file:"):
             return _local(url)
-        raise ResolveError(UNREACHABLE, "not asked, as bareboat is told to stay offline", where=redacted(url))
+        raise ResolveError(UNREACHABLE, "not asked, as bareboat is told to stay offline", where=redacted(url),
+                           hint="connect once and run `bareboat lock`, or take a lock that is up to date")
 
 
 def _local(url: str) -> Response:

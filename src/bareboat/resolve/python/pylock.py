@@ -94,7 +94,8 @@ def select(text: str, wanted: Wanted, where: str = "pylock.toml") -> Selection:
     try:
         lock = Pylock.from_dict(tomllib.loads(text))
     except tomllib.TOMLDecodeError as e:
-        raise LockError("pylock.malformed", f"not TOML: {e}", where=where) from None
+        raise LockError("pylock.malformed", f"not TOML: {e}", where=where,
+                        hint="Take it from version control again, or delete it and run `bareboat lock`.") from None
     except PylockValidationError as e:
         raise LockError("pylock.malformed", str(e), where=where) from None
     try:
