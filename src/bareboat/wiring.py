@@ -6,7 +6,7 @@ import os
 
 from bareboat.settings import Settings, load
 from bareboat.store import Store
-from bareboat.values import TYPE_CHECKING
+from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 def settings(**said: object) -> Settings:
     """The settings in force; said: what the command line says, None for what it does not."""
-    from dataclasses import replace
-
     found = load(os.environ)
     spoken = {name: value for name, value in said.items() if value is not None}
     return replace(found, **spoken) if spoken else found  # type: ignore[arg-type]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 from bareboat.errors import UsageError
+from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
