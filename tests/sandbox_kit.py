@@ -63,7 +63,7 @@ class Heard:
     out: bytearray = field(default_factory=bytearray)
     err: bytearray = field(default_factory=bytearray)
     started: int = 0
-    outcome: Outcome = Outcome(-1)
+    outcome: Outcome = field(default_factory=lambda: Outcome(-1))
 
     @property
     def text(self) -> str:

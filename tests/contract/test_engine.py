@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import sandbox_kit as kit
 
 from bareboat.engine.base import Engine
 from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.engine.memory import Guest, MemoryEngine
 from bareboat.errors import EngineError, ProgramError, UsageError
 from bareboat.workload import Mount
-from tests import sandbox_kit as kit
 
 
 def _both(g: Guest) -> int:

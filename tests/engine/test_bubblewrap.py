@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import sandbox_kit as kit
 
-from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.errors import EngineError, ProgramError, UsageError
 from bareboat.workload import Limits, Mount
-from tests import sandbox_kit as kit
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,8 +22,8 @@ def load(**more: object) -> Workload:
 
 
 def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boxes, "_guards", lambda: [b"--guards"])
-    box = boxes.box(load(network="none", mounts=(Mount(Path("/h"), "/dev/shm/x"),)), 8 * GIB)
+    monkeypatch.setattr(boxes, "_guards", lambda stage: [b"--guards"])
+    box = boxes.box(load(network="none", mounts=(Mount(Path("/h"), "/dev/shm/x"),)), 8 * GIB, by_root=True)
     assert b" ".join(boxes.options(box, b"/S")).decode() == (
         "--unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts"
         " --unshare-cgroup-try --unshare-net --cap-drop ALL --die-with-parent --hostname bareboat --bind /S/root /"

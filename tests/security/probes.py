@@ -1,3 +1,4 @@
+# ruff: noqa: SIM115  # a probe ends soon, and its process with it
 """Attempts to reach out of a sandbox, run inside it; standard library only. Prints "name<TAB>held|BREAKOUT ..."."""
 
 import ctypes
@@ -281,6 +282,19 @@ def device_nodes_can_be_made():
             except OSError:
                 continue
             raise Breakout(f"a device node in {place}")
+
+
+@probe
+def devices_are_not_changed():
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        path = f"/dev/{name}"
+        mode = os.stat(path).st_mode & 0o7777
+        for change in (lambda p=path, m=mode: os.chmod(p, m), lambda p=path: os.utime(p, (1, 1))):
+            try:
+                change()
+            except OSError:
+                continue
+            raise Breakout(f"{path} of the host can be changed")
 
 
 @probe

@@ -52,16 +52,19 @@ class Bubblewrap:
             scopes = kernel.SCOPE_ABSTRACT_UNIX_SOCKET | kernel.SCOPE_SIGNAL
         return Settings(os.fsencode(self._bwrap or find_bwrap()), program, scopes)
 
+    def _box(self, workload: Workload) -> boxes.Box:
+        return boxes.box(workload, total_memory(), self._overlay, by_root=os.geteuid() == 0)
+
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
-        return run(boxes.box(workload, total_memory(), self._overlay), self._settings(), workload.limits, streams)
+        return run(self._box(workload), self._settings(), workload.limits, streams)
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text."""
         from bareboat.sandbox.explain import explain
         from bareboat.sandbox.limits import limit_plan
 
-        box, settings = boxes.box(workload, total_memory(), self._overlay), self._settings()
+        box, settings = self._box(workload), self._settings()
         return explain(box, settings, seccomp.digest(kernel.machine()), limit_plan(workload.limits))
 
     def checks(self) -> list[Check]:

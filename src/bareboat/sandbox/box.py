@@ -52,6 +52,7 @@ class Box:
     shm: int
     scratch: int
     disk: bytes | None
+    by_root: bool = False  # the caller is uid 0, so the user inside owns what is root's outside
     overlay: bool = True  # False: as where a user may not stack trees; one tree only
 
 
@@ -73,7 +74,7 @@ def _target(path: str) -> bytes:
     return target
 
 
-def box(workload: Workload, memory: int, overlay: bool = True) -> Box:
+def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = False) -> Box:
     """The sandbox of a workload on a machine with so many bytes of memory. Raises UsageError, EngineError."""
     if not workload.argv or not workload.argv[0]:
         raise UsageError("engine.argv", "there is no command to run", hint="Say what to run after --.")
@@ -114,6 +115,7 @@ def box(workload: Workload, memory: int, overlay: bool = True) -> Box:
         scratch=limits.scratch_size or max(memory // 4, 64 << 20),
         disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
         overlay=overlay,
+        by_root=by_root,
     )
 
 
@@ -128,7 +130,8 @@ def options(box: Box, stage: bytes) -> tuple[bytes, ...]:
         b"--dev", b"/dev",
         b"--perms", b"1777", b"--size", b"%d" % box.shm, b"--tmpfs", b"/dev/shm",
         *([b"--dev-bind", stage + b"/pts", b"/dev/pts"] if box.tty else []),
-        b"--proc", b"/proc", *_guards(),
+        b"--proc", b"/proc",
+        *(_guards(stage) if box.by_root else []),
     ]
     for number, bind in enumerate(box.binds):
         if bind.late:
@@ -140,6 +143,9 @@ def options(box: Box, stage: bytes) -> tuple[bytes, ...]:
     return tuple(out)
 
 
+# The nodes are the host's own: a read-only mount lets them be used and not be changed (chmod by their owner).
+NODES = (b"null", b"zero", b"full", b"random", b"urandom", b"tty")
+
 # When root starts a run, its user inside is still the owner of these files, whatever number it has there: writing
 # /proc/sys/kernel/core_pattern needs no capability and runs a program on the host at the next crash.
 READ_ONLY = (b"/proc/sys", b"/proc/sysrq-trigger", b"/proc/irq", b"/proc/bus", b"/proc/fs", b"/proc/acpi",
@@ -149,9 +155,9 @@ MASKED = (b"/proc/kcore", b"/proc/keys", b"/proc/timer_list", b"/proc/timer_stat
           b"/proc/vmallocinfo", b"/proc/slabinfo", b"/proc/kallsyms")
 
 
-def _guards() -> list[bytes]:
-    """bwrap's options over the new /proc; what this kernel does not have is left out by the -try."""
-    out: list[bytes] = []
+def _guards(stage: bytes) -> list[bytes]:
+    """bwrap's options over the new /proc and /dev; what this kernel does not have is left out."""
+    out = [word for node in NODES for word in (b"--dev-bind", stage + b"/d/" + node, b"/dev/" + node)]
     for path in READ_ONLY:
         out += [b"--ro-bind-try", path, path]
     for path in MASKED:

@@ -12,7 +12,7 @@ import stat
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel
-from bareboat.sandbox.box import OWN, Bind, Box
+from bareboat.sandbox.box import NODES, OWN, Bind, Box
 from bareboat.values import dataclass, field
 
 SYSTEM = b"/sys/devices/system"  # processors and memory nodes: numerical libraries look there
@@ -177,6 +177,8 @@ def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
     """All mounts at their targets, and the files a user and the network need. `at`: the staging directory."""
     for path in OWN:
         _own_directory(root, os.fsencode(path))
+    if box.by_root:
+        _nodes(at + b"/d")
     if sources.system is not None:
         _bind(root, sources.system, SYSTEM, True)
     os.close(place(root, box.home, True))
@@ -193,6 +195,16 @@ def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
     if sources.resolv is not None and b"/etc/resolv.conf" not in taken:
         write(root, b"/etc/resolv.conf", b"")  # an image's own may be a link to what is not there
         _bind(root, sources.resolv, b"/etc/resolv.conf", True)
+
+
+def _nodes(directory: bytes) -> None:
+    """The device nodes on read-only mounts, for bwrap to lay over its own."""
+    os.mkdir(directory)
+    for name in NODES:
+        path = directory + b"/" + name
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        kernel.mount(b"/dev/" + name, path, None, kernel.MS_BIND)
+        kernel.read_only(os.open(path, os.O_PATH))
 
 
 def _own_directory(root: Root, path: bytes) -> None:
