@@ -167,6 +167,14 @@ def test_a_stale_partial_file_is_thrown_away(server: Server, store: Store) -> No
     assert store.blob(SHA) and not leftovers(store)
 
 
+def test_a_partial_file_whose_maker_died_before_the_last_step(server: Server, store: Store) -> None:
+    partial = store.home / "tmp" / f"partial-{SHA}"
+    partial.write_bytes(DATA)
+    partial.chmod(0o444)  # read-only already, not yet renamed: nobody but root can open it for writing
+    fetch(store, [item(server)], policy=QUICK)
+    assert store.blob(SHA) and not partial.exists()
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 429, 408])
 def test_passing_errors_are_tried_again(server: Server, store: Store, status: int) -> None:
     server.answer = lambda h, n: whole(h, b"", status, Retry_After="0") if n < 3 else whole(h)

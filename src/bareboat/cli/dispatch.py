@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
 
-from bareboat.errors import SIGNALLED, BareboatError
+from bareboat.errors import BAREBOAT_FAILED, SIGNALLED, BareboatError
 
 SIGINT = 2
 
@@ -32,11 +33,26 @@ def call(verb: str, words: list[str], level: int) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return SIGNALLED + 13
     except OSError as e:
-        if e.errno in (28, 122, 30):  # ENOSPC, EDQUOT, EROFS outside the store's own writes
-            report(BareboatError("io.full", e.strerror or str(e), where=str(e.filename or ""),
-                                 hint="free some space there, or set BAREBOAT_HOME to another disk"))
-            return 125
-        raise
+        report(_of_the_system(e))
+        return BAREBOAT_FAILED
+    except Exception:  # our own mistake: never with an exit code that a program could have given
+        import traceback
+
+        sys.stderr.write(f"{traceback.format_exc()}bareboat: error: this is a bug of bareboat's [bug]\n"
+                         "  please report it with the lines above\n")
+        return BAREBOAT_FAILED
+
+
+def _of_the_system(error: OSError) -> BareboatError:
+    """What the system refused outside the store's own files, where no room has a better word for it."""
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return BareboatError("io.full", error.strerror or str(error), where=where,
+                             hint="free some space there, or set BAREBOAT_HOME to another disk")
+    if not where and error.errno == errno.ENOENT:
+        return BareboatError("io.no-directory", "the current directory is gone", hint="change to one that is there")
+    return BareboatError("io.failed", error.strerror or str(error), where=where,
+                         hint="look at owner and mode of that path")
 
 
 def report(error: BareboatError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -243,7 +244,14 @@ class _Partial:
 
     def __enter__(self) -> _Partial:
         while not self.work.stop.is_set():
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except PermissionError:  # already made read-only, and about to be renamed: by a process, or by a dead one
+                self._drop_abandoned()
+                if self.work.store.blob(self.item.sha256) is not None:
+                    return self
+                self.work.pause(0.1)
+                continue
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
@@ -257,6 +265,25 @@ class _Partial:
                 return self
             self.work.pause(0.1)
         raise _Stopped
+
+    def _drop_abandoned(self) -> None:
+        """Remove a read-only partial that nobody holds: its maker died between the last two steps."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            from bareboat.store.disk_errors import disk_error
+
+            raise disk_error(PermissionError(errno.EACCES, "Permission denied"), str(self.path)) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
+                self._remove()
+        except (BlockingIOError, FileNotFoundError):
+            pass  # it is being finished
+        finally:
+            os.close(fd)
 
     def __exit__(self, *_: object) -> None:
         if self.fd >= 0:

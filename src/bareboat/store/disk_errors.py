@@ -7,6 +7,7 @@ import os
 
 from bareboat.errors import StoreError
 
+_ELSEWHERE = "set BAREBOAT_HOME to a directory that can be written to"
 _MEANING: dict[int, tuple[str, str, str]] = {
     errno.ENOSPC: ("store.full", "the disk is full",
                    "make room: bareboat gc; or set BAREBOAT_HOME to a directory on another disk"),
@@ -27,7 +28,7 @@ _MEANING: dict[int, tuple[str, str, str]] = {
 
 def disk_error(error: OSError, path: str, needed: int | None = None) -> StoreError:
     """The StoreError for an OSError at a path of the store; needed: bytes that had to fit, where known."""
-    code, what, hint = _MEANING.get(error.errno or 0, ("store.failed", str(error.strerror or error), ""))
+    code, what, hint = _MEANING.get(error.errno or 0, ("store.failed", str(error.strerror or error), _ELSEWHERE))
     if needed is not None and code in ("store.full", "store.quota"):
         what = f"{what}: {needed:,} bytes are needed{_free(path)}"
     return StoreError(code, what, where=path, hint=hint)
