@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bareboat.values import Protocol, dataclass
-from bareboat.workload import Outcome, Workload
+from bareboat.workload import Limits, Outcome, Workload
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class Engine(Protocol):
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text, without running anything."""
+
+    def limits(self, limits: Limits) -> str:
+        """How these limits will be kept on this machine, in one line for the user; "" when there are none."""
+        ...
 
     def checks(self) -> list[Check]:
         """What of this machine the engine needs, for doctor."""

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from bareboat.engine.base import Check, Streams
-from bareboat.errors import EngineError
+from bareboat.errors import BareboatError, EngineError
 from bareboat.host import kernel
 from bareboat.sandbox import box as boxes
 from bareboat.sandbox import seccomp
 from bareboat.sandbox.session import Settings, run
-from bareboat.workload import Outcome, Workload
+from bareboat.workload import Limits, Outcome, Workload
 
 
 def find_bwrap() -> Path:
@@ -67,8 +67,29 @@ class Bubblewrap:
         box, settings = self._box(workload), self._settings()
         return explain(box, settings, seccomp.digest(kernel.machine()), limit_plan(workload.limits))
 
+    def limits(self, limits: Limits) -> str:
+        """How the limits will be kept on this machine."""
+        if limits.memory is None and limits.cpus is None and limits.pids is None:
+            return ""
+        from bareboat.sandbox.limits import limit_plan
+
+        return limit_plan(limits).sentence
+
     def checks(self) -> list[Check]:
         """What of this machine the engine needs."""
         from bareboat.host.namespaces import diagnose
+        from bareboat.host.process import Command
+        from bareboat.host.process import run as start
+        from bareboat.sandbox.limits import limit_plan
 
-        return [Check(c.name, c.ok, c.detail, c.remedy, c.fatal) for c in diagnose()]
+        found = [Check(c.name, c.ok, c.detail, c.remedy, c.fatal) for c in diagnose()]
+        plan = limit_plan(Limits(memory=1 << 30, cpus=1.0, pids=100))
+        found.append(Check("cgroups", plan.mechanism != "watch", f"limits are kept by: {plan.mechanism}",
+                           "limits work, less exactly; for cgroups log in through systemd with controllers delegated"))
+        try:
+            program = self._bwrap or find_bwrap()
+            version = start(Command((str(program), "--version"), timeout=5)).stdout.decode().strip()
+            found.append(Check("bwrap", True, f"{version} ({program})", fatal=True))
+        except BareboatError as e:
+            found.append(Check("bwrap", False, e.what, e.hint, fatal=True))
+        return found

@@ -103,6 +103,10 @@ class MemoryEngine:
         """That there is no sandbox."""
         return f"memory engine: {' '.join(workload.argv)}\n"
 
+    def limits(self, limits: Limits) -> str:
+        """Nothing is limited."""
+        return ""
+
     def checks(self) -> list[Check]:
         """Nothing is needed."""
         return [Check("memory", True, "a fake")]

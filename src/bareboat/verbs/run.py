@@ -24,7 +24,7 @@ def run(request: RunRequest, work: Work) -> RunRecord:
     """
     prepared, made = prepare_run(request, work)
     load = prepared.workload
-    limits = getattr(work.engine, "limits_sentence", lambda _: "")(load.limits)
+    limits = work.engine.limits(load.limits)
     work.tell.say(f"engine {work.engine.name}, {len(load.root.trees)} layers, network {load.network}"
                   + (f"; {limits}" if limits else ""))
     record = execute(prepared, work)
