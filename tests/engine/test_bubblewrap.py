@@ -211,6 +211,14 @@ def test_process_limit(tree: Path) -> None:
     assert heard.outcome.reason == "too many processes" or b"fork" in heard.err
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_trees_of_another_group_are_an_error_that_says_so(tree: Path) -> None:
+    os.chown(tree / "etc", 0, 12345)
+    with pytest.raises(EngineError) as caught:
+        sh(tree, "true")
+    assert caught.value.code == "engine.owner"
+
+
 def test_image_without_anything(tmp_path: Path, tree: Path) -> None:
     with pytest.raises(EngineError):
         kit.run(replace(kit.workload(tree, "sh"), root=replace(kit.workload(tree, "sh").root, trees=())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import errno
 import os
 import signal
 import socket
@@ -301,5 +302,14 @@ def _failure(kind: bytes, rest: list[bytes]) -> BareboatError:
         from bareboat.host.namespaces import blocked
 
         return blocked(int(texts[0]), texts[1])
+    number = int(texts[0])
+    if number == errno.EOVERFLOW:
+        return EngineError("engine.owner", "the image's trees belong to another user or group, so nothing can be made"
+                           " in them", hint="The store must be yours, in your primary group (chgrp -R; a directory"
+                           " with the setgid bit hands on its own).")
+    if number in (errno.EPERM, errno.EACCES):
+        from bareboat.host.namespaces import blocked
+
+        return blocked(number, texts[1])
     return EngineError("engine.start", f"the sandbox cannot be made: {texts[1]}",
                        hint="bareboat doctor says what this machine lacks.")
