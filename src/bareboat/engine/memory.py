@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bareboat.engine.base import Check, Streams
 from bareboat.errors import NOT_FOUND, EngineError, ProgramError, UsageError
-from bareboat.workload import Lost, Outcome, Workload
+from bareboat.workload import Limits, Lost, Outcome, Workload
 
 
 @dataclass
