@@ -105,8 +105,19 @@ def _start(prepared: Prepared, record: RunRecord, log: int, work: Work) -> tuple
     gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
     streams = Streams(stdout=_tee(prepared.stdout, log), stderr=_tee(prepared.stderr, log), stdin=prepared.stdin,
                       terminal=prepared.terminal, started=gathering.start)
-    outcome = work.engine.run(prepared.workload, streams)
+    with _layer(prepared.workload, work) as load:
+        outcome = work.engine.run(load, streams)
     return outcome, gathering.finish(record)
+
+
+@contextmanager
+def _layer(load: Workload, work: Work) -> Iterator[Workload]:
+    """The workload with a directory for its thin writable layer, where that is to be on disk; gone afterwards."""
+    if load.scratch != "disk":
+        yield load
+        return
+    with work.store.scratch("layer") as folder:
+        yield replace(load, scratch_dir=folder)
 
 
 class _tee:
