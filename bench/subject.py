@@ -116,6 +116,7 @@ def edit(folder: Path, requirements: str) -> None:
 
 def copy(source: Path, target: Path) -> Path:
     """A copy of a folder as it is; whatever was there goes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     remove(target)
     subprocess.run(["cp", "-a", "--reflink=auto", source, target], check=True)
     return target
