@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bareboat.engine.base import Check
-from bareboat.errors import BareboatError
+from bareboat.errors import BareboatError, StoreError
 from bareboat.verbs.collaborators import Work
 
 ROOM_WANTED = 5 * 10**9  # bytes: an environment with a large framework, its wheels and its trees
@@ -28,7 +28,14 @@ def checks(work: Work) -> list[Check]:
 def _store(work: Work) -> Iterator[Check]:
     system = work.store.filesystem()
     note = "; ".join(system.notes)
-    yield Check("store", True, f"{work.store.home} on {system.type}" + (f": {note}" if note else ""))
+    shown = f"{work.store.home} on {system.type}" + (f": {note}" if note else "")
+    try:
+        with work.store.scratch("doctor"):
+            pass
+    except StoreError as e:
+        yield Check("store", False, f"{shown}: {e.what}", e.hint, fatal=True)
+        return
+    yield Check("store", True, shown)
 
 
 def _disk(work: Work) -> Iterator[Check]:

@@ -6,11 +6,11 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bareboat.engine.base import Streams
-from bareboat.errors import BareboatError, RecordError
+from bareboat.errors import BareboatError, RecordError, StoreError
 from bareboat.record.states import ended, move
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.store.codewalk import CodeRules
@@ -20,6 +20,7 @@ from bareboat.workload import Outcome, Workload
 
 if TYPE_CHECKING:
     from bareboat.store.results import Listing
+    from bareboat.verbs.gather import Gathering
 
 LOG = "log"
 
@@ -69,17 +70,24 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
             record = move(replace(record, log=LOG), "running", at=timestamp(time.time()))
             _write(work, record, durable=False)  # a power cut now leaves no run, as if it had come a moment earlier
             try:
-                outcome, record = _start(prepared, record, log, work)
+                outcome, gathering = _start(prepared, log, work)
             except BareboatError as e:
-                _write(work, ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}"))
+                with suppress(StoreError):  # the first failure is the one to tell
+                    _write(work, ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}"))
                 raise
             except BaseException:
-                _write(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
+                with suppress(StoreError):
+                    _write(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
                 raise
         finally:
             os.close(log)
-        record = _finish(prepared, record, outcome, before, work)
-        _write(work, record)
+        try:
+            record = _finish(prepared, gathering.finish(record), outcome, before, work)
+            _write(work, record)
+        except StoreError as e:
+            raise StoreError(e.code, f"the program ended with exit {outcome.code} and what it wrote to results is "
+                             f"there, but its record could not be completed: {e.what}", where=e.where,
+                             hint=e.hint) from None
         return record
     finally:
         runs.release(record.id)
@@ -98,16 +106,17 @@ def _with_code(prepared: Prepared, work: Work) -> RunRecord:
     return replace(prepared.record, code=taken.snapshot)
 
 
-def _start(prepared: Prepared, record: RunRecord, log: int, work: Work) -> tuple[Outcome, RunRecord]:
+def _start(prepared: Prepared, log: int, work: Work) -> tuple[Outcome, Gathering]:
     """Run the workload; what may take time (data, git, host facts) is gathered while it runs."""
     from bareboat.verbs.gather import Gathering
 
     gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
-    streams = Streams(stdout=_tee(prepared.stdout, log), stderr=_tee(prepared.stderr, log), stdin=prepared.stdin,
+    kept = _Log(log, work)
+    streams = Streams(stdout=_tee(prepared.stdout, kept), stderr=_tee(prepared.stderr, kept), stdin=prepared.stdin,
                       terminal=prepared.terminal, started=gathering.start)
     with _layer(prepared.workload, work) as load:
         outcome = work.engine.run(load, streams)
-    return outcome, gathering.finish(record)
+    return outcome, gathering
 
 
 @contextmanager
@@ -120,19 +129,38 @@ def _layer(load: Workload, work: Work) -> Iterator[Workload]:
         yield replace(load, scratch_dir=folder)
 
 
+class _Log:
+    """The run's log. A disk that fills up ends the log, never the program: hours of training outweigh it."""
+
+    def __init__(self, descriptor: int, work: Work) -> None:
+        self.descriptor, self.work, self.open = descriptor, work, True
+
+    def write(self, chunk: bytes) -> None:
+        if self.open:
+            try:
+                _write_all(self.descriptor, chunk)
+            except OSError as e:
+                self.open = False
+                self.work.tell.say(f"the log ends here, the program goes on: {e.strerror} in {self.work.store.home}; "
+                                   "make room before it ends, or its record is lost: bareboat gc")
+
+
 class _tee:
     """A stream to the caller and to the log. A caller that went away (| head) ends the copy, never the log."""
 
-    def __init__(self, out: int, log: int) -> None:
+    def __init__(self, out: int, log: _Log) -> None:
         self.out, self.log, self.open = out, log, True
 
     def __call__(self, chunk: bytes) -> None:
-        _write_all(self.log, chunk)
+        self.log.write(chunk)
         if self.open:
             try:
                 _write_all(self.out, chunk)
             except BrokenPipeError:
                 self.open = False
+            except OSError as e:
+                self.open = False
+                self.log.work.tell.say(f"output cannot be written any more: {e.strerror}; the run's log has all of it")
 
 
 def _write_all(fd: int, chunk: bytes) -> None:
