@@ -26,6 +26,7 @@ VERBS: dict[str, dict[str, str]] = {
     "images": {
         "images": "list images",
         "inspect": "layers, packages, and where the size goes",
+        "save": "write an image as an OCI layout or archive",
         "tag": "give an image a name",
         "rmi": "remove a name, or an image",
         "df": "what takes space in the store, and who shares it",

@@ -10,18 +10,24 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bareboat.errors import ArchiveError
 from bareboat.image.inflate import Inflater, packed_chunks
 from bareboat.image.plan import EPOCH
 from bareboat.image.wheel import Entry, Layout, Promise
-from bareboat.image.wheelzip import CHUNK, STORED, Source
+from bareboat.image.wheelzip import STORED, Source
 
 _GZIP = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time, unknown OS (trap 27)
 _BLOCK = 512
 _STORED_MOST = 0xFFFF  # bytes in one stored block of DEFLATE (RFC 1951 3.2.4)
 _USTAR_SIZE = 1 << 33  # from here on a size needs a PAX record
+# Where gzip members end is part of the bytes: to change either is to raise builder.blobs.LAYER_FORMAT.
+_PLAIN_MOST = 1 << 20
+_TREE_MEMBER = 1 << 20
+
+FILE, SYMLINK, DIRECTORY = b"0", b"2", b"5"  # tar's type flags
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,18 @@ class LayerDigests:
     tar_size: int
 
 
+@dataclass(frozen=True)
+class TreeEntry:
+    """A file, link or directory of a tree. path: relative; size: of a file's content, which chunks gives."""
+
+    path: str
+    mode: int
+    kind: bytes = FILE
+    size: int = 0
+    link: str = ""
+    chunks: Callable[[], Iterable[bytes]] = tuple
+
+
 def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigests]:
     """The gzip blob of one wheel's layer in chunks; the generator returns its digests. Deterministic.
 
@@ -41,8 +59,29 @@ def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigest
     "wheel.*",
     also after chunks were yielded: nothing is good before the end.
     """
+    return splice_group([(source, layout)])
+
+
+def splice_group(wheels: Sequence[tuple[Source, Layout]]) -> Generator[bytes, None, LayerDigests]:
+    """As splice, for several wheels in one layer, in this order. No path is in it twice (trap 29).
+
+    A file that two wheels bring is taken from the first: they are known to be equal (find_conflict).
+    """
+    return _digested(_parts(wheels))
+
+
+def store_tree(entries: Iterable[TreeEntry]) -> Generator[bytes, None, LayerDigests]:
+    """The gzip blob of a tree's layer, in stored blocks; the generator returns its digests. Deterministic.
+
+    entries: sorted by the UTF-8 bytes of their paths, parents among them; the root's entry is made here, since
+    engines invent different modes where it is missing (trap 30). Raises ArchiveError "layer.size".
+    """
+    return _digested(_tree_parts(entries))
+
+
+def _digested(parts: Iterable[tuple[bytes, bytes]]) -> Generator[bytes, None, LayerDigests]:
     blob, diff, size, tar_size = hashlib.sha256(), hashlib.sha256(), 0, 0
-    for chunk, content in _parts(source, layout):
+    for chunk, content in parts:
         if chunk:
             blob.update(chunk)
             size += len(chunk)
@@ -53,11 +92,32 @@ def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigest
     return LayerDigests("sha256:" + blob.hexdigest(), size, "sha256:" + diff.hexdigest(), tar_size)
 
 
-def _parts(source: Source, layout: Layout) -> Iterator[tuple[bytes, bytes]]:
+def _tree_parts(entries: Iterable[TreeEntry]) -> Iterator[tuple[bytes, bytes]]:
+    """As _parts. A member ends at a multiple of a fixed number of bytes, whatever the chunks were."""
+    plain = bytearray(tar_header("./", 0, 0o755, b"5"))
+    for e in entries:
+        path = f"{e.path}/" if e.kind == DIRECTORY else e.path
+        plain += tar_header(path, e.size, e.mode, e.kind, e.link)
+        left = e.size
+        for chunk in e.chunks():
+            plain += chunk
+            left -= len(chunk)
+            while len(plain) >= _TREE_MEMBER:
+                piece = bytes(plain[:_TREE_MEMBER])
+                del plain[:_TREE_MEMBER]
+                yield gzip_stored(piece), piece
+        if left:
+            raise ArchiveError("layer.size", "the file's size is not what it was", where=f"/{e.path}")
+        plain += bytes(-e.size % _BLOCK)
+    plain += bytes(2 * _BLOCK)
+    yield gzip_stored(plain), bytes(plain)
+
+
+def _parts(wheels: Sequence[tuple[Source, Layout]]) -> Iterator[tuple[bytes, bytes]]:
     """Pairs of bytes of the blob and bytes of the tar, each in order; either may be empty."""
     made: set[str] = set()
     plain = bytearray()  # headers and padding that wait for their gzip member
-    for entry in layout.entries:
+    for source, entry, filename in _files(wheels):
         for parent in _parents(entry.path):
             if parent not in made:
                 made.add(parent)
@@ -68,15 +128,24 @@ def _parts(source: Source, layout: Layout) -> Iterator[tuple[bytes, bytes]]:
         elif entry.size:
             yield gzip_stored(plain), bytes(plain)
             plain.clear()
-            yield from _member(source, entry, layout.filename)
+            yield from _member(source, entry, filename)
         else:
-            _verify_empty(source, entry, layout.filename)
+            _verify_empty(source, entry, filename)
         plain += bytes(-entry.size % _BLOCK)
-        if len(plain) > CHUNK:
+        if len(plain) > _PLAIN_MOST:
             yield gzip_stored(plain), bytes(plain)
             plain.clear()
     plain += bytes(2 * _BLOCK)
     yield gzip_stored(plain), bytes(plain)
+
+
+def _files(wheels: Sequence[tuple[Source, Layout]]) -> Iterator[tuple[Source, Entry, str]]:
+    seen: set[str] = set()
+    for source, layout in wheels:
+        for entry in layout.entries:
+            if len(wheels) == 1 or entry.path not in seen:
+                seen.add(entry.path)
+                yield source, entry, layout.filename
 
 
 def _member(source: Source, entry: Entry, filename: str) -> Iterator[tuple[bytes, bytes]]:
@@ -132,7 +201,7 @@ def tar_header(path: str, size: int, mode: int, kind: bytes = b"0", link: str = 
     symbolic
     link, b"1" hard link. Owner 0:0 without names, mtime EPOCH.
     """
-    name, target = path.encode(), link.encode()
+    name, target = path.encode("utf-8", "surrogateescape"), link.encode("utf-8", "surrogateescape")
     prefix, fits = b"", len(name) <= 100
     if not fits:
         # The prefix must end at a "/" so that both parts fit; the longest prefix is the one choice we make.

@@ -1,0 +1,235 @@
+"""Trees and wheels → layer blobs: the form of an image that is shipped. Each is made once and kept in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.builder.base import base_tree_keys
+from bareboat.builder.image import Progress, Sources, base_of, drop_rotten, generated_key, make_trees
+from bareboat.builder.wheels import FileSource, processors
+from bareboat.errors import ArchiveError
+from bareboat.image.grouping import WheelGroup, group_wheels
+from bareboat.image.layer import (
+    DIRECTORY,
+    FILE,
+    SYMLINK,
+    LayerDigests,
+    TreeEntry,
+    splice_group,
+    store_tree,
+)
+from bareboat.image.plan import Interpreter, Plan
+from bareboat.image.spec import Image, Layer, make_image
+from bareboat.image.wheel import read_layout, wheel_tree_key
+from bareboat.lock import Wheel
+
+if TYPE_CHECKING:
+    from bareboat.store import Store
+
+LAYER_FORMAT = "1"  # part of every key below: raised when the same tree or wheel would give other bytes
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A layer to be. key: a function of all that decides its bytes; make: its chunks, which return its digests."""
+
+    key: str
+    what: str
+    packages: tuple[str, ...]
+    make: Callable[[], Generator[bytes, None, LayerDigests]]
+
+
+def make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Image:
+    """The image of a plan with all its blobs in the store, made where they are missing. Idempotent.
+
+    What gc took is fetched again first; a wheel that rotted on this disk is, too. Raises ResolveError, ArchiveError
+    and StoreError as make_trees does; every layer that was finished stays for the next time.
+    """
+    make_trees(store, plan, sources, progress)
+    try:
+        return _make_blobs(store, plan, sources, progress)
+    except ArchiveError:
+        if not drop_rotten(store, [w.sha256 for w in plan.wheels]):
+            raise
+        return _make_blobs(store, plan, sources, progress)
+
+
+def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Image:
+    recipes = list(layer_recipes(store, plan))
+    known = {r.key: find_layer(store, r.key) for r in recipes}
+    missing = [r for r in recipes if known[r.key] is None]
+    absent = {w.sha256 for w in plan.wheels if store.blob(w.sha256) is None}
+    needed = {w.sha256 for g in wheel_groups(plan) if known[group_key(g, plan.interpreter)] is None for w in g.wheels}
+    fetch_wheels(store, [w for w in plan.wheels if w.sha256 in absent & needed], sources, progress)
+    with ThreadPoolExecutor(max(1, min(sources.jobs or processors(), len(missing) or 1))) as pool:
+        for count, (recipe, made) in enumerate(zip(missing, pool.map(lambda r: make_layer(store, r), missing),
+                                                   strict=True)):
+            known[recipe.key] = made
+            progress("layers", count + 1, len(missing))
+    layers = []
+    for recipe in recipes:
+        digests = known[recipe.key]
+        assert digests is not None
+        layers.append(Layer(digests, recipe.what, recipe.packages))
+    image = make_image(plan, layers)
+    store.put_blob([image.config])
+    store.put_blob([image.manifest])
+    return image
+
+
+def wheel_groups(plan: Plan) -> tuple[WheelGroup, ...]:
+    """The plan's wheels as layers. Besides them: the base's, generated files, and room for one with code."""
+    return group_wheels(plan.wheels, len(base_tree_keys(base_of(plan))) + 2)
+
+
+def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
+    """Every layer of a plan, bottom to top: base, wheels, generated files. Its trees must be in the store."""
+    base, python = base_of(plan), plan.interpreter
+    for number, key in enumerate(base_tree_keys(base)):
+        debs = [d for d in plan.debs if bool(d.extra) == bool(number)]
+        what = f"{len(debs)} more system packages" if number else \
+            f"{plan.family} {plan.suite} with Python {python.full}, {len(debs)} packages"
+        yield _tree_recipe(store, key, what, tuple(f"{d.name}={d.version}" for d in debs))
+    for group in wheel_groups(plan):
+        what = ", ".join(f"{w.name} {w.version}" for w in group.wheels)
+        if group.bucket >= 0:
+            what = f"{len(group.wheels)} small packages, bucket {group.bucket}"
+        packages = tuple(f"{w.name}=={w.version} sha256:{w.sha256}" for w in group.wheels)
+        yield Recipe(group_key(group, python), what, packages, _splicer(store, group.wheels, python))
+    yield _tree_recipe(store, generated_key(plan.generated), "generated files", ())
+
+
+def group_key(group: WheelGroup, python: Interpreter) -> str:
+    """The key of a layer of wheels."""
+    keys = [wheel_tree_key(w, python) for w in group.wheels]
+    if len(keys) > 1:
+        keys = ["group-" + hashlib.sha256("\n".join(keys).encode()).hexdigest()]
+    return f"layer-{LAYER_FORMAT}-{keys[0]}"
+
+
+def _splicer(store: Store, wheels: Sequence[Wheel], python: Interpreter) -> Callable[
+        [], Generator[bytes, None, LayerDigests]]:
+    return lambda: wheel_layer(store, wheels, python)
+
+
+def _tree_recipe(store: Store, key: str, what: str, packages: tuple[str, ...]) -> Recipe:
+    def make() -> Generator[bytes, None, LayerDigests]:
+        root = store.tree(key)
+        if root is None:
+            raise ArchiveError("layer.tree", f"the tree {key} is not in the store", hint="run the command again")
+        return store_tree(tree_entries(root))
+
+    return Recipe(f"layer-{LAYER_FORMAT}-{key}", what, packages, make)
+
+
+def wheel_layer(store: Store, wheels: Sequence[Wheel], python: Interpreter) -> Generator[bytes, None, LayerDigests]:
+    """The layer of some wheels, spliced from their blobs. Raises ArchiveError "wheel.*"."""
+    with ExitStack() as opened:
+        parts = []
+        for w in wheels:
+            blob = store.blob(w.sha256)
+            if blob is None:
+                raise ArchiveError("wheel.missing", "the wheel is not in the store", where=w.filename,
+                                   hint="run again while the package index can be reached")
+            source = opened.enter_context(FileSource(blob))
+            parts.append((source, read_layout(source, w, python)))
+        return (yield from splice_group(parts))
+
+
+def fetch_wheels(store: Store, wheels: Sequence[Wheel], sources: Sources, progress: Progress) -> None:
+    """Bring wheels' files back that gc took while their trees stayed. Raises ResolveError "download.*", and
+    ArchiveError "wheel.missing" for one that was built here.
+    """
+    if not wheels:
+        return
+    from dataclasses import replace
+
+    from bareboat.resolve.download import DEFAULT, Download, fetch
+
+    for w in wheels:
+        if not w.url:
+            raise ArchiveError("wheel.missing", f"the wheel built from {w.built_from or 'source'} is not in the store",
+                               where=w.filename, hint="build it again from its project: bareboat lock, bareboat build")
+    fetch(store, [Download(w.url, w.sha256, w.size, w.filename) for w in wheels],
+          lambda p: progress("fetch", p.done, p.total), replace(DEFAULT, offline=sources.offline))
+
+
+def make_layer(store: Store, recipe: Recipe) -> LayerDigests:
+    """A layer's blob in the store, and the note by which it is found again. Idempotent, atomic."""
+    found: list[LayerDigests] = []
+
+    def chunks() -> Iterator[bytes]:
+        found.append((yield from recipe.make()))
+
+    digest = store.put_blob(chunks(), where=recipe.what)
+    made = found[0]
+    assert made.digest == f"sha256:{digest}"
+    store.put_json("cache", recipe.key, {**made.__dict__, "blobs": [digest]})
+    return made
+
+
+def find_layer(store: Store, key: str) -> LayerDigests | None:
+    """A layer that was made before and whose blob is still there."""
+    note = store.get_json("cache", key)
+    if not isinstance(note, dict) or store.blob(note["digest"].removeprefix("sha256:")) is None:
+        return None
+    return LayerDigests(note["digest"], note["size"], note["diff_id"], note["tar_size"])
+
+
+def forget_layer(store: Store, digest: str) -> None:
+    """Remove a layer's blob (64 hex digits) that is not what its name says: it is made again when asked for."""
+    store.remove_blob(digest)
+
+
+def tree_entries(root: Path) -> Iterator[TreeEntry]:
+    """A tree's entries in byte order of their paths, whatever order the directory gives them in.
+
+    Every name is a file of its own, also where the disk has hard links: whether it has is the disk's affair, and
+    must not be in the digest. Owners and times are not read. Raises ArchiveError "layer.kind" for a device or fifo.
+    """
+    top = os.fsencode(root)
+    for path in sorted(_walk(top)):
+        full = top + b"/" + path
+        status = os.lstat(full)
+        name, mode = path.decode("utf-8", "surrogateescape"), stat.S_IMODE(status.st_mode)
+        if stat.S_ISDIR(status.st_mode):
+            yield TreeEntry(name, mode, DIRECTORY)
+        elif stat.S_ISLNK(status.st_mode):
+            yield TreeEntry(name, 0o777, SYMLINK, link=os.readlink(full).decode("utf-8", "surrogateescape"))
+        elif stat.S_ISREG(status.st_mode):
+            yield TreeEntry(name, mode, FILE, status.st_size, chunks=_reader(full))
+        else:
+            raise ArchiveError("layer.kind", "neither file, link nor directory", where=f"/{name}")
+
+
+def _walk(top: bytes) -> Iterator[bytes]:
+    pending = [b""]
+    while pending:
+        folder = pending.pop()
+        with os.scandir(top + b"/" + folder) as entries:
+            for entry in entries:
+                path = folder + b"/" + entry.name if folder else entry.name
+                yield path
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(path)
+
+
+def _reader(path: bytes) -> Callable[[], Iterator[bytes]]:
+    def chunks() -> Iterator[bytes]:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            while chunk := os.read(fd, _CHUNK):
+                yield chunk
+        finally:
+            os.close(fd)
+
+    return chunks

@@ -1,0 +1,162 @@
+"""save: an image as an OCI image layout, a directory or one tar that `docker load` takes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bareboat.builder.blobs import make_blobs
+from bareboat.errors import ArchiveError, UsageError
+from bareboat.image.layout import Member, members, tar_of
+from bareboat.image.plan import Plan
+from bareboat.image.spec import Image
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.images import plan_of, required
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an image goes: a file, a directory, or a stream of bytes where there is no path."""
+
+    path: Path | None = None
+    directory: bool = False
+    out: Callable[[bytes], object] | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Target:
+        """What a user's words mean: a directory where they end in "/" or name one, else a tar."""
+        path = Path(text)
+        return cls(path.absolute(), text.endswith("/") or path.is_dir())
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written: the manifest's digest, the plan's, the number of layers, and bytes in all."""
+
+    manifest: str
+    plan: str
+    layers: int
+    size: int
+
+
+def save(name: str, target: Target, work: Work) -> Saved:
+    """Write an image. Its layers are made where they are missing, and stay in the store.
+
+    Atomic but for a stream: what is at the path is the old or the whole new. A directory must be empty or missing.
+    Raises UsageError "image.unknown", "save.exists", "save.folder", and what assembling raises.
+    """
+    digest = required(name, work)
+    check(target)
+    document = work.store.get_json("plans", digest)
+    if not isinstance(document, dict):
+        raise UsageError("image.damaged", "the plan of this image is not in the store any more",
+                         hint="build it again from its project")
+    plan = plan_of(document["plan_blob"], work)
+    label = name if name in work.store.tags() else ""
+    try:
+        image, size = _save(plan, label, target, work)
+    except _RottenError:
+        if target.path is None:  # what went to a pipe cannot be taken back
+            raise
+        image, size = _save(plan, label, target, work)  # the layer was removed, so it is made again
+    if document.get("manifest") != image.descriptor.digest:
+        work.store.put_json("plans", digest, {**document, "manifest": image.descriptor.digest})
+    return Saved(image.descriptor.digest, digest, len(image.layers), size)
+
+
+def check(target: Target) -> None:
+    """Refuse what could not be written in the end, before anything is made."""
+    path = target.path
+    if path is None:
+        return
+    if target.directory and os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError("save.exists", "is not an empty directory", where=str(path),
+                         hint="name a new directory, or a file: -o image.tar")
+    if not path.parent.is_dir():
+        raise UsageError("save.folder", "there is no such directory", where=str(path.parent),
+                         hint="make it first, or write elsewhere")
+
+
+class _RottenError(ArchiveError):
+    """A layer's blob is not what its name says."""
+
+
+def _save(plan: Plan, label: str, target: Target, work: Work) -> tuple[Image, int]:
+    from bareboat.verbs.lock import sources
+
+    image = make_blobs(work.store, plan, sources(work), work.tell.progress)
+    files = members(image, label, archive=not target.directory)
+    total = sum(m.size for m in files)
+    done = [0]
+
+    def read(member: Member) -> Iterator[bytes]:
+        for chunk in _blob(member, work):
+            yield chunk
+            done[0] += len(chunk)
+            work.tell.progress("save", done[0], total)
+
+    if target.path is None:
+        assert target.out is not None
+        for chunk in tar_of(files, read):
+            target.out(chunk)
+    else:
+        _replace(target, files, read)
+    return image, total
+
+
+def _blob(member: Member, work: Work) -> Iterator[bytes]:
+    """A member's bytes; those of a blob are compared with its digest on the way."""
+    if member.content is not None:
+        yield member.content
+        return
+    path = work.store.blob(member.blob)
+    if path is None:
+        raise _RottenError("blob.digest", "a layer went while it was written", where=member.blob,
+                           hint="run the command again: it is made anew")
+    whole = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            whole.update(chunk)
+            yield chunk
+    if whole.hexdigest() != member.blob:
+        work.store.remove_blob(member.blob)
+        raise _RottenError("blob.digest", "a layer in the store was not what its digest says; it is removed",
+                           where=member.blob, hint="run the command again: it is made anew")
+
+
+def _replace(target: Target, files: tuple[Member, ...], read: Callable[[Member], Iterable[bytes]]) -> None:
+    """Write beside the target under a name of its own, then rename. Raises OSError; nothing is left then."""
+    from bareboat.host.files import fsync_directory, remove_tree
+
+    assert target.path is not None
+    path = target.path
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        if target.directory:
+            for member in files:
+                place = draft / member.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _write(place, read(member))
+        else:
+            _write(draft, tar_of(files, read))
+        os.replace(draft, path)
+        fsync_directory(path.parent)
+    finally:
+        if draft.is_dir():
+            remove_tree(draft)
+        else:
+            draft.unlink(missing_ok=True)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
+    with open(path, "xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
