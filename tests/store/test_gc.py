@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +174,36 @@ def test_a_forked_child_does_not_end_its_parents_lease(store: Store) -> None:
     os.waitpid(child, 0)
     store.gc(Policy(now=LATER))
     assert everything(store) == ["numpy"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_store_opened_before_a_fork_works_in_the_child(store: Store, held: bool) -> None:
+    other = Store.open(store.home)
+    assert other.tree("numpy") is not None
+    mutex, taken, done = other._leases._mutex, threading.Event(), threading.Event()
+
+    def hold() -> None:  # a thread, which the child does not have
+        with mutex:
+            taken.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    if held:
+        thread.start()
+        taken.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # a deadlock ends the child by a signal
+        good = other.tree("numpy") is not None and other.put_blob([b"from the child"])
+        other.close()
+        os._exit(0 if good else 1)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    assert status == 0
+    store.gc(Policy(now=LATER))
+    assert everything(store) == ["numpy"]  # the parent's lease stands, the child's does not
 
 
 def test_leftovers_of_the_dead_go_those_of_the_living_stay(store: Store) -> None:

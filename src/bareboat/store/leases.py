@@ -51,16 +51,18 @@ class Lease:
             self._leases.released(self.keys)
 
     def _let_go(self) -> bool:
+        """Whether this process held it until now."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return False
-        if os.getpid() == self._pid:
+        mine = os.getpid() == self._pid
+        if mine:
             try:
                 os.unlink(self._path)
             except OSError:
                 pass  # gc of a later day takes it
         os.close(fd)
-        return True
+        return mine
 
     def __enter__(self) -> None:
         return None
@@ -86,6 +88,7 @@ class Leases:
 
     def hold(self, keys: Iterable[str]) -> Lease:
         """Lease keys, whether there or not. After this returns no gc removes them. Raises StoreError."""
+        self._after_fork()
         lease = Lease(self, tuple(keys))
         with self._mutex:
             for key in lease.keys:
@@ -96,9 +99,8 @@ class Leases:
         """Lease keys for as long as this Store object lives. Cheap when they are leased already."""
         if self._pid == os.getpid() and all(key in self._counts for key in keys):
             return
+        self._after_fork()
         with self._mutex:
-            if self._pid != os.getpid():  # forked: the parent's session is not ours
-                self._pid, self._session, self._counts = os.getpid(), None, {}
             fresh = tuple(key for key in keys if key not in self._counts)
             if self._session is None:
                 self._session = Lease(self, fresh)
@@ -111,6 +113,16 @@ class Leases:
             for key in fresh:
                 self._counts[key] = 1
 
+    def _after_fork(self) -> None:
+        """In a forked child: the parent's session is not ours, and its mutex may be held by a thread that is not here.
+        """
+        if self._pid == os.getpid():
+            return
+        inherited, self._session = self._session, None
+        self._mutex, self._counts, self._pid = RLock(), {}, os.getpid()
+        if inherited is not None:
+            inherited.close()  # its descriptor only, which would keep the lease after the parent's death
+
     def released(self, keys: Iterable[str]) -> None:
         with self._mutex:
             for key in keys:
@@ -122,6 +134,7 @@ class Leases:
 
     def close(self) -> None:
         """End the session: what was returned before may be collected from now on."""
+        self._after_fork()
         with self._mutex:
             session, self._session = self._session, None
             self._counts.clear()
