@@ -68,6 +68,62 @@ def test_a_repository_starts_no_program(repo, tmp_path):
     assert not marker.exists()
 
 
+@needs_git
+@pytest.mark.parametrize("how", ["config", "include", "driver with odd name", "worktree"])
+def test_a_repository_s_filters_are_not_run(repo, tmp_path, how):
+    """git status runs the clean filter of every file whose times changed: an unpacked archive could bring one."""
+    marker = tmp_path / "ran"
+    name = "a=b.c d" if how == "driver with odd name" else "evil"
+    lines = f'[filter "{name}"]\n\tclean = "touch \'{marker}\'; cat"\n\trequired = true\n'
+    attributes = f"* filter={name}\n" if " " not in name else "* filter=a=b.c\n"
+    if " " in name:
+        lines = lines.replace(name, "a=b.c")
+    if how == "include":
+        (repo / ".git/more").write_text(lines)
+        lines = "[include]\n\tpath = more\n"
+    with open(repo / ".git/config", "a") as config:
+        config.write(lines)
+    where = repo
+    if how == "worktree":
+        where = tmp_path / "linked"
+        g(repo, "worktree", "add", "-q", str(where))
+        marker.unlink(missing_ok=True)
+    (where / ".gitattributes").write_text(attributes)
+    os.utime(where / "sub/a.py", (1, 1))
+    answer = git.begin(where).finish()
+    assert answer.facts is not None and not answer.problem
+    assert not marker.exists()
+    run(Command(("git", "status"), cwd=where))
+    assert marker.exists()  # the control
+
+
+@needs_git
+def test_the_user_s_own_filters_still_run(repo, tmp_path, monkeypatch):
+    marker = tmp_path / "ran"
+    (tmp_path / ".gitconfig").write_text(f'[filter "mine"]\n\tclean = "touch \'{marker}\'; cat"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
+    g(repo, "config", "filter.other.clean", "false")
+    (repo / ".gitattributes").write_text("* filter=mine\n")
+    os.utime(repo / "sub/a.py", (1, 1))
+    assert git.begin(repo).finish().facts is not None
+    assert marker.exists()
+
+
+@needs_git
+def test_missing_objects_are_not_fetched_by_a_command_of_the_repository(repo, tmp_path):
+    marker = tmp_path / "ran"
+    for key, value in (("remote.origin.url", f"ext::sh -c touch% {marker}"), ("protocol.ext.allow", "always"),
+                       ("remote.origin.promisor", "true"), ("extensions.partialClone", "origin"),
+                       ("core.repositoryformatversion", "1")):
+        g(repo, "config", key, value)
+    shutil.rmtree(repo / ".git/objects")
+    (repo / ".git/objects/pack").mkdir(parents=True)
+    git.begin(repo).finish()
+    assert not marker.exists()
+    run(Command(("git", "status"), cwd=repo))
+    assert marker.exists()  # the control
+
+
 def test_without_a_repository_nothing_is_started(tmp_path, monkeypatch):
     monkeypatch.setattr(git, "run", lambda command: pytest.fail("started"))
     assert git.begin(tmp_path).finish() == git.GitAnswer()

@@ -4,12 +4,14 @@
     started answer = asked.finish()             GitAnswer(facts, ignored), waits for it; never raises
 
 facts goes into RunRecord.git; ignored into CodeRules.ignored. Repositories are not trusted: no fsmonitor
-program, no hooks, no optional locks, no prompt.
+program, no hooks, no filters that the repository's own configuration names (git status runs them on files whose
+times changed), no transport, no optional locks, no prompt.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Thread
 
@@ -48,7 +50,8 @@ class Asked:
 
     def _ask(self, root: Path, top: Path) -> None:
         try:
-            status = run(status_command(root))
+            off = _without_filters(root) if _may_configure_programs(top) else {}
+            status = run(status_command(root, off))
             remote = run(remote_command(root)) if status.code == 0 else Completed(1, b"", b"")
         except ProcessError as error:
             self._answer = GitAnswer(problem=error.what)
@@ -82,15 +85,54 @@ def repository(root: Path) -> Path | None:
 
 def _env() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    return {**env, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    return {**env, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1",
+            "GIT_ALLOW_PROTOCOL": ""}
 
 
-def status_command(root: Path) -> Command:
+def _may_configure_programs(top: Path) -> bool:
+    """Whether the repository's own configuration could name filters; spares most repositories a process."""
+    try:
+        with open(top / ".git/config", "rb") as file:
+            text = file.read(1 << 16).lower()
+    except OSError:
+        return True  # a linked work tree or a submodule: its configuration is elsewhere
+    return len(text) >= 1 << 16 or any(word in text for word in (b"filter", b"include", b"worktreeconfig"))
+
+
+def filters_command(root: Path) -> Command:
+    """Every filter that is configured, each with the scope it comes from."""
+    return Command(("git", *_SAFE, "config", "--includes", "--show-scope", "--name-only", "-z", "--get-regexp",
+                    r"^filter\."), env=_env(), cwd=root, timeout=PATIENCE)  # fmt: skip
+
+
+def _without_filters(root: Path) -> dict[str, str]:
+    """Variables that switch off the filters of the repository's own configuration; the user's own stay (LFS).
+
+    By variables and not by -c, because a filter's name may contain what -c splits at. A git too old to say where
+    a setting comes from (before 2.26) is not asked at all: ProcessError "git.filters".
+    """
+    done = run(filters_command(root))
+    if done.code not in (0, 1):
+        raise ProcessError("git.filters", _text(done.stderr).strip().partition("\n")[0], where=str(root))
+    words = _text(done.stdout).split("\0")
+    drivers = {name.rpartition(".")[0] for scope, name in zip(words[::2], words[1::2], strict=False)
+               if scope not in ("system", "global", "command")}
+    settings = [(f"{driver}.{key}", value) for driver in sorted(drivers)
+                for key, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))]
+    theirs = os.environ.get("GIT_CONFIG_COUNT", "")  # the caller's own settings by variables: safe.directory
+    first = int(theirs) if theirs.isdigit() else 0
+    off = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    for i, (name, value) in enumerate(settings, first):
+        off[f"GIT_CONFIG_KEY_{i}"], off[f"GIT_CONFIG_VALUE_{i}"] = name, value
+    return off
+
+
+def status_command(root: Path, env: Mapping[str, str] | None = None) -> Command:
     """Commit, branch, changes and ignored paths of root alone, in one process; paths relative to the top."""
     return Command(
         ("git", *_SAFE, "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=normal",
          "--ignored=matching", "--ignore-submodules=dirty", "--no-renames", "--", "."),
-        env=_env(), cwd=root, timeout=PATIENCE,
+        env={**_env(), **(env or {})}, cwd=root, timeout=PATIENCE,
     )  # fmt: skip
 
 
