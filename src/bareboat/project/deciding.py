@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.project.folder import APT_FILE, VERSION_FILES
 from bareboat.project.local import digest, local_requirements
 from bareboat.project.parse import FILE, PYPROJECT
@@ -60,4 +60,4 @@ def request(project: Project) -> str:
         sorted(wanted.groups),
         sorted(wanted.extras),
     ]
-    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()
+    return sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +104,8 @@ def digest(path: Path) -> str | None:
 
     Hidden and made directories are passed over. The same sources give the same digest on every machine.
     """
+    import hashlib
+
     if path.is_file():
         with path.open("rb") as file:
             whole = hashlib.sha256()

@@ -73,15 +73,17 @@ def enter(start: Start) -> int:
 
 def tell(control: int, *parts: bytes, fds: tuple[int, ...] = ()) -> None:
     """One message to the parent: parts joined by NUL, with descriptors."""
+    import _socket
     import array
-    import socket
 
-    with socket.socket(fileno=os.dup(control)) as sock:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        try:
-            sock.sendmsg([b"\0".join(parts)], rights)
-        except OSError:
-            pass  # the parent is gone, and so shall we be
+    sock = _socket.socket(fileno=os.dup(control))
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    try:
+        sock.sendmsg([b"\0".join(parts)], rights)
+    except OSError:
+        pass  # the parent is gone, and so shall we be
+    finally:
+        sock.close()
 
 
 def report(control: int, error: BareboatError) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket  # as socket, without the making of its enumerations: a socket pair is all that is needed
 import array
 import errno
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 
@@ -63,7 +63,7 @@ class _Session:
         self.upper = -1
         self.made: frozenset[bytes] = frozenset()
         self.master = -1
-        self.control: socket.socket | None = None
+        self.control: _socket.socket | None = None
         self.group = Group(limits)
         self.builder_pid = 0
         self.copier: relay.Copier | None = None
@@ -91,8 +91,8 @@ class _Session:
         return descriptor
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        try:
             self.control = ours
             status, status_in = self._pipe()
             given, closing = [], [status_in]
@@ -119,6 +119,8 @@ class _Session:
             finally:
                 for descriptor in closing:
                     os.close(descriptor)
+        finally:
+            theirs.close()
         self.loop.add(ours.fileno(), lambda: self._told(ours))
         self.loop.add(status, relay.reader(status, self._status))
         if not self.box.tty:
@@ -144,9 +146,9 @@ class _Session:
         read, write = os.pipe2(os.O_CLOEXEC)
         return read, (source, write)
 
-    def _told(self, control: socket.socket) -> bool:
+    def _told(self, control: _socket.socket) -> bool:
         try:
-            data, ancillary, _, _ = control.recvmsg(1 << 18, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = control.recvmsg(1 << 18, _socket.CMSG_SPACE(8), _socket.MSG_CMSG_CLOEXEC)
         except OSError:
             return False
         if not data:

@@ -4,11 +4,11 @@ noticed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.errors import StoreError
 from bareboat.store.atomic import write_file
 from bareboat.store.disk_errors import disk_error
@@ -137,7 +137,7 @@ def _is_settled(directory: str) -> bool:
 
 def _digest(kind: str, key: str, body: bytes) -> bytes:
     name = f"{kind}\0{key}\0".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(name + body).hexdigest().encode()
+    return sha256(name + body).hexdigest().encode()
 
 
 def _key_of(path: str) -> str | None:

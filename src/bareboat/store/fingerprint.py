@@ -12,17 +12,16 @@ in a thread, one folder's names in memory at a time.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
+from bareboat.digests import sha256
 from bareboat.errors import BareboatError
 from bareboat.record.gathered import DataFile, DataFingerprint, DataSource
-from bareboat.values import dataclass, field
+from bareboat.values import TYPE_CHECKING, dataclass, field
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -108,7 +107,7 @@ class Fingerprinter:
             return  # data that went away in the middle: what is known stays partial
 
     def _list(self, source: Path, state: _State) -> None:
-        listing, sizes = hashlib.sha256(), hashlib.sha256()
+        listing, sizes = sha256(), sha256()
         for file in walk(source):
             if self._stop.is_set():
                 return
@@ -124,13 +123,13 @@ class Fingerprinter:
 
     def _hash(self, source: Path, state: _State) -> None:
         state.known = self._recall(source)
-        content = hashlib.sha256()
+        content = sha256()
         whole = True
         for number, file in enumerate(walk(source)):
             if self._stop.is_set():
                 return
             digest = (
-                hashlib.sha256(os.fsencode(file.link)).hexdigest()
+                sha256(os.fsencode(file.link)).hexdigest()
                 if file.link
                 else self._content(source, file, state)
             )
@@ -165,6 +164,8 @@ class Fingerprinter:
         return digest
 
     def _read(self, path: str) -> str:
+        import hashlib
+
         digest = hashlib.sha256()
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -241,4 +242,4 @@ def _folder(root: str, path: str) -> Iterator[_File]:
 
 
 def _key(source: Path) -> str:
-    return "data-" + hashlib.sha256(os.fsencode(source)).hexdigest()[:40]
+    return "data-" + sha256(os.fsencode(source)).hexdigest()[:40]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bareboat.digests import sha256
 from bareboat.errors import StoreError
 from bareboat.store.paths import Layout
 
@@ -83,10 +84,9 @@ def making(layout: Layout, key: str) -> Iterator[None]:
     so threads exclude each other too. Where the file system has no such locks makers run side by side, and
     one wins.
     """
-    import hashlib
     import struct
 
-    offset = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 2
+    offset = int.from_bytes(sha256(key.encode()).digest()[:8], "big") >> 2
     fd = _open(layout.at("locks", "make"))
     try:
         record = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)

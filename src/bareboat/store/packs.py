@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +66,8 @@ class Pack:
 
     def sha256(self) -> str:
         """Digest of all of it, as 64 hex digits."""
+        import hashlib
+
         digest = hashlib.sha256()
         for chunk in self.chunks():
             digest.update(chunk)

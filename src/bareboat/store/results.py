@@ -9,11 +9,11 @@ Symlinks are recorded by their target and never followed, so a program cannot ma
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.errors import RecordError
 from bareboat.record.gathered import ResultFile
 from bareboat.record.values import Results
@@ -112,10 +112,12 @@ def _link(folder: Path, path: str) -> ResultFile:
         target = os.readlink(f"{os.fspath(folder)}/{path}")
     except OSError:
         target = ""
-    return ResultFile(path, 0, hashlib.sha256(os.fsencode(target)).hexdigest(), link=target)
+    return ResultFile(path, 0, sha256(os.fsencode(target)).hexdigest(), link=target)
 
 
 def _file(pack: Pack | None, folder: Path, path: str) -> ResultFile:
+    import hashlib
+
     try:
         fd = open_inside(folder, path)
     except OSError:
@@ -157,6 +159,8 @@ def read_kept(store: Store, results: Results, file: ResultFile) -> bytes | None:
 
     Raises RecordError record.result-damaged.
     """
+    import hashlib
+
     path = store.blob(results.pack) if file.kept and results.pack else None
     if path is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -11,6 +10,7 @@ from _thread import allocate_lock
 from collections.abc import Mapping
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.errors import RecordError, StoreError
 from bareboat.store.atomic import fsync_parent, write_file
 from bareboat.store.disk_errors import disk_error
@@ -201,4 +201,4 @@ def _take(fd: int) -> bool:
 def _digest(run: str, value: Mapping[str, object]) -> str:
     """Over the id as well: a record in another run's place is noticed."""
     text = run + json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return "sha256:" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -21,10 +21,10 @@ contents are packed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.record.values import CodeSnapshot
 from bareboat.store.codewalk import CodeRules, Found, walk
 from bareboat.values import dataclass, field
@@ -76,7 +76,7 @@ def take(store: Store, root: Path, rules: CodeRules, now: float | None = None) -
 def _take(store: Store, root: Path, rules: CodeRules, started: int) -> Taken:
     found, unreadable = walk(root, rules)
     scope = f"{rules.only!r}{rules.exclude!r}".encode("utf-8", "surrogateescape")
-    key = "code-" + hashlib.sha256(os.fsencode(root) + b"\0" + scope).hexdigest()[:40]
+    key = "code-" + sha256(os.fsencode(root) + b"\0" + scope).hexdigest()[:40]
     signature = _signature(found, unreadable)
     head = store.get_json("cache", key + "-head")
     if isinstance(head, dict) and head.get("signature") == signature:
@@ -97,7 +97,7 @@ def _clock(now: float | None) -> int:
 
 
 def _signature(found: list[Found], unreadable: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(repr(unreadable).encode("utf-8", "surrogateescape"))
+    digest = sha256(repr(unreadable).encode("utf-8", "surrogateescape"))
     for f in found:
         digest.update(
             f"{f.path}\0{f.kind}{f.size},{f.mtime},{f.ctime},{f.inode},{f.mode},{f.target}\n".encode(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 
 from bareboat import __version__
+from bareboat.digests import sha256
 from bareboat.project.values import Project
 from bareboat.values import TYPE_CHECKING, Any, dataclass
 from bareboat.verbs.collaborators import Work
@@ -111,11 +111,11 @@ def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
     for name in (LOCK_FILE, PYLOCK_FILE):
         try:
             with open(project.root / name, "rb") as f:
-                locks.append(hashlib.sha256(f.read()).hexdigest())
+                locks.append(sha256(f.read()).hexdigest())
         except OSError:
             locks.append("")
     import os
 
     document = [__version__, os.uname().machine, inputs, locks, project.workdir, project.base,
                 project.python.specifier, project.package.__dict__ if project.package else None]
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

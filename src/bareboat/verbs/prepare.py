@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -167,6 +166,8 @@ def argv_of(request: RunRequest, project: Project | None) -> tuple[str, ...]:
     elif not argv:
         argv = request.words[1:]
     if request.entrypoint:
+        import shlex
+
         argv = (*shlex.split(request.entrypoint), *argv)
     if not argv:
         raise UsageError("usage.no-program", "there is nothing to run in this image",
