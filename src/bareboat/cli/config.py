@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 from bareboat.cli.term import table
 
@@ -21,7 +22,7 @@ def command(options: argparse.Namespace) -> int:
 
     rows = settings().table()
     if options.json:
-        print(json.dumps([{"name": n, "value": v, "source": s} for n, v, s in rows], indent=2))
+        print(json.dumps([{"name": n, "value": v, "source": s} for n, v, s in rows], indent=2, default=os.fspath))
     else:
         print(table([(name, "-" if value is None else str(value), source) for name, value, source in rows]))
     return 0

@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--older-than", metavar="AGE", default="30d", help="as 12h, 30d (the default), 4w, or 0")
     parser.add_argument("--keep", type=int, default=0, metavar="N", help="the N images last used stay in any case")
     parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -26,6 +27,13 @@ def command(options: argparse.Namespace) -> int:
     age = seconds(options.older_than)
     policy = Policy(older_than=age, keep=options.keep, dry_run=options.dry_run)
     report = work(Reporter(options.level)).store.gc(policy)
+    if options.json:
+        import json
+
+        removed = [{"kind": r.kind, "key": r.key, "bytes": r.bytes} for r in report.removed]
+        print(json.dumps({"dry_run": report.dry_run, "bytes": report.bytes, "kept": report.kept, "removed": removed},
+                         indent=2))
+        return 0
     if (options.level or 1) > 1 or options.dry_run:
         for item in report.removed:
             print(f"{size(item.bytes):>9}  {item.kind:8} {item.key}")

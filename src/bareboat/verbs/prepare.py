@@ -201,7 +201,15 @@ def _tty(request: RunRequest) -> bool:
             raise UsageError("usage.no-terminal", "-t was asked for, but standard input is no terminal",
                              hint="leave out -t")
         return request.tty
-    return os.isatty(0) and os.isatty(1)
+    return os.isatty(0) and os.isatty(1) and _in_foreground()
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal is ours now: a run sent to the background by & would be stopped for touching it."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return True  # a terminal that is not the controlling one has no jobs
 
 
 def _resources(request: RunRequest, project: Project | None) -> Resources:
