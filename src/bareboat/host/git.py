@@ -13,12 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Thread
 
 from bareboat.host.process import Command, Completed, ProcessError, run
 from bareboat.record.gathered import GitFacts
 from bareboat.record.secrets import without_userinfo
-from bareboat.values import dataclass
+from bareboat.values import TYPE_CHECKING, dataclass
+
+if TYPE_CHECKING:
+    from threading import Thread
 
 PATIENCE = 10.0  # seconds for one git command; then the folder counts as one outside every repository
 CHANGED = 20  # names of changed files that a record holds
@@ -45,6 +47,8 @@ class Asked:
         self._answer = GitAnswer()
         self._thread: Thread | None = None
         if top is not None:
+            from threading import Thread
+
             self._thread = Thread(target=self._ask, args=(root, top), daemon=True, name="git")
             self._thread.start()
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bareboat.digests import hasher, sha256
 from bareboat.project.requirements import lines
 from bareboat.project.values import Project
 
@@ -104,17 +105,15 @@ def digest(path: Path) -> str | None:
 
     Hidden and made directories are passed over. The same sources give the same digest on every machine.
     """
-    import hashlib
-
     if path.is_file():
         with path.open("rb") as file:
-            whole = hashlib.sha256()
+            whole = hasher(os.fstat(file.fileno()).st_size)
             while chunk := file.read(1 << 20):
                 whole.update(chunk)
         return whole.hexdigest()
     if not path.is_dir():
         return None
-    total, left, files = hashlib.sha256(), READ_AT_MOST, 0
+    total, left, files = sha256(), READ_AT_MOST, 0
     for folder, inner, names in os.walk(path):
         inner[:] = sorted(n for n in inner if n[0] != "." and n not in MADE and not n.endswith(".egg-info"))
         files += len(names)
@@ -128,5 +127,7 @@ def digest(path: Path) -> str | None:
             left -= size
             content = file_path.read_bytes() if left >= 0 else b""
             relative = os.fsencode(file_path.relative_to(path))
-            total.update(b"%d %b\0%d " % (len(relative), relative, size) + hashlib.sha256(content).digest())
+            one = hasher(READ_AT_MOST - left)  # OpenSSL's once there is much
+            one.update(content)
+            total.update(b"%d %b\0%d " % (len(relative), relative, size) + one.digest())
     return total.hexdigest()

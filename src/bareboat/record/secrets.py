@@ -30,7 +30,9 @@ _SECRET_VALUE = (
 )
 MASK = "***"
 # What every run has, and is never a secret: the expressions below are only compiled for what people add.
-_USUAL = frozenset({"HOME", "LANG", "PATH", "PYTHONUNBUFFERED", "TERM", "USER", "COLORTERM", "NO_COLOR"})
+_USUAL = frozenset({"HOME", "LANG", "PATH", "PYTHONUNBUFFERED", "TERM", "USER", "COLORTERM", "NO_COLOR",
+                    "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE",
+                    "SSL_CERT_FILE"})  # fmt: skip
 
 
 @lru_cache(maxsize=8)

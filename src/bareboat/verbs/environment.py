@@ -6,7 +6,7 @@ import json
 import time
 
 from bareboat import __version__
-from bareboat.digests import sha256
+from bareboat.digests import hasher, sha256
 from bareboat.project.values import Project
 from bareboat.values import TYPE_CHECKING, Any, dataclass
 from bareboat.verbs.collaborators import Work
@@ -111,7 +111,10 @@ def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
     for name in (LOCK_FILE, PYLOCK_FILE):
         try:
             with open(project.root / name, "rb") as f:
-                locks.append(sha256(f.read()).hexdigest())
+                content = f.read()
+            whole = hasher(len(content))
+            whole.update(content)
+            locks.append(whole.hexdigest())
         except OSError:
             locks.append("")
     import os
