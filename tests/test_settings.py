@@ -47,7 +47,9 @@ def test_the_sources_win_in_order(tmp_path: Path) -> None:
 
 
 def test_tables_and_dotted_names_are_the_same(tmp_path: Path) -> None:
-    found = settings(tmp_path, '[debian]\nmirror = "https://mirror.example/debian/"\ncheck-valid-until = false\n')
+    found = settings(
+        tmp_path, '[debian]\nmirror = "https://mirror.example/debian/"\ncheck-valid-until = false\n'
+    )
     assert found.debian_mirror == "https://mirror.example/debian" and not found.debian_check_valid_until
 
 
@@ -71,15 +73,24 @@ def test_tables_and_dotted_names_are_the_same(tmp_path: Path) -> None:
         ("jobs = ", "settings.toml", ""),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path: Path, text: str, code: str, words: str) -> None:
+def test_what_is_wrong_in_a_file_is_said_with_the_file(
+    tmp_path: Path, text: str, code: str, words: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         settings(tmp_path, text)
     assert caught.value.code == code
     assert "settings.toml" in caught.value.where and words in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("BAREBOAT_JOBS", "many"), ("BAREBOAT_OFFLINE", "perhaps"),
-                                             ("BAREBOAT_SHM_SIZE", "-1"), ("BAREBOAT_INDEX_MAX_AGE", "inf")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BAREBOAT_JOBS", "many"),
+        ("BAREBOAT_OFFLINE", "perhaps"),
+        ("BAREBOAT_SHM_SIZE", "-1"),
+        ("BAREBOAT_INDEX_MAX_AGE", "inf"),
+    ],
+)
 def test_what_is_wrong_in_a_variable_is_said_with_the_variable(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         settings(tmp_path, **{name: value})
@@ -97,7 +108,9 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
 
 def test_xdg_directories_count_when_absolute(tmp_path: Path) -> None:
     assert load({"HOME": "/h", "XDG_DATA_HOME": "/d"}, system_file=tmp_path / "n").home == Path("/d/bareboat")
-    assert load({"HOME": "/h", "XDG_DATA_HOME": "d"}, system_file=tmp_path / "n").home == Path("/h/.local/share/bareboat")
+    assert load({"HOME": "/h", "XDG_DATA_HOME": "d"}, system_file=tmp_path / "n").home == Path(
+        "/h/.local/share/bareboat"
+    )
     assert user_file({"HOME": "/h", "XDG_CONFIG_HOME": "c"}) == Path("/h/.config/bareboat/settings.toml")
 
 
@@ -117,25 +130,33 @@ def test_without_home_the_password_database_counts(monkeypatch: pytest.MonkeyPat
     assert load({"BAREBOAT_HOME": "/s"}, system_file=tmp_path / "n").home == Path("/s")
 
 
-def test_a_relative_home_from_the_shell_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_home_from_the_shell_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert settings(tmp_path, BAREBOAT_HOME="store").home == tmp_path / "store"
 
 
 def test_the_table_and_the_fields_are_one() -> None:
     assert [attribute for attribute, _ in rows().values()] == [f.name for f in fields(Settings)][:-2]
-    assert all(name.replace(".", "_").replace("-", "_") == attribute for name, (attribute, _) in rows().items())
+    assert all(
+        name.replace(".", "_").replace("-", "_") == attribute for name, (attribute, _) in rows().items()
+    )
 
 
 def test_without_settings_files_nothing_heavy_is_imported(tmp_path: Path) -> None:
-    code = ("import sys; from bareboat.settings import load; from pathlib import Path; "
-            f"load({{'HOME': {str(tmp_path)!r}}}, system_file=Path({str(tmp_path / 'n')!r})); "
-            "sys.exit(any(m in sys.modules for m in ('tomllib', 'tomli', 'difflib', 'packaging', 'argparse')))")
+    code = (
+        "import sys; from bareboat.settings import load; from pathlib import Path; "
+        f"load({{'HOME': {str(tmp_path)!r}}}, system_file=Path({str(tmp_path / 'n')!r})); "
+        "sys.exit(any(m in sys.modules for m in ('tomllib', 'tomli', 'difflib', 'packaging', 'argparse')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @given(st.binary(max_size=60))
-def test_any_file_gives_settings_or_a_settings_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_file_gives_settings_or_a_settings_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     file = tmp_path_factory.getbasetemp() / "any-settings.toml"
     file.write_bytes(content)
     try:

@@ -14,14 +14,28 @@ from bareboat.units import SIZE_PATTERN, format_size, parse_size
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("8g", 8 << 30), ("8G", 8 << 30), ("8GiB", 8 << 30), ("8gb", 8 << 30), ("512m", 512 << 20), ("1.5k", 1536),
-     ("100", 100), ("100b", 100), (100, 100), ("0", 0), ("2 t", 2 << 40), ("0.5g", 1 << 29)],
+    [
+        ("8g", 8 << 30),
+        ("8G", 8 << 30),
+        ("8GiB", 8 << 30),
+        ("8gb", 8 << 30),
+        ("512m", 512 << 20),
+        ("1.5k", 1536),
+        ("100", 100),
+        ("100b", 100),
+        (100, 100),
+        ("0", 0),
+        ("2 t", 2 << 40),
+        ("0.5g", 1 << 29),
+    ],
 )
 def test_units_are_powers_of_1024(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "g", "-1", "8x", "8gg", "1e9", "1.g", ".5g", "8 g b", "٣g", -1, "ib", "8ib"])
+@pytest.mark.parametrize(
+    "text", ["", "g", "-1", "8x", "8gg", "1e9", "1.g", ".5g", "8 g b", "٣g", -1, "ib", "8ib"]
+)
 def test_what_is_no_size_is_refused(text: str | int) -> None:
     with pytest.raises(UsageError) as caught:
         parse_size(text)
@@ -50,7 +64,17 @@ def test_what_parses_has_the_schema_pattern(text: str) -> None:
     assert re.fullmatch(SIZE_PATTERN, text.strip())
 
 
-@pytest.mark.parametrize(("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.5 KiB"),
-                                            (8 << 30, "8 GiB"), (700 << 20, "700 MiB"), (3 << 50, "3072 TiB")])
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (8 << 30, "8 GiB"),
+        (700 << 20, "700 MiB"),
+        (3 << 50, "3072 TiB"),
+    ],
+)
 def test_sizes_for_people(size: int, text: str) -> None:
     assert format_size(size) == text
