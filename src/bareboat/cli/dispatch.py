@@ -57,11 +57,15 @@ def _of_the_system(error: OSError) -> BareboatError:
 
 def report(error: BareboatError) -> None:
     """What, where and what next, on standard error, with the stable code at the end of the first line."""
+    from bareboat.cli.plain import plain
     from bareboat.cli.term import style
 
-    head, _, rest = str(error).partition("\n")
-    text = f"{style('bareboat: error:', 'red')} {head} {style('[' + error.code + ']', 'dim')}\n"
-    sys.stderr.write(text.encode(errors="backslashreplace").decode() + (rest + "\n" if rest else ""))
+    # where, what and hint quote names and other programs' words: nothing in them may move the cursor
+    where = f"{plain(error.where)}: " if error.where else ""
+    head, *more = [plain(line) for line in error.what.expandtabs().split("\n")]
+    more += [f"  {plain(line)}" for line in error.hint.expandtabs().split("\n") if error.hint]
+    code = style(f"[{error.code}]", "dim")
+    sys.stderr.write("\n".join([f"{style('bareboat: error:', 'red')} {where}{head} {code}", *more]) + "\n")
 
 
 def parser_of(verb: str):  # type: ignore[no-untyped-def]  # argparse is imported late, its type with it
@@ -72,7 +76,9 @@ def parser_of(verb: str):  # type: ignore[no-untyped-def]  # argparse is importe
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str):  # type: ignore[no-untyped-def]
-            sys.stderr.write(f"bareboat {verb}: {message}\n  see `bareboat {verb} --help`\n")
+            from bareboat.cli.plain import plain
+
+            sys.stderr.write(f"bareboat {verb}: {plain(message)}\n  see `bareboat {verb} --help`\n")
             raise SystemExit(125)
 
     parser = Parser(prog=f"bareboat {verb}", description=module.SUMMARY, allow_abbrev=False,

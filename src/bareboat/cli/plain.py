@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 
 
 def plain(text: str) -> str:
@@ -13,6 +14,30 @@ def plain(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def replay(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A log for a terminal, its colours kept: every other control sequence is written as an escape.
+
+    A log may be a stranger's: it must not set titles, fill the clipboard or move over what was said before.
+    """
+    import re
+
+    # first what stays as it is, then the rest: other escapes and controls, C1 controls in UTF-8
+    control = re.compile(rb"(\x1b\[[0-9;:]*m)|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+    unfinished = re.compile(rb"(?:\x1b(?:\[[0-9;:]{0,60})?|\xc2)\Z")
+
+    def shown(match: re.Match[bytes]) -> bytes:
+        return match[1] or b"\\x%02x" % match[0][-1]
+
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        cut = unfinished.search(data)
+        end = cut.start() if cut else len(data)
+        rest = data[end:]
+        yield control.sub(shown, data[:end])
+    yield control.sub(shown, rest)
 
 
 def clip(text: str, width: int) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bareboat.cli.plain import moment, plain, took
+from bareboat.cli.plain import moment, plain, replay, took
 from bareboat.cli.term import size, style
 from bareboat.host.env import INSIDE
 
@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Which run, and which part of it."""
     parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it")
+    what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it; "
+                      "on a terminal, control sequences other than colours are shown as text")
     what.add_argument("--json", action="store_true", help="the record, for programs")
 
 
@@ -39,7 +40,8 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.wiring import store
 
     if options.log:
-        for chunk in verb.log(store(), options.run):
+        chunks = verb.log(store(), options.run)
+        for chunk in replay(chunks) if os.isatty(1) else chunks:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(1, view) :]

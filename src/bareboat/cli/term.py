@@ -6,6 +6,8 @@ import os
 import sys
 import time
 
+from bareboat.cli.plain import plain
+
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 
@@ -30,9 +32,10 @@ def size(count: int) -> str:
 
 
 def table(rows: list[tuple[str, ...]], *, right: tuple[int, ...] = ()) -> str:
-    """Rows with aligned columns, two spaces apart; `right` names the right-aligned ones."""
+    """Rows with aligned columns, two spaces apart; `right` names the right-aligned ones. Cells are made plain."""
     if not rows:
         return ""
+    rows = [tuple(map(plain, row)) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -72,13 +75,16 @@ class Reporter:
             width = 24
             full = int(width * done / total) if total else 0
             bar = "━" * full + " " * (width - full)
-            sys.stderr.write(f"\r\x1b[K  {what[:24]:24} {bar} {size(done)}" + (f" of {size(total)}" if total else ""))
+            of = f" of {size(total)}" if total else ""
+            sys.stderr.write(f"\r\x1b[K  {plain(what)[:24]:24} {bar} {size(done)}{of}")
             sys.stderr.flush()
             self._bar = True
         elif not first:
             self._line(f"  {what}: {size(done)}" + (f" of {size(total)}" if total else ""))
 
     def _line(self, text: str) -> None:
+        # names of files, packages and programs are others' text: none may move the cursor or add a line
+        text = plain(text)
         if self._bar:
             sys.stderr.write("\r\x1b[K")
             self._bar = False
