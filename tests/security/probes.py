@@ -423,6 +423,27 @@ def links_out_of_results():
 
 
 @probe
+def set_user_id_files_in_results():
+    """They would belong to the caller outside, root where root calls, and start with his rights for anyone."""
+    path = "/results/setuid"
+    for change in (lambda: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o4777)),
+                   lambda: os.mknod(path, 0o104755), lambda: os.chmod(path, 0o4755), lambda: os.chmod(path, 0o6755),
+                   lambda: os.fchmod(os.open(path, os.O_RDONLY), 0o4755)):
+        try:
+            change()
+        except OSError:
+            continue
+        finally:
+            with open(path, "ab"):
+                found = os.stat(path).st_mode & 0o4000
+        if found:
+            raise Breakout("a set-user-ID file on a mount of the host")
+        os.unlink(path)
+    os.chmod(path, 0o2755)  # a group's folders keep working
+    os.unlink(path)
+
+
+@probe
 def hard_links_into_results():
     for path in ("/code/probes.py", "/usr/bin/env", "/etc/hosts"):
         try:

@@ -146,7 +146,8 @@ def test_control_without_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     broken(monkeypatch, seccomp=ALLOW_ALL)
     found = attempts(tmp_path, Bubblewrap(tmp_path))
     seen = {name for name, text in found.items() if text != "held"}
-    assert {"filter_keyctl", "filter_io_uring_setup", "filter_bpf", "terminal_injection"} <= seen
+    assert {"filter_keyctl", "filter_io_uring_setup", "filter_bpf", "terminal_injection",
+            "set_user_id_files_in_results"} <= seen
 
 
 @pytest.mark.skipif(kernel.landlock_abi() < 6, reason="no scopes to take away")
