@@ -41,10 +41,30 @@ VERBS: dict[str, dict[str, str]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code is the program's own for run, 125 where bareboat failed."""
+    """Run one command; the exit code is the program's own for run, 125 where bareboat failed.
+
+    Without argv this is the process's own command, and ends the process.
+    """
+    code = _main(sys.argv[1:] if argv is None else argv)
+    return _end(code) if argv is None else code
+
+
+def _end(code: int) -> int:
+    """Leave at once: taking a whole interpreter apart before the end costs every start 5 ms (decision 0001)."""
+    import os
+
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return code  # said as Python says it
+    os._exit(code)
+
+
+def _main(argv: list[str]) -> int:
     gc.set_threshold(100_000)  # what a start imports stays: looking for garbage in it took 4 ms (decision 0001)
     _three_streams()
-    words = list(sys.argv[1:]) if argv is None else list(argv)
+    words = list(argv)
     level = 1
     while words and words[0] in ("-q", "--quiet", "-v", "--verbose"):
         level = 0 if words.pop(0) in ("-q", "--quiet") else 2
