@@ -12,7 +12,7 @@ from bench.place import Place
 from bench.subject import copy, edit
 
 GOALS = {"small": (0.35, 1.0), "real": (0.1, 1.5)}
-FEWER = 2  # rounds of pip with the real environment: a minute each
+FEWER = 1  # rounds of pip with the real environment: three minutes each
 
 
 def added(place: Place, environments: tuple[Environment, ...]) -> Figure:
