@@ -177,6 +177,20 @@ def argv_of(request: RunRequest, project: Project | None) -> tuple[str, ...]:
     return argv
 
 
+def check_request(request: RunRequest, project: Project | None) -> None:
+    """Refuse what is wrong with the request itself before anything is locked, fetched or made for it.
+
+    Raises UsageError "usage.*".
+    """
+    if project is not None:
+        argv_of(request, project)
+    _user(request)
+    _tty(request)
+    list(_env_words(request.env))
+    for file in request.env_files:
+        _env_file(Path(file))
+
+
 def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
     """A named command and the words typed behind its name; a command line for the shell gets them at its end."""
     if len(words) > 1 and command[:2] == ("/bin/sh", "-c") and len(command) == 3:

@@ -12,7 +12,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.lock_mode import LockMode
-from bareboat.verbs.prepare import RunRequest, argv_of, prepare, with_overlays, workload
+from bareboat.verbs.prepare import RunRequest, check_request, prepare, with_overlays, workload
 
 SHOWN = 4  # names in a line
 
@@ -50,8 +50,8 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     if image is None or image in _commands(request):
         overrides = Overrides(results=request.results, data=request.data, mounts=_volumes(request))
         project = load(request.project or find_root(Path.cwd()), overrides)
+        check_request(request, project)
         check(project)
-        argv_of(request, project)  # refused before anything is locked or fetched for it
         made = environment(project, LockMode(locked=request.locked), work)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:

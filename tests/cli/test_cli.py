@@ -1,0 +1,113 @@
+"""The command line itself: help of every verb, exit codes that are bareboat's own, streams, and JSON that parses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bareboat.cli import VERBS, main
+from bareboat.cli.dispatch import call
+
+NAMES = [name for group in VERBS.values() for name in group]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("verb", NAMES)
+def test_help_of_every_verb_has_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([verb, "--help"])
+    assert caught.value.code == 0 and "examples:" in capsys.readouterr().out
+
+
+def test_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0 and main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out for name in NAMES) and all(len(line) <= 100 for line in out.splitlines())
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["rnu"], "bareboat run"), (["python", "x.py"], "run -- python"), (["x.py"], "run -- x.py"),
+    (["run", "--", ], "nothing to run"), (["run", "-m", "lots", "--", "true"], "size"),
+    (["run", "--cpus", "0", "--", "true"], "not above 0"), (["run", "--pids", "1.5", "--", "true"], "whole number"),
+    (["gc", "--older-than", "soon"], "no age"), (["inspect", "nowhere"], "no image"), (["rmi", "nowhere"], "no image"),
+    (["run", "nowhere"], "no image"), (["run", "-u", "alice", "--", "true"], "no user"),
+    (["run", "-e", "=x", "--", "true"], "no variable"), (["run", "--env-file", "none", "--", "true"], "none"),
+])
+def test_mistakes_end_with_125_and_say_what_next(
+        words: list[str], said: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    project = home / "project"
+    project.mkdir()
+    os.chdir(project)
+    try:
+        code = main(words)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    assert code == 125 and said in capsys.readouterr().err and not list(project.glob("*.lock"))
+
+
+@pytest.mark.parametrize("words", [["runs"], ["images"], ["df"], ["config"], ["gc", "--dry-run"]])
+def test_listings_are_json_when_asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize(("failure", "said"), [
+    (OSError(errno.ENOSPC, "No space left on device", "/full"), "io.full"),
+    (FileNotFoundError(errno.ENOENT, "No such file or directory"), "current directory is gone"),
+    (PermissionError(errno.EACCES, "Permission denied", "/closed"), "/closed"),
+    (ValueError("surprise"), "bug of bareboat's"),
+])
+def test_nothing_ends_with_a_code_a_program_could_have_given(
+        failure: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(options: object) -> int:
+        raise failure
+
+    monkeypatch.setattr("bareboat.cli.config.command", fail)
+    assert call("config", [], 1) == 125
+    assert said in capsys.readouterr().err
+
+
+def bareboat(*words: str, prelude: str = "", **more: object) -> subprocess.CompletedProcess[bytes]:
+    script = f'{prelude} exec "$0" -m bareboat "$@"'
+    return subprocess.run(["sh", "-c", script, sys.executable, *words], capture_output=True, check=False,
+                          **more)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("prelude", ["exec <&-;", "exec <&- 2>&-;"])
+def test_closed_streams_are_not_taken_by_files(prelude: str) -> None:
+    done = bareboat("runs", "--json", prelude=prelude)
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+def test_a_reader_that_goes_away() -> None:
+    done = subprocess.run(["sh", "-c", '"$0" -m bareboat config --json | true', sys.executable],
+                          capture_output=True, check=True)
+    assert b"Traceback" not in done.stderr
+
+
+def test_no_colour_in_a_pipe_and_no_traceback_in_a_directory_that_is_gone(tmp_path: Path) -> None:
+    done = bareboat("run", "--", "true", prelude="mkdir gone; cd gone; rmdir ../gone;", cwd=tmp_path)
+    assert done.returncode == 125 and b"\x1b" not in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_bash_takes_the_completion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "completion"
+    script.write_text(capsys.readouterr().out)
+    done = subprocess.run(["bash", "-euc", f'. {script}; COMP_WORDS=(bareboat ru); COMP_CWORD=1; _bareboat bareboat ru '
+                           'bareboat; echo "${COMPREPLY[@]}"'], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["run", "runs"], done.stderr
