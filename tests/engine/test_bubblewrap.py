@@ -381,3 +381,9 @@ def test_a_terminal_with_job_control(tree: Path) -> None:
     assert termios.tcgetattr(slave) == before
     os.close(master)
     os.close(slave)
+
+
+def test_an_empty_standard_input_ends(tree: Path) -> None:
+    with open(os.devnull, "rb") as nothing:  # the guard kept an end of the pipe it is copied through: cat hung
+        heard = sh(tree, "timeout 10 cat; echo $?", stdin=nothing.fileno())
+    assert heard.text == "0\n"
