@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from bareboat.errors import ArchiveError, StoreError
 from bareboat.store import Store
+from bareboat.store.gc import DAY, Policy
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -131,3 +133,69 @@ def test_an_acknowledged_blob_was_synced_file_then_name(
     calls.clear()
     store.put_blob([b"hello"], sha256=HELLO)
     assert calls == ["fsync directory"]  # another process may have renamed it and not synced yet
+
+
+def fresh(store: Store) -> Path:
+    (store.home / "tmp/partial-x").write_bytes(b"hello")
+    store.adopt_fresh(store.home / "tmp/partial-x", HELLO)
+    path = store.blob(HELLO)
+    assert path is not None and path.read_bytes() == b"hello" and os.listdir(store.home / "tmp") == []
+    return path
+
+
+def test_a_fresh_blob_is_used_at_once_and_durable_when_settled(store: Store) -> None:
+    early = fresh(store)
+    assert store.unsettled() == [HELLO] and os.listdir(store.home / "blobs/sha256") == []
+    assert store.settle() == 1 and store.settle() == 0 and store.unsettled() == []
+    assert os.listdir(store.home / "blobs/sha256") == [HELLO]
+    assert early.read_bytes() == b"hello"  # who was about to open it still can
+    assert store.verified_blob(HELLO) == store.home / "blobs/sha256" / HELLO
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_after_a_crash_a_fresh_blob_counts_as_absent(
+    store: Store, settled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh(store)
+    if settled:
+        store.settle()
+    monkeypatch.setattr("bareboat.host.files.boot_id", lambda: "another")
+    after = Store.open(store.home)
+    assert (after.blob(HELLO) is not None) is settled
+    after.settle()
+    assert os.listdir(store.home / "blobs/fresh") == []
+    assert (after.blob(HELLO) is not None) is settled
+
+
+def test_what_is_acknowledged_is_durable_though_it_was_fresh(store: Store) -> None:
+    fresh(store)
+    assert store.put_blob([b"hello"], sha256=HELLO) == HELLO
+    assert os.listdir(store.home / "blobs/sha256") == [HELLO]
+
+
+def test_a_sync_that_fails_takes_fresh_blobs_out_of_sight(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh(store)
+
+    def broken(_: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("bareboat.host.files.syncfs", broken)
+    with pytest.raises(StoreError):
+        store.settle()
+    assert store.blob(HELLO) is None
+
+
+def test_gc_and_remove_take_both_names(store: Store) -> None:
+    fresh(store)
+    store.settle()
+    store.close()
+    store.gc(Policy(now=time.time() + 100 * DAY))
+    assert os.listdir(store.home / "blobs/sha256") == [] == os.listdir(store.home / "blobs/fresh")
+    fresh(store)
+    store.remove_blob(HELLO)
+    assert store.blob(HELLO) is None
+
+
+def test_without_a_boot_id_what_is_fresh_is_synced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bareboat.host.files.boot_id", lambda: "")
+    assert fresh(store) == store.home / "blobs/sha256" / HELLO and store.unsettled() == []

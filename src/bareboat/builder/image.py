@@ -87,6 +87,7 @@ def file_digest(path: Path) -> str:
 def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
     from bareboat.builder.base import base_tree_keys, make_base_trees
     from bareboat.builder.bytecode import pyc_keys
+    from bareboat.builder.debs import unpacking
     from bareboat.builder.wheels import check_conflicts, fetch_and_unpack
     from bareboat.image.wheel import wheel_tree_key
     from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
@@ -103,13 +104,14 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         debs = missing_debs(store, base)
         fetched, fetched_bytes = len(debs), sum(d.size for d in debs)
         if debs:
-            fetch_debs(store, base, sources.archive(plan.family), progress)
+            with unpacking(store, base) as arrived:
+                fetch_debs(store, base, sources.archive(plan.family), progress, arrived)
         make_base_trees(store, base)
     lacking = [w for w, k in zip(plan.wheels, wheels, strict=True) if k in missing]
     if lacking:
         absent = [w for w in lacking if store.blob(w.sha256) is None]
         fetched, fetched_bytes = fetched + len(absent), fetched_bytes + sum(w.size for w in absent)
-        fetch_and_unpack(store, lacking, python, progress, Policy(offline=sources.offline))
+        fetch_and_unpack(store, lacking, python, progress, Policy(offline=sources.offline), sources.jobs or 0)
     if own in missing:
         store.make_tree(own, lambda tree: write_generated(tree, plan.generated))
     check_conflicts(store, plan.wheels, python)

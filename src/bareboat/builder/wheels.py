@@ -108,17 +108,19 @@ def fetch_and_unpack(
     interp: Interpreter,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     policy: Policy = DEFAULT,
+    jobs: int = 0,
 ) -> list[Path]:
     """Trees of all wheels, fetching what is missing: each is unpacked as soon as it has arrived.
 
-    Idempotent. Raises ResolveError "download.*" and ArchiveError "wheel.*"; what was done by then stays.
+    jobs: workers that unpack, 0 for one a processor. Idempotent. Raises ResolveError "download.*" and
+    ArchiveError "wheel.*"; what was done by then stays.
     """
     missing = [w for w in wheels if store.tree(wheel_tree_key(w, interp)) is None]
     if missing:
         _check_sources(store, missing)
         numbers = {w.sha256: n for n, w in enumerate(missing)}
         items = [Download(w.url, w.sha256, w.size, w.filename) for w in missing]
-        with Workers(min(processors(), len(missing)), _unpacker(store, missing, interp)) as workers:
+        with Workers(min(jobs or processors(), len(missing)), _unpacker(store, missing, interp)) as workers:
             fetch(
                 store,
                 items,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bareboat.resolve.transport import Transport
     from bareboat.store import Store
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 _PROGRESS_STEP = 1 << 20
 
 
@@ -216,19 +216,13 @@ def _one(work: _Work, item: Download) -> None:
             return  # another process brought it
         resumed = partial.size() > 0
         _receive(work, item, partial)
-        try:
-            partial.publish()
-        except ArchiveError as error:
-            if not error.code.startswith("blob."):
-                raise
+        if not partial.publish():
             if not resumed:
-                raise wrong_digest(item, partial.sha256()) from None
+                raise wrong_digest(item, partial.sha256())
             partial.empty()  # bytes of an earlier attempt may have been another file's: once more, from 0
             _receive(work, item, partial)
-            try:
-                partial.publish()
-            except ArchiveError:
-                raise wrong_digest(item, partial.sha256()) from None
+            if not partial.publish():
+                raise wrong_digest(item, partial.sha256())
 
 
 class _Partial:
@@ -241,6 +235,7 @@ class _Partial:
         self.work, self.item = work, item
         self.path = work.store.home / "tmp" / f"partial-{item.sha256}"
         self.fd = -1
+        self._state, self._hashed = hashlib.sha256(), 0  # of the first so many bytes: hashed as they go by
 
     def __enter__(self) -> _Partial:
         while not self.work.stop.is_set():
@@ -296,10 +291,14 @@ class _Partial:
 
     def empty(self) -> None:
         os.ftruncate(self.fd, 0)
+        self._state, self._hashed = hashlib.sha256(), 0
 
     def append(self, data: bytes) -> None:
         view = memoryview(data)
         at = self.size()
+        if at == self._hashed:
+            self._state.update(data)
+            self._hashed += len(data)
         while view:
             try:
                 n = os.pwrite(self.fd, view, at)
@@ -309,19 +308,28 @@ class _Partial:
                 raise disk_error(error, str(self.path), self.item.size) from error
             at, view = at + n, view[n:]
 
-    def publish(self) -> None:
-        self.work.store.put_file(self.path, sha256=self.item.sha256, size=self.item.size or None, where=self.item.name)
+    def publish(self) -> bool:
+        """Into the store, if it is the file that was asked for: its digest is of the very bytes that were written."""
+        size = self._hash_rest()
+        if self._state.hexdigest() != self.item.sha256 or (self.item.size and size != self.item.size):
+            return False
+        self.work.store.adopt_fresh(self.path, self.item.sha256)
         self._remove()
+        return True
 
     def sha256(self) -> str:
         """The digest of what arrived, which is then dropped."""
-        state = hashlib.sha256()
-        at = 0
-        while data := os.pread(self.fd, 1 << 20, at):
-            state.update(data)
-            at += len(data)
+        self._hash_rest()
+        found = self._state.hexdigest()
         self.empty()
-        return state.hexdigest()
+        return found
+
+    def _hash_rest(self) -> int:
+        """Bring the digest up to the end of the file, past what an earlier attempt left; returns the size."""
+        while data := os.pread(self.fd, 1 << 20, self._hashed):
+            self._state.update(data)
+            self._hashed += len(data)
+        return self._hashed
 
     def _remove(self) -> None:
         try:

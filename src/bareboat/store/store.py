@@ -82,6 +82,12 @@ class Store:
             return self._blobs.adopt(path, sha256, size, where or str(path))
         return self._blobs.put(file_chunks(path), sha256, size, where or str(path))
 
+    def adopt_fresh(self, path: Path, sha256: str) -> None:
+        """Store a file of this store's tmp/ whose sha256 its writer has computed as the bytes went by; for what can
+        be fetched again. Usable at once, durable after settle(); a crash before it makes it absent. Atomic.
+        """
+        self._blobs.adopt_fresh(path, sha256)
+
     def _is_ours(self, path: Path) -> bool:
         if not os.path.abspath(path).startswith(self._layout.at("tmp", "")):
             return False
@@ -114,14 +120,12 @@ class Store:
         return self._trees.make(key, fill, limits)
 
     def settle(self) -> int:
-        """Make trees that were just made survive a crash (one syncfs); returns how many. Call when nobody
-        waits.
-        """
-        return self._trees.settle()
+        """Make trees and blobs that were just made survive a crash; returns how many. Call when nobody waits."""
+        return self._blobs.settle() + self._trees.settle()
 
     def unsettled(self) -> list[str]:
-        """Keys of trees that would be made again after a crash: whether settle() has something to do."""
-        return self._trees.unsettled()
+        """Keys of trees and blobs that a crash would undo: whether settle() has something to do."""
+        return [*self._trees.unsettled(), *self._blobs.fresh()]
 
     # documents
 
@@ -191,6 +195,8 @@ class Store:
         """Remove what nobody used for long; see store/gc.py. Works on a full disk."""
         from bareboat.store.gc import collect
 
+        if not policy.dry_run:
+            self._blobs.tidy()
         return collect(self._layout, policy)
 
     def usage(self) -> Usage:

@@ -46,10 +46,10 @@ class TreeWriter:
     trouble is StoreError.
     """
 
-    def __init__(self, root: Path, *, limits: Limits = Limits(), where: str = "") -> None:
+    def __init__(self, root: Path, *, limits: Limits | None = None, where: str = "") -> None:
         self.bytes_written = 0
         self.entries = 0
-        self._limits, self._where, self._root = limits, where, os.fspath(root)
+        self._limits, self._where, self._root = limits or Limits(), where, os.fspath(root)
         self._made: dict[str, Entry] = {"": Entry("d", 0o755, 0, 0)}
         try:
             self._fds: dict[str, int] = {"": os.open(self._root, _OPEN_DIR)}
