@@ -81,8 +81,8 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         assert digests is not None
         layers.append(Layer(digests, recipe.what, recipe.packages))
     image = make_image(plan, layers)
-    store.put_blob([image.config])
-    store.put_blob([image.manifest])
+    for of, data in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
+        store.put_blob([data], sha256=of.digest.removeprefix("sha256:"))
     return image
 
 
@@ -183,11 +183,6 @@ def find_layer(store: Store, key: str) -> LayerDigests | None:
     if not isinstance(note, dict) or store.blob(note["digest"].removeprefix("sha256:")) is None:
         return None
     return LayerDigests(note["digest"], note["size"], note["diff_id"], note["tar_size"])
-
-
-def forget_layer(store: Store, digest: str) -> None:
-    """Remove a layer's blob (64 hex digits) that is not what its name says: it is made again when asked for."""
-    store.remove_blob(digest)
 
 
 def tree_entries(root: Path) -> Iterator[TreeEntry]:

@@ -22,7 +22,7 @@ CREATED = "1980-01-02T00:00:00Z"  # plan.EPOCH
 USER = "1000:1000"  # "user" of every assembled base; never 0 unless somebody asks for it
 PACKAGES = "bareboat.packages"  # annotation of a layer: what is in it, one package a line
 TITLE = "org.opencontainers.image.title"
-BASE_NAME = "org.opencontainers.image.base.name"
+BASE = "bareboat.base"  # not image.base.name: that must be a reference in a registry, and there is none
 PLAN = "bareboat.plan"  # label and annotation: the plan digest, so that an image leads back to its lock
 
 
@@ -99,7 +99,7 @@ def image_config(plan: Plan, layers: Sequence[Layer]) -> dict[str, object]:
         "config": {
             "Cmd": ["python"],
             "Env": [f"{name}={value}" for name, value in plan.env],
-            "Labels": {BASE_NAME: f"{plan.family}:{plan.suite}", PLAN: plan.digest},
+            "Labels": {BASE: f"{plan.family}:{plan.suite}", PLAN: plan.digest},
             "User": USER,
             "WorkingDir": plan.workdir,
         },
