@@ -387,3 +387,12 @@ def test_an_empty_standard_input_ends(tree: Path) -> None:
     with open(os.devnull, "rb") as nothing:  # the guard kept an end of the pipe it is copied through: cat hung
         heard = sh(tree, "timeout 10 cat; echo $?", stdin=nothing.fileno())
     assert heard.text == "0\n"
+
+
+@pytest.mark.parametrize(("argv", "shell"), [
+    ((b"bash",), True), ((b"/bin/sh", b"-i"), True), ((b"bash", b"-lc", b"x"), False), ((b"sh", b"x.sh"), False),
+    ((b"python",), False)])
+def test_a_shell_is_not_killed_by_two_interrupts(argv: tuple[bytes, ...], shell: bool) -> None:
+    from bareboat.sandbox import terminal
+
+    assert terminal.is_shell(argv) is shell

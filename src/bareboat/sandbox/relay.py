@@ -115,8 +115,9 @@ class Copier:
     end: what says "end of file" where closing cannot (a pty's ^D). A terminal is read in the foreground only.
     """
 
-    def __init__(self, loop: Loop, source: int, sink: int, end: bytes = b"") -> None:
-        self.loop, self.source, self.sink, self.end = loop, source, sink, end
+    def __init__(self, loop: Loop, source: int, sink: int, end: bytes = b"",
+                 interrupt: Callable[[], None] = lambda: None) -> None:
+        self.loop, self.source, self.sink, self.end, self.interrupt = loop, source, sink, end, interrupt
         self._pending, self._ended = b"", False
         self._terminal = os.isatty(source)
         os.set_blocking(sink, False)
@@ -157,6 +158,8 @@ class Copier:
         except OSError:
             chunk = b""
         self.loop.drop(self.source)
+        if self._terminal and b"\x03" in chunk:
+            self.interrupt()
         self._ended = not chunk
         self._pending = chunk or self.end
         return self._write()

@@ -20,6 +20,7 @@ from bareboat.values import Protocol, dataclass
 from bareboat.workload import Limits, Lost, Outcome
 
 _PAUSE = 100  # milliseconds between two looks at limits that are watched
+TWICE = 1.0  # seconds between two ^C that are meant as "now"
 _TAIL = 2000  # bytes of stderr kept, to quote when the sandbox itself failed
 
 
@@ -71,6 +72,7 @@ class _Session:
         self.status = b""
         self.began = False
         self.interrupted = 0
+        self.typed = float("-inf")  # when ^C was last typed
         self.next_look = 0.0
         self.reason = ""
         self.tail = b""
@@ -175,9 +177,19 @@ class _Session:
         self.master = master
         self.loop.add(master, relay.reader(master, self.streams.stdout))
         if self.streams.stdin is not None:
-            self.copier = relay.Copier(self.loop, self.streams.stdin, os.dup(master), end=b"\x04")
+            self.copier = relay.Copier(self.loop, self.streams.stdin, os.dup(master), b"\x04", self._typed)
             self._own(self.copier.sink)
             os.set_blocking(master, False)
+
+    def _typed(self) -> None:
+        """^C on the terminal: the program is asked by its own terminal; again within a second it is killed.
+
+        Not a program that takes keys itself (a line editor), nor a shell, where ^C clears the line.
+        """
+        now, before = time.monotonic(), self.typed
+        self.typed = now
+        if now - before < TWICE and terminal.takes_lines(self.master) and not terminal.is_shell(self.box.argv):
+            self._kill("killed")
 
     def _status(self, chunk: bytes) -> None:
         self.status += chunk

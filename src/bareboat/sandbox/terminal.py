@@ -12,6 +12,8 @@ from bareboat.values import Any
 
 _TIOCSPTLCK, _TIOCGPTN = 0x40045431, 0x80045430
 
+_SHELLS = (b"sh", b"bash", b"dash", b"zsh", b"fish", b"ksh", b"ash")
+
 
 def make(directory: bytes, window: tuple[int, int] | None) -> tuple[int, int]:
     """Mount a new devpts and open a pty in it; it is nobody's controlling terminal until leader.py takes it inside.
@@ -62,6 +64,17 @@ class Raw:
                 termios.tcsetattr(self.terminal, termios.TCSADRAIN, self._before)
             except termios.error:
                 pass  # it has been hung up
+
+
+def takes_lines(master: int) -> bool:
+    """Whether the program leaves its terminal as it was made: whole lines, and ^C as a signal."""
+    found = _attributes(master)
+    return found is not None and found[3] & termios.ICANON != 0 and found[3] & termios.ISIG != 0
+
+
+def is_shell(argv: tuple[bytes, ...]) -> bool:
+    """Whether a command is a shell that reads from the terminal: no script and no -c."""
+    return os.path.basename(argv[0]) in _SHELLS and all(word[:1] == b"-" and b"c" not in word for word in argv[1:])
 
 
 def _attributes(terminal: int) -> list[Any] | None:
