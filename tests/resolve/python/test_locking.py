@@ -310,3 +310,40 @@ def test_dynamic_dependencies_are_asked_of_the_backend(project: Folder, index: I
     locked = lock_wheels(project.request("pyproject.toml", source="pyproject"), room)
     assert names(locked) == ["lib==1.0"]
     assert not (room.runs[0].source / "data").exists()
+
+
+def test_a_wheel_of_find_links_is_locked_without_its_place_on_this_machine(
+    project: Folder, index: Index, room: HostRoom
+) -> None:
+    (project.root / "whe els").mkdir()
+    (project.root / "whe els/one-1.0-py3-none-any.whl").write_bytes(wheel_bytes("one", "1.0"))
+    index.wheel("lib", "1.0")
+    project.write("requirements.txt", '--find-links "./whe els"\none\nlib\n')
+    locked = lock_wheels(project.request(), room)
+    one = next(w for w in locked.wheels if w.name == "one")
+    assert (one.url, one.direct_url, one.requested) == ("", "", True)
+    assert one.built_from == f"./whe els/one-1.0-py3-none-any.whl#sha256={one.sha256}"
+    assert room.blob(one.sha256)
+    assert 'path = "whe els/one-1.0-py3-none-any.whl"' in locked.pylock_text
+    assert "file:" not in locked.pylock_text and str(project.root) not in locked.pylock_text
+    again = lock_wheels(project.request(previous=locked.pylock_text, built=locked.wheels), room)
+    assert again == locked
+
+
+def test_a_revision_that_is_not_there_is_named(project: Folder, room: HostRoom, git_repository) -> None:
+    url, _ = git_repository("inrepo", "1.0")
+    project.write("requirements.txt", f"inrepo @ git+{url}@nonesuch\n")
+    with pytest.raises(BareboatError) as e:
+        lock_wheels(project.request(), room)
+    assert e.value.code == "python.revision" and "nonesuch" in e.value.what
+
+
+def test_require_hashes_refuses_what_has_none(project: Folder, index: Index) -> None:
+    lib = index.wheel("lib", "1.0")
+    app = index.wheel("app", "1.0", ("lib",))
+    project.write("requirements.txt", f"--require-hashes\napp==1.0 --hash=sha256:{app}\n")
+    with pytest.raises(BareboatError) as e:
+        lock_wheels(project.request())
+    assert (e.value.code, e.value.where) == ("python.hash-missing", "requirements.txt") and lib in e.value.hint
+    project.write("requirements.txt", f"--require-hashes\napp==1.0 --hash=sha256:{app}\nlib==1.0 --hash=sha256:{lib}\n")
+    assert len(lock_wheels(project.request()).wheels) == 2

@@ -95,14 +95,23 @@ def test_the_command_line_with_everything() -> None:
 
 
 def test_uv_never_gets_an_interpreter_or_environment_of_the_callers() -> None:
-    env = uv.environment({"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h"})
+    env = uv.environment({"UV_PYTHON": "3.9", "VIRTUAL_ENV": "/v", "UV_INDEX": "https://index.example", "HOME": "/h",
+                          "SSL_CERT_FILE": "/ca.pem"})
     assert env == {
         "UV_INDEX": "https://index.example",
+        "SSL_CERT_FILE": "/ca.pem",
         "HOME": "/h",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_BUILD": "1",
         "LC_ALL": "C.UTF-8",
     }
+
+
+def test_uv_trusts_what_the_host_trusts(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("")
+    assert uv.environment({"REQUESTS_CA_BUNDLE": str(bundle)})["SSL_CERT_FILE"] == str(bundle)
+    assert "SSL_CERT_FILE" not in uv.environment({"SSL_CERT_DIR": "/certs"})
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,15 @@ def _git(reference: GitReference, name: str, place: Place, commit: str) -> Origi
             reference.url,
             "+refs/heads/*:refs/remotes/origin/*",
         )
-        _call(place, target, "checkout", "--quiet", "--detach", wanted)
+        try:
+            _call(place, target, "checkout", "--quiet", "--detach", wanted)
+        except ResolveError:
+            raise ResolveError(
+                "python.revision",
+                f"{name}: the repository has no revision {wanted!r}",
+                where=readable(reference.url),
+                hint="Name a branch, a tag or a commit that is there.",
+            ) from None
     else:
         _call(place, target, "checkout", "--quiet", "--detach", "FETCH_HEAD")
     if (target / ".gitmodules").is_file():

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin
 
 from bareboat.errors import ResolveError
+from bareboat.resolve.python.formats import ANY, Formats
 from bareboat.resolve.python.requirements import normalize
 from bareboat.resolve.transport import redacted
 
@@ -52,7 +53,13 @@ class Served:
 
 
 @contextmanager
-def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetch, build: Build) -> Iterator[Served]:
+def serving(
+    indexes: tuple[str, ...],
+    usable: Callable[[str], bool],
+    fetch: Fetch,
+    build: Build,
+    formats: Formats = ANY,
+) -> Iterator[Served]:
     """Serve the indexes at served.base + "/0/", "/1/" … while the block runs. usable: file name of a
     wheel → fits?"""
     served = Served()
@@ -86,7 +93,7 @@ def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetc
                 if status != 200:
                     return status, "text/plain", b""
                 page = read_page(kind, body, url)
-                shown, offers = with_offers(name, page, usable, served.base)
+                shown, offers = with_offers(name, page, usable, served.base, formats)
                 with lock:
                     served.offers.update(offers)
                 return 200, JSON_TYPE, json.dumps(shown).encode()
@@ -109,14 +116,20 @@ def serving(indexes: tuple[str, ...], usable: Callable[[str], bool], fetch: Fetc
 
 
 def with_offers(
-    name: str, page: dict[str, Any], usable: Callable[[str], bool], base: str
+    name: str,
+    page: dict[str, Any],
+    usable: Callable[[str], bool],
+    base: str,
+    formats: Formats = ANY,
 ) -> tuple[dict[str, Any], dict[str, Offer]]:
-    """The page with wheels of ours added, and what they stand for."""
+    """The page with wheels of ours added, and what they stand for; without those that must not be taken."""
     files = page.get("files", [])
+    if formats.built(name):
+        files = [f for f in files if not f["filename"].endswith(".whl")]
     covered = {f["filename"].split("-")[1] for f in files if f["filename"].endswith(".whl") and usable(f["filename"])}
     offers: dict[str, Offer] = {}
     added = []
-    for f in files:
+    for f in () if formats.never_built(name) else files:
         version = sdist_version(f["filename"], name)
         if not version or version in covered or f.get("yanked"):
             continue

@@ -48,7 +48,7 @@ def lock_wheels(request: Request, room: BuildRoom | None = None, depth: int = 0)
 
 def plain(request: Request, lines: tuple[requirements.Line, ...], text: str) -> LockedPython:
     """The answer when uv found a wheel for everything."""
-    selection = pylock.select(text, wanted(request, lines))
+    selection = pylock.select(text, wanted(request, lines), stated_in(request))
     if selection.sources:
         source = selection.sources[0]
         raise ResolveError(
@@ -67,4 +67,10 @@ def wanted(request: Request, lines: tuple[requirements.Line, ...]) -> pylock.Wan
         if line.hashes and name:
             hashes[name] = hashes.get(name, frozenset()) | frozenset(line.hashes)
     names = frozenset(requirements.name_of(line.text) for line in lines if not line.constraint)
-    return pylock.Wanted(request.target, hashes=hashes, names=names)
+    every = any(line.kind == "option" and line.text == "--require-hashes" for line in lines)
+    return pylock.Wanted(request.target, hashes=hashes, names=names, every_hash=every)
+
+
+def stated_in(request: Request) -> str:
+    """The file that errors about what was demanded name."""
+    return request.dependencies.files[0] if request.dependencies.files else "pylock.toml"

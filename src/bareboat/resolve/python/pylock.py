@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib  # type: ignore[import-not-found,unused-ignore]
 
+_WHEELS = ("wheels = ", "    { ")  # lines of uv's text that name wheels of an index or a folder
 MARK = "# made by bareboat with uv"
 HEADER = f"""\
 {MARK} (PEP 751): the Python packages of this project; commit it with bareboat.lock.
@@ -60,7 +61,8 @@ class Selection:
 class Wanted:
     """What is selected. hashes: name → "sha256:…" alternatives that the user's files demand.
 
-    names: requested directly. groups None: the lock's default groups.
+    names: requested directly. every_hash: each file must be among hashes (--require-hashes).
+    groups None: the lock's default groups.
     """
 
     target: Target
@@ -68,6 +70,7 @@ class Wanted:
     groups: tuple[str, ...] | None = None
     hashes: Mapping[str, frozenset[str]] | None = None
     names: frozenset[str] = frozenset()
+    every_hash: bool = False
 
 
 def versions(text: str) -> tuple[tuple[str, str], ...]:
@@ -139,6 +142,13 @@ def _found(package: Package, thing: Any, wanted: Wanted, where: str) -> Wheel | 
             vcs=thing.type,
         )
     sha256 = dict(thing.hashes or {}).get("sha256", "")
+    if wanted.every_hash and not demanded:
+        raise LockError(
+            "python.hash-missing",
+            f"{name} {version} has no --hash, and --require-hashes asks for one",
+            where=where,
+            hint=f"Add {name}=={version} --hash=sha256:{sha256}",
+        )
     if demanded and f"sha256:{sha256}" not in demanded:
         what = f"{name} {version} is not what its --hash demands: found is sha256:{sha256}, "
         raise LockError(
@@ -199,6 +209,8 @@ def without_secrets(url: str) -> str:
 
 def finish(text: str, move: Callable[[str], str]) -> str:
     """uv's text as we keep it: our header, no secrets, local paths as `move` gives them."""
+    from urllib.parse import unquote
+
     out = []
     for line in text.splitlines():
         if line.startswith("#"):
@@ -209,8 +221,12 @@ def finish(text: str, move: Callable[[str], str]) -> str:
                 start = at + len(key)
                 end = line.index('"', start)
                 value = line[start:end]
-                value = without_secrets(value) if key.startswith("url") else move(value)
-                line = line[:start] + value + line[end:]
+                if key.startswith("url") and value.startswith("file:///") and line.startswith(_WHEELS):
+                    value = move(unquote(value[7:]))  # of --find-links: where it is here says nothing elsewhere
+                    line, start = f'{line[:at]}path = "{value}{line[end:]}', at + len('path = "')
+                else:
+                    value = without_secrets(value) if key.startswith("url") else move(value)
+                    line = line[:start] + value + line[end:]
                 at = line.find(key, start + len(value))
         out.append(line)
     return HEADER + "\n".join(out).rstrip() + "\n"

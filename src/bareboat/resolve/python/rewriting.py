@@ -3,7 +3,6 @@ names the sources again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -19,11 +18,13 @@ from bareboat.resolve.python.acquire import Place, acquire, local_path
 from bareboat.resolve.python.building import BuildRoom, Resolve, build_wheel, read_metadata
 from bareboat.resolve.python.directories import file_digest
 from bareboat.resolve.python.explain import needs_build
-from bareboat.resolve.python.locking import lock_wheels, wanted
-from bareboat.resolve.python.origins import archive_origin, pylock_source
+from bareboat.resolve.python.formats import Formats, formats_of, is_format
+from bareboat.resolve.python.locking import lock_wheels, stated_in, wanted
+from bareboat.resolve.python.origins import Origin, archive_origin, pylock_source
 from bareboat.resolve.python.request import LockedPython, Request
 from bareboat.resolve.python.requirements import Line
 from bareboat.resolve.python.target import tags
+from bareboat.resolve.python.upstream import fetcher, with_loopback
 
 DEEPEST = 6  # build requirements of build requirements …: deeper is a circle
 _INDEX_OPTIONS = ("-i ", "--index-url", "--extra-index-url", "-f ", "--find-links", "--no-index", "--pre")
@@ -39,6 +40,7 @@ class Session:
     depth: int
     links: Path
     built: dict[str, Wheel] = field(default_factory=dict)
+    formats: Formats = field(default_factory=Formats)
 
     @property
     def place(self) -> Place:
@@ -68,8 +70,11 @@ def session(request: Request, lines: tuple[Line, ...], room: BuildRoom, depth: i
         )
     links = request.scratch / "links"
     links.mkdir(exist_ok=True)
-    s = Session(request, lines, room, depth, links)
+    formats = formats_of(line.text for line in lines if line.kind == "option")
+    s = Session(request, lines, room, depth, links, formats=formats)
     for wheel in request.built:
+        if formats.never_built(wheel.name) or is_wheel_file(wheel.built_from):
+            continue  # a wheel of a folder is still found there
         again = wheel.name in request.upgrade if isinstance(request.upgrade, tuple) else request.upgrade
         if not again and not wheel.direct_url and stands(wheel, request) and room.blob(wheel.sha256):
             s.offer(wheel)
@@ -97,6 +102,8 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
     while asked:
         line = asked.pop(0)
         text = line.text
+        if line.kind == "option" and is_format(text):
+            continue  # uv would refuse the wheels made of sources; the session keeps to it
         if is_project(line, request):
             asked = [*project_lines(s, resolve, extras_of(line.text)), *asked]
             continue
@@ -145,9 +152,9 @@ def build_line(s: Session, line: Line, resolve: Resolve) -> Wheel:
             origin.built_from,
             requested=True,
         )
-    for wheel in s.request.built:
-        if wheel.built_from == origin.built_from and stands(wheel, s.request) and s.room.blob(wheel.sha256):
-            return replace(wheel, requested=True, direct_url=origin.direct_url)
+    standing = _standing_build(s, origin)
+    if standing is not None:
+        return replace(standing, requested=True, direct_url=origin.direct_url)
     scratch = Path(mkdtemp(prefix="build-", dir=s.request.scratch))
     return replace(build_wheel(origin, s.request.target, scratch, s.room, resolve), requested=True)
 
@@ -200,6 +207,20 @@ def is_project(line: Line, request: Request) -> bool:
         return False
     local = local_path(requirements.location(line.text))
     return local is not None and (request.root / local).resolve() == request.root.resolve()
+
+
+def is_wheel_file(built_from: str) -> bool:
+    """Whether a locked wheel was a file of this machine, taken as it is."""
+    return built_from.partition("#")[0].endswith(".whl")
+
+
+def _kept(s: Session, wheel: Wheel) -> Wheel:
+    """A wheel found in a folder (--find-links), kept in the store: its place on this machine is not locked."""
+    if not wheel.url or "://" in wheel.url:
+        return wheel
+    line = Line(f"{wheel.name} @ ./{wheel.url}", "wheel", (f"sha256:{wheel.sha256}",), "pylock.toml")
+    found = build_line(s, line, resolver(s))
+    return replace(found, direct_url=wheel.direct_url, requested=wheel.requested)
 
 
 def is_local_wheel(line: Line) -> bool:
@@ -266,6 +287,10 @@ def _tag_set(request: Request) -> frozenset[object]:
 
 def _resolve(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedPython:
     command = replace(command, find_links=(s.links,) if any(not w.direct_url for w in s.built.values()) else ())
+    if s.formats.no_binary:
+        if s.request.offline:
+            raise ResolveError("python.offline", "--no-binary takes sources of the index, and it must not be asked")
+        return _with_index(s, command, stdin)
     try:
         return _answer(s, uv.resolve(s.request, command, stdin), "")
     except uv.NoSolution as e:
@@ -275,12 +300,16 @@ def _resolve(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedPyth
 
 
 def _with_index(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedPython:
-    """Resolve against an index of our own that offers sdists as wheels (decision 0051)."""
+    """Resolve against an index of our own that offers sdists as wheels (decision 0051).
+
+    What the standing lock had built is offered there too, and not by a folder: one file, one place.
+    """
+    command = replace(command, find_links=())
     shown = uv.effective_indexes(s.request, tuple(line.text for line in s.lines if line.kind == "option"))
     indexes, _ = index.effective(shown)
-    request = replace(s.request, env=_with_loopback(s.request), offline=False)
+    request = replace(s.request, env=with_loopback(s.request.env), offline=False)
     resolve = resolver(s)
-    fetch = _fetcher(s)
+    fetch = fetcher(s.request.env)
 
     one_at_a_time = Lock()  # uv asks in parallel; starting sandboxes from several threads forks beside them
 
@@ -290,7 +319,7 @@ def _with_index(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedP
         blob = s.room.blob(wheel.sha256)
         return read_metadata(blob)["text"].encode() if blob else b""
 
-    with index.serving(indexes, lambda name: fits(name, s.request), fetch, build) as served:
+    with index.serving(indexes, lambda name: fits(name, s.request), fetch, build, s.formats) as served:
         own = tuple(f"{served.base}/{n}/" for n in range(len(indexes)))
         try:
             text = uv.resolve(
@@ -318,34 +347,17 @@ def _build_offer(s: Session, offer: index.Offer, resolve: Resolve) -> Wheel:
         offer.sha256 or file_digest(path),
         direct=False,
     )
-    scratch = Path(mkdtemp(prefix="build-", dir=s.request.scratch))
-    return build_wheel(origin, s.request.target, scratch, s.room, resolve)
+    return _standing_build(s, origin) or build_wheel(
+        origin, s.request.target, Path(mkdtemp(prefix="build-", dir=s.request.scratch)), s.room, resolve
+    )
 
 
-def _fetcher(s: Session) -> Callable[[str], tuple[int, str, bytes]]:
-    from bareboat.resolve.transport import Transport, redacted
-
-    transport = Transport(s.request.env)
-
-    def fetch(url: str) -> tuple[int, str, bytes]:
-        from urllib3.exceptions import HTTPError
-
-        try:
-            response = transport.get(url, {"Accept": index.ACCEPT})
-            return response.status, response.headers.get("Content-Type", ""), response.read()
-        except HTTPError as e:
-            raise ResolveError(
-                "python.network", f"the index does not answer: {type(e).__name__}", where=redacted(url)
-            ) from None
-
-    return fetch
-
-
-def _with_loopback(request: Request) -> dict[str, str]:
-    """The environment for talking to our own index: never by a proxy, and with time for builds."""
-    env = dict(request.env)
-    past = ",".join(v for v in (env.get("NO_PROXY") or env.get("no_proxy"), "127.0.0.1") if v)
-    return {**env, "NO_PROXY": past, "no_proxy": past, "UV_HTTP_TIMEOUT": "3600", "UV_HTTP_RETRIES": "0"}
+def _standing_build(s: Session, origin: Origin) -> Wheel | None:
+    """The locked wheel that was built from this very source and still fits."""
+    for wheel in s.request.built:
+        if wheel.built_from == origin.built_from and stands(wheel, s.request) and s.room.blob(wheel.sha256):
+            return wheel
+    return None
 
 
 def _answer(s: Session, text: str, base: str) -> LockedPython:
@@ -364,8 +376,8 @@ def _answer(s: Session, text: str, base: str) -> LockedPython:
         out.append(line)
     final = "\n".join(out) + "\n"
     asked = wanted(s.request, s.lines)
-    selection = pylock.select(final, asked)
-    wheels = list(selection.wheels)
+    selection = pylock.select(final, asked, stated_in(s.request))
+    wheels = [_kept(s, w) for w in selection.wheels]
     for source in selection.sources:
         if source.name not in used:
             raise ResolveError("python.no-wheel", f"{source.name} {source.version} was not built")

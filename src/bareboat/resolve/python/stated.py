@@ -7,7 +7,9 @@ from typing import Any
 
 from bareboat.errors import ResolveError
 from bareboat.resolve.python import pyproject, requirements
+from bareboat.resolve.python.formats import is_format
 from bareboat.resolve.python.request import Request
+from bareboat.resolve.python.uvsources import with_sources
 
 
 def sources(request: Request) -> tuple[tuple[str, ...], bytes | None]:
@@ -45,7 +47,8 @@ def lines(request: Request) -> tuple[requirements.Line, ...]:
     elif d.source == "pyproject":
         document = pyproject_document(request)
         if not pyproject.is_dynamic(document, d.extras):
-            texts = pyproject.stated(document, d.extras, d.groups)
+            texts = with_sources(document, pyproject.stated(document, d.extras, d.groups),
+                                 request.target)
             found += [requirements.Line(t, requirements.kind_of(t), file=d.files[0]) for t in texts]
     found += [requirements.Line(t, requirements.kind_of(t), file="the project file") for t in d.requirements]
     return tuple(found)
@@ -54,6 +57,8 @@ def lines(request: Request) -> tuple[requirements.Line, ...]:
 def needs_rewriting(request: Request, found: tuple[requirements.Line, ...]) -> bool:
     """Whether something must be built, or read by a build backend, before uv can resolve."""
     if any(line.kind in ("vcs", "archive", "directory") for line in found):
+        return True
+    if any(line.kind == "option" and is_format(line.text) for line in found):
         return True
     if any(line.kind == "wheel" and "://" not in requirements.location(line.text) for line in found):
         return True

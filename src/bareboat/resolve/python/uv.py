@@ -128,8 +128,16 @@ def export_argv(program: str, output: Path, extras: tuple[str, ...], groups: tup
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment uv gets: the caller's, without what would point it at another interpreter or output."""
+    """The environment uv gets: the caller's, without what would point it at another interpreter or output.
+
+    With the host's CA bundle, as our own downloads have it: uv's built-in one knows no institution's proxy.
+    """
+    from bareboat.host.env import ca_bundle
+
+    chosen = any(env.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "UV_SYSTEM_CERTS", "UV_NATIVE_TLS"))
+    bundle = None if chosen else ca_bundle(env)
     return {
+        **({} if bundle is None else {"SSL_CERT_FILE": str(bundle)}),
         **{k: v for k, v in env.items() if k not in _NOT_PASSED},
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_BUILD": "1",
