@@ -35,6 +35,7 @@ def test_a_machine_with_gpus(tmp_path):
     )
     write(tmp_path, "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H200\nIRQ: 1\n")
     facts = host_facts(tmp_path)
+    assert facts.mark == ""
     assert (facts.cpu, facts.memory, facts.gpus, facts.driver) == (
         "EPYC",
         2 << 20,
@@ -63,5 +64,14 @@ def test_amd_and_arm(tmp_path):
 
 def test_a_machine_that_says_nothing(tmp_path):
     facts = host_facts(tmp_path)
+    assert facts.mark == ""
     assert (facts.cpu, facts.memory, facts.gpus, facts.driver) == ("", 0, (), "")
     assert facts.kernel and facts.cores > 0
+
+
+def test_the_mark_of_a_machine_does_not_tell_its_identity(tmp_path):
+    write(tmp_path, "etc/machine-id", "f" * 32 + "\n")
+    facts = host_facts(tmp_path)
+    assert len(facts.mark) == 16 and "ffff" not in facts.mark
+    write(tmp_path, "etc/machine-id", "e" * 32 + "\n")
+    assert host_facts(tmp_path).mark != facts.mark

@@ -194,3 +194,53 @@ def test_odd_names_in_records(lab):
     name = os.fsdecode(b"\xff.txt")
     done = again(lab, lab.run(f"(results / {name!r}).write_text('x')"))
     assert done.verdict.verdict == "identical" and done.verdict.files[0].path == name
+
+
+def test_a_repetition_does_not_take_the_name(lab):
+    """Else `rerun NAME` would from then on repeat the repetition."""
+    old = lab.run(SAME, name="best")
+    (lab.root / "data/d.txt").write_text("other data")
+    for _ in range(2):
+        done = rerun(RerunRequest("best", quiet=True), lab.work, lab.steps)
+        assert done.old.id == old.id and done.new.name == "" and done.verdict.verdict == "differs"
+
+
+def of_another_machine(lab, run, **changes):
+    document = lab.store.runs.read(run.id)
+    document["host"]["mark"] = "0123456789abcdef"  # the name may be guessed, and be the same
+    lab.store.runs.write(run.id, document | changes)
+
+
+def test_a_record_of_another_machine_names_no_secret_of_ours(lab, monkeypatch):
+    monkeypatch.setenv("API_KEY", "ours")
+    code = "(results / 'e').write_text(env.get('API_KEY', 'none'))"
+    old = lab.run(code, env=(("API_KEY", "theirs"),))
+    again(lab, old)
+    assert ("API_KEY", "ours") in lab.engine.loads[-1].env  # the control: a record of this machine
+    of_another_machine(lab, old)
+    again(lab, old)
+    assert "ours" not in str(lab.engine.loads[-1].env) and lab.engine.loads[-1].network == "none"
+    assert any("not passed on: API_KEY" in line for line in lab.tell.lines)
+    again(lab, old, env={"API_KEY": "ours"})
+    assert ("API_KEY", "ours") in lab.engine.loads[-1].env
+
+
+def test_what_a_record_of_another_machine_mounts_is_told(lab):
+    old = lab.run(SAME)
+    of_another_machine(lab, old)
+    again(lab, old)
+    assert any(str(lab.root / "data") in line and "another machine" in line for line in lab.tell.lines)
+
+
+@pytest.mark.parametrize("within", ["../../../../../../../../etc", "out", "out/..", "src/../out", "/etc"])
+def test_code_of_a_record_never_leaves_its_snapshot(lab, within):
+    """A stranger's record may say anything, and its snapshot may hold links."""
+    (lab.root / "src/out").symlink_to("/etc")
+    old = lab.run(SAME)
+    document = lab.store.runs.read(old.id)
+    at = within.replace("out", "src/out") if within.startswith("out") else within
+    document["mounts"][0]["within"] = at
+    lab.store.runs.write(old.id, document)
+    with pytest.raises(RecordError) as error:
+        again(lab, old)
+    assert error.value.code in ("record.code-gone", "record.malformed")

@@ -23,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
     parser.add_argument("--in", dest="into", metavar="DIR", help="put results/ into this folder (./rerun-ID)")
     parser.add_argument("--data", metavar="DIR", help="take the data from here")
+    parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]",
+                        help="a variable that the record withholds; all that are set here, if it is this machine's")
     parser.add_argument(
         "--network",
         choices=("host", "none"),
@@ -53,6 +55,7 @@ def command(options: argparse.Namespace) -> int:
         network=options.network,
         tolerance=tolerance(options),
         quiet=options.json,
+        env=_env(options.env) if options.env else None,
     )
     done = rerun(request, work(Reporter(options.level), offline=options.offline))
     if options.json:
@@ -77,3 +80,11 @@ def command(options: argparse.Namespace) -> int:
             f"repeats {done.old.id}; its results: {done.folder}/results"
         )
     return 0 if done.verdict.same else 1
+
+
+def _env(words: list[str]) -> dict[str, str]:
+    import os
+
+    pairs = [word.partition("=") for word in words]
+    return {name: value if equals else os.environ[name] for name, equals, value in pairs
+            if equals or name in os.environ}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bareboat.digests import sha256
 from bareboat.record.gathered import HostFacts
 
 # x86-64 psABI, "Micro-Architecture Levels", by the kernel's names of the flags.
@@ -36,7 +37,14 @@ def host_facts(root: Path = Path("/")) -> HostFacts:
         libc=_libc(),
         gpus=gpus,
         driver=driver,
+        mark=mark(root),
     )
+
+
+def mark(root: Path = Path("/")) -> str:
+    """16 hex digits that stand for this machine: of its machine-id, which itself is not to be told (machine-id(5))."""
+    identity = _read(root / "etc/machine-id").strip()
+    return sha256(b"bareboat machine " + identity.encode()).hexdigest()[:16] if identity else ""
 
 
 def level(machine: str, flags: tuple[str, ...]) -> str:

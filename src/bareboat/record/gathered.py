@@ -91,3 +91,4 @@ class HostFacts:
     libc: str = ""
     gpus: tuple[str, ...] = ()
     driver: str = ""
+    mark: str = ""  # which machine, not to be guessed from its name; "" where there is none

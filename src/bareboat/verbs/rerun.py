@@ -41,7 +41,8 @@ HERE = frozenset({
 class RerunRequest:
     """What was asked. run: id, name or "last". into: the folder whose results/ takes the results; None: a
     new one below the current folder. data: a folder in place of the recorded data. network: "" as recorded,
-    but none for a record of another machine. env: variables of the caller's, for those that were withheld.
+    but none for a record of another machine. env: variables of the caller's, for those that were withheld; None:
+    this process's for a record of this machine, else none: a stranger's record would name whatever it likes.
     quiet: the program's output goes into the log alone.
     """
 
@@ -163,7 +164,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
     kept, withheld = withhold(load.env)
     results = any(mount.kind == "results" for mount in old.mounts)
     record = RunRecord(
-        id=made.identity, name=old.name, created=timestamp(time.time()),
+        id=made.identity, created=timestamp(time.time()),
         argv=old.argv, env=kept, withheld=withheld,
         cwd=old.cwd, plan=old.plan, plan_blob=old.plan_blob, manifest=old.manifest, locks=old.locks,
         project=old.project, root=old.root, code=old.code, overlays=old.overlays, git=old.git,
@@ -196,9 +197,11 @@ def _mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) ->
             if code is None:
                 from bareboat.store.codetree import materialise
 
-                code = materialise(work.store, old.code)
+                code = materialise(work.store, old.code).resolve()
             source = code / mount.within if mount.within else code
-            if not source.exists():
+            # neither ".." nor a link in the snapshot of a stranger's record leads out of it
+            if not source.exists() or ".." in source.parts or source.resolve() != source or code not in (
+                    source, *source.parents):
                 raise RecordError(
                     "record.code-gone",
                     f"the snapshot of the code has no {mount.within}",
@@ -225,6 +228,8 @@ def _from_here(mount: RecordedMount, old: RunRecord, request: RerunRequest, work
             where=str(source),
             hint="name a copy of it: --data DIR" if mount.kind == "data" else "put it back there",
         )  # fmt: skip
+    if _foreign(old):
+        work.tell.say(f"mounts {source} of this machine at {mount.target}, as the record of another machine says")
     if not mount.read_only:
         work.tell.say(
             f"{source} is mounted read-only at {mount.target}: a repetition changes no folder of yours"
@@ -258,7 +263,9 @@ def _env(old: RunRecord, request: RerunRequest, work: Work, host_env: Mapping[st
     """The recorded variables; the withheld ones from the caller, and how to reach the network from this
     machine.
     """
-    caller = os.environ if request.env is None else request.env
+    caller: Mapping[str, str] = os.environ if request.env is None else request.env
+    if request.env is None and _foreign(old):
+        caller = {}
     env = {name: value for name, value in old.env if name not in HERE}
     env |= {name: value for name, value in host_env.items() if name in HERE}
     missing = []
@@ -271,18 +278,26 @@ def _env(old: RunRecord, request: RerunRequest, work: Work, host_env: Mapping[st
         else:
             missing.append(name)
     if missing:
-        work.tell.say(
-            f"not set here, and kept out of the record: {', '.join(missing)}; "
-            "export them first if the program needs them"
-        )
+        what = (f"of another machine's record, and not passed on: {', '.join(missing)}; "
+                "give them to a program you trust: -e NAME") if _foreign(old) else (
+                f"not set here, and kept out of the record: {', '.join(missing)}; "
+                "export them first if the program needs them")
+        work.tell.say(what)
     return env
+
+
+def _foreign(old: RunRecord) -> bool:
+    """Whether the run was recorded on another machine: its program may be a stranger's."""
+    from bareboat.host.facts import mark
+
+    return old.host is None or old.host.name != os.uname().nodename or old.host.mark != mark()
 
 
 def _network(old: RunRecord, request: RerunRequest, work: Work) -> str:
     """As recorded; none for the record of another machine, whose program is a stranger's."""
     if request.network:
         return request.network
-    if old.network != "none" and (old.host is None or old.host.name != os.uname().nodename):
+    if old.network != "none" and _foreign(old):
         work.tell.say(
             "this run was recorded on another machine: no network for it; --network host gives it one"
         )
