@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bareboat.digests import LARGE, hasher
 from bareboat.errors import ArchiveError, StoreError
 from bareboat.host import files
 from bareboat.store.atomic import Draft, fsync_parent
@@ -49,13 +50,12 @@ class Blobs:
 
     def put(self, chunks: Iterable[bytes], sha256: str | None, size: int | None, where: str) -> str:
         """Store bytes; returns their sha256. Idempotent. See Store.put_blob."""
-        import hashlib
 
         if sha256 is not None and self.find(check_sha256(sha256)) is not None:
             return self._acknowledge(sha256)
         if size is not None:
             check_room(self._layout.home, size)
-        digest, count = hashlib.sha256(), 0
+        digest, count = hasher(LARGE if size is None else size), 0
         with Draft(self._layout, needed=size) as draft:
             for chunk in chunks:
                 count += len(chunk)
@@ -166,11 +166,10 @@ class Blobs:
         """As put for a file in the store's own tmp/, which is renamed and not copied. When refused, it
         stays.
         """
-        import hashlib
 
         if sha256 is not None and self.find(check_sha256(sha256)) is not None:
             return self._acknowledge(sha256)
-        digest, count = hashlib.sha256(), 0
+        digest, count = hasher(LARGE), 0
         for chunk in file_chunks(path):
             digest.update(chunk)
             count += len(chunk)
@@ -217,9 +216,8 @@ class Blobs:
 
     def is_right(self, sha256: str) -> bool:
         """Whether the bytes still have their digest. Raises StoreError when they cannot be read."""
-        import hashlib
 
-        digest = hashlib.sha256()
+        digest = hasher(LARGE)
         path = self._layout.blob(check_sha256(sha256))
         if not os.path.lexists(path):
             path = self._fresh(sha256)

@@ -5,17 +5,16 @@ Apart from snapshots.py because most runs find their code unchanged and never ne
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from bareboat.digests import hasher, sha256
 from bareboat.record.values import CodeSnapshot
 from bareboat.store.codewalk import Found
 from bareboat.store.packs import Pack
+from bareboat.values import TYPE_CHECKING, Any, dataclass, replace
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -149,7 +148,7 @@ def _finish(
     )
     code = CodeSnapshot(
         digest=canonical_digest(entries),
-        index=hashlib.sha256(index).hexdigest(),
+        index=sha256(index).hexdigest(),
         packs=packs,
         files=sum(e.kind == "f" for e in entries),
         bytes=sum(e.size for e in entries),
@@ -160,7 +159,7 @@ def _finish(
 
 def canonical_digest(entries: Iterable[Entry]) -> str:
     """The identity of a snapshot: "sha256:" of its canonical manifest."""
-    return "sha256:" + hashlib.sha256(_json([e.canonical() for e in entries])).hexdigest()
+    return "sha256:" + sha256(_json([e.canonical() for e in entries])).hexdigest()
 
 
 def _json(value: object) -> bytes:
@@ -177,7 +176,7 @@ def _content(
         if before.st_mode & 0o170000 != 0o100000:
             raise FileNotFoundError(f.path)  # replaced by something that is no file
         start = pack.size
-        digest = hashlib.sha256()
+        digest = hasher(total + before.st_size)
         size = 0
         keep_it = total + before.st_size <= BOUND
         while chunk := os.read(fd, 1 << 20 if before.st_size > 65536 else 65537):

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bareboat.digests import hasher
+
 IN_MEMORY = (
     32 << 20
 )  # bytes held in memory; what is more goes through an unlinked file of the store's file system
@@ -66,9 +68,7 @@ class Pack:
 
     def sha256(self) -> str:
         """Digest of all of it, as 64 hex digits."""
-        import hashlib
-
-        digest = hashlib.sha256()
+        digest = hasher(self.size)
         for chunk in self.chunks():
             digest.update(chunk)
         return digest.hexdigest()
