@@ -111,3 +111,10 @@ def test_bash_takes_the_completion(tmp_path: Path, capsys: pytest.CaptureFixture
     done = subprocess.run(["bash", "-euc", f'. {script}; COMP_WORDS=(bareboat ru); COMP_CWORD=1; _bareboat bareboat ru '
                            'bareboat; echo "${COMPREPLY[@]}"'], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["run", "runs"], done.stderr
+
+
+def test_gc_says_that_what_is_young_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gc", "--older-than", "0"]) == 0
+    assert "60 minutes stays" in capsys.readouterr().err
+    assert main(["gc"]) == 0
+    assert "stays in any case" not in capsys.readouterr().err

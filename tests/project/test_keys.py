@@ -35,6 +35,8 @@ def accepted(document: object) -> bool:
         ("env_file = '.env'", "project.unknown-key", "bareboat.toml: env_file", "'env-file'"),
         ("zzz = 1", "project.unknown-key", "bareboat.toml: zzz", "Allowed are: name, python"),
         ("[python]\nversoin = '3.12'", "project.unknown-key", "bareboat.toml: python.versoin", "'version'"),
+        ("extras = ['plot']", "project.unknown-key", "bareboat.toml: extras", "python.extras"),
+        ("memory = '8g'", "project.unknown-key", "bareboat.toml: memory", "resources.memory"),
         ("[resources]\nram = '8g'", "project.unknown-key", "bareboat.toml: resources.ram", ""),
         ("['a b']\nx = 1", "project.unknown-key", 'bareboat.toml: "a b"', ""),
         ("python = 3.12", "project.type", "bareboat.toml: python", "the number 3.12"),

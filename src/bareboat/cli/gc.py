@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from bareboat.errors import UsageError
 
@@ -21,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """A line of what was freed; with -v a line for each thing."""
     from bareboat.cli.term import Reporter, size
-    from bareboat.store.gc import Policy
+    from bareboat.store.gc import GRACE, Policy
     from bareboat.wiring import work
 
     age = seconds(options.older_than)
@@ -37,6 +38,8 @@ def command(options: argparse.Namespace) -> int:
     if (options.level or 1) > 1 or options.dry_run:
         for item in report.removed:
             print(f"{size(item.bytes):>9}  {item.kind:8} {item.key}")
+    if age < GRACE:
+        print(f"what was used within the last {GRACE / 60:.0f} minutes stays in any case", file=sys.stderr)
     print(f"{'would free' if report.dry_run else 'freed'} {size(report.bytes)}: {len(report.removed)} things; "
           f"{report.kept} stay")
     return 0

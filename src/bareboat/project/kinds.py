@@ -237,6 +237,15 @@ class Key:
     default: str = ""  # what holds without it, for the documentation
 
 
+def _meant(name: str, near: str | None, keys: tuple[Key, ...]) -> str:
+    """The key that was meant: of this name in a table below, else the nearest here; "" when there is none."""
+    for key in keys:
+        for kind in getattr(key.kind, "kinds", (key.kind,)):
+            if isinstance(kind, Table) and any(inner.name == name for inner in kind.keys):
+                return f"Did you mean {key.name}.{name}?"
+    return f"Did you mean {near!r}?" if near else ""
+
+
 @dataclass(frozen=True, eq=False, repr=False, match_args=False)
 class Table:
     """A table with the keys given and no others."""
@@ -259,7 +268,7 @@ class Table:
                     "project.unknown-key",
                     here,
                     "there is no such key",
-                    f"Did you mean {near!r}?" if near else f"Allowed are: {', '.join(known)}.",
+                    _meant(name, near, self.keys) or f"Allowed are: {', '.join(known)}.",
                 )
             known[name].kind.check(each, here)
         for key in self.keys:

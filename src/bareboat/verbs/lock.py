@@ -59,6 +59,8 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         return Locked(old, ((LOCK_FILE, standing), *texts.items()))
     if mode.locked:
         raise _stale(old, seen, request)
+    if mode.upgrade:
+        mode = _upgradable(project, mode, work)
     began = time.monotonic()
     locked: list[PlatformLock] = []
     base_is_current = old is not None and old.request.partition("-")[0] == request.partition("-")[0]
@@ -69,6 +71,8 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         wheels, texts[name] = _wheels(project, PlatformLock(platform, base, before.wheels if before else ()),
                                       texts[name], mode, work)
         locked.append(PlatformLock(platform, base, wheels))
+    if isinstance(mode.upgrade, tuple):
+        _all_there(mode.upgrade, locked)
     new = Lock(_with_texts(inputs, texts), request, tuple(locked))
     new = replace(new, changes=changes(old, new))
     text = dumps(new)
@@ -77,6 +81,35 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     _write(project.root / LOCK_FILE, text, work)
     _say(old, new, time.monotonic() - began, work)
     return Locked(new, ((LOCK_FILE, text), *((n, texts[n]) for n in names)), made=True)
+
+
+def _upgradable(project: Project, mode: LockMode, work: Work) -> LockMode:
+    """The mode with package names as the lock has them. A lock of the user's own is not ours to upgrade: LockError
+    "lock.not-ours" for packages of it, and a word when everything was meant, for then the base moves alone."""
+    from bareboat.project.sources import normalised
+
+    d = project.dependencies
+    if d.source in ("uv.lock", "pylock"):
+        how = "`uv lock --upgrade`" if d.source == "uv.lock" else "the tool that made it"
+        if mode.upgrade is not True:
+            raise LockError("lock.not-ours", f"the packages are taken from {d.files[0]} as it is", where=d.files[0],
+                            hint=f"upgrade it with {how}")
+        work.tell.say(f"{d.files[0]} is taken as it is: {how} takes newer packages; the base is upgraded here")
+    if isinstance(mode.upgrade, tuple):
+        return replace(mode, upgrade=tuple(normalised(name) for name in mode.upgrade))
+    return mode
+
+
+def _all_there(names: tuple[str, ...], locked: list[PlatformLock]) -> None:
+    """Raises LockError "lock.unknown-package" when a package that should be upgraded is in no platform's lock."""
+    known = {w.name for p in locked for w in p.wheels}
+    missing = [name for name in names if name not in known]
+    if missing:
+        from bareboat.project.kinds import nearest
+
+        near = nearest(missing[0], known)
+        raise LockError("lock.unknown-package", f"{' and '.join(missing)} is not among the packages",
+                        where=LOCK_FILE, hint=f"did you mean {near!r}?" if near else "see pylock.toml for those there are")
 
 
 def _with_texts(inputs: tuple[tuple[str, str], ...], texts: dict[str, str]) -> tuple[tuple[str, str], ...]:
