@@ -62,6 +62,7 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
 
     runs = work.store.runs
     record = _with_code(prepared, work)
+    place = os.stat(prepared.results) if prepared.results else None
     before = listing(prepared.results) if prepared.results else {}
     folder = runs.create(record.id)
     try:
@@ -82,7 +83,7 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
         finally:
             os.close(log)
         try:
-            record = _finish(prepared, gathering.finish(record), outcome, before, work)
+            record = _finish(prepared, gathering.finish(record), outcome, (before, place), work)
             _write(work, record)
         except StoreError as e:
             raise StoreError(e.code, f"the program ended with exit {outcome.code} and what it wrote to results is "
@@ -174,16 +175,30 @@ def _write_all(fd: int, chunk: bytes) -> None:
             select.select((), (fd,), ())
 
 
-def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, before: Listing,
+def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, begun: tuple[Listing, os.stat_result | None],
             work: Work) -> RunRecord:
+    from bareboat.record.values import Results
     from bareboat.store.results import ResultBounds, results
 
+    before, place = begun
     record = ended(record, outcome.code, at=timestamp(time.time()), reason=outcome.reason)
     record = replace(record, seconds=round(outcome.seconds, 3), lost=outcome.lost, peak_memory=outcome.peak_memory)
     if prepared.results is None:
         return record
+    if not _unchanged(prepared.results, place):
+        work.tell.say(f"{prepared.results} is another folder than when the run began: what it has is not listed")
+        return replace(record, results=Results(os.fspath(prepared.results)))
     bounds = ResultBounds(each=work.settings.results_keep_file, all=work.settings.results_keep_total)
     return replace(record, results=results(work.store, prepared.results, before, bounds))
+
+
+def _unchanged(folder: Path, place: os.stat_result | None) -> bool:
+    """Whether the folder is still the one that was mounted: a program with the project mounted writable could put a
+    link to any folder of the host there, whose files the record would keep."""
+    try:
+        return place is not None and os.path.samestat(os.stat(folder), place)
+    except OSError:
+        return False
 
 
 def _write(work: Work, record: RunRecord, *, durable: bool = True) -> None:
