@@ -1,9 +1,10 @@
 """Bytecode: a read-only tree cannot cache it, so it is compiled once per wheel and interpreter, beside the
 wheel.
 
-Never in front of a run. The image's own Python compiles, in the sandbox; each wheel's bytecode becomes a tree
-that later starts stack on top. The files are valid for ever: unchecked hashes (PEP 552), or for Python 2.7
-the mtime that every file of ours has.
+Never in front of a run. The image's own Python compiles, in the sandbox. A wheel's bytecode comes with the wheel's
+files beside it, as hard links: this twin stands in the wheel's place in later starts, so that bytecode costs no
+lowers and directories need no merging. The base's is a tree that is stacked on it. The files are valid for ever:
+unchecked hashes (PEP 552), or for Python 2.7 the mtime that every file of ours has.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bareboat.builder.stacking import BOUND, link_all, stack
 from bareboat.errors import EngineError
 from bareboat.image.plan import Interpreter, Plan
 from bareboat.image.wheel import wheel_tree_key
@@ -26,27 +28,23 @@ if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
-FORMAT = 1  # part of every key: raised when the same sources would give other files
+FORMAT = 2  # part of every key: raised when the same sources would give other files
 _INSIDE = "/bareboat"
 _LOG = 4096  # bytes of the compiler's output that are kept
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One tree of bytecode to make. sources: absolute paths inside the image, sorted."""
+    """One tree of bytecode to make. sources: absolute paths inside the image, sorted; beside: the tree to twin."""
 
     key: str
     sources: tuple[str, ...]
+    beside: Path | None = None
 
 
 def pyc_keys(plan: Plan) -> tuple[str, ...]:
-    """Keys of all bytecode trees of a plan, bottom to top: the base's first, then one a wheel. Pure."""
+    """Keys of all bytecode trees of a plan: the base's first, then one for each different wheel, its twin. Pure."""
     return tuple(_key(source, plan.interpreter) for source in _sources(plan))
-
-
-def pyc_trees(store: Store, plan: Plan) -> list[Path]:
-    """The bytecode trees that exist by now, bottom to top."""
-    return [tree for tree in map(store.tree, pyc_keys(plan)) if tree is not None]
 
 
 def missing(store: Store, plan: Plan) -> list[str]:
@@ -55,11 +53,19 @@ def missing(store: Store, plan: Plan) -> list[str]:
 
 
 def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0) -> int:
-    """Compile what a plan lacks and make trees of it; returns how many. Idempotent; two at once are harmless.
+    """Compile what a plan lacks and make trees of it; returns how many. Idempotent; one at a time in a store, others
+    wait and then find what is left to do.
 
     The plan's trees must be in the store; those that are not are left out. Sources that do not compile are
     skipped. Raises EngineError when the image's Python cannot be run at all.
     """
+    if not missing(store, plan):
+        return 0
+    with store.turn("bytecode"):
+        return _compile_missing(store, engine, plan, processes)
+
+
+def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -> int:
     todo = set(missing(store, plan))
     if not todo:
         return 0
@@ -82,8 +88,10 @@ def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0
         for source in dict.fromkeys(wheels):
             key, tree = _key(source, python), trees[source]
             if key in todo and tree is not None:
-                jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,))))))
-        roots = tuple(tree for tree in trees.values() if tree is not None)
+                jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,)))), tree))
+        there = [key for key in dict.fromkeys(wheels) if trees[key] is not None]
+        stacked = stack(store, there, BOUND - len(bottom) - 1)
+        roots = tuple(t for t in store.trees([*bottom, *stacked, keys[-1]]) if t is not None)
         return _compile(store, engine, python, roots, jobs, processes)
 
 
@@ -152,8 +160,12 @@ def _make(store: Store, job: _Job, results: Path) -> None:
     expected = {name for source in job.sources for name in _targets(results, source)}
 
     def fill(tree: TreeWriter) -> None:
+        if job.beside is not None:
+            link_all(tree, job.beside)
         for name in sorted(expected, key=str.encode):
             path = results / name
+            if name in tree:
+                continue  # the wheel brings it
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:

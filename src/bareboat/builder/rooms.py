@@ -108,12 +108,12 @@ class SandboxRoom:
         network: str,
     ) -> tuple[int, str]:
         from bareboat.builder.image import make_trees
+        from bareboat.builder.stacking import lowers
         from bareboat.engine.base import Streams
 
         trees = make_trees(self.store, plan, self.sources, self.progress)
-        paths = [self.store.tree(key) for key in trees.keys]
         workload = Workload(
-            root=Rootfs(tuple(p for p in paths if p is not None)),
+            root=Rootfs(lowers(self.store, trees.keys, ())),
             argv=argv,
             env=tuple(sorted({**dict(plan.env), **dict(env), "HOME": "/home/user"}.items())),
             cwd="/tmp",

@@ -10,7 +10,10 @@ import sys
 
 
 def main(plan_blob: str) -> int:
-    """0 when nothing is owed any more. Any number may run at once: what another one made is found, not made again."""
+    """0 when nothing is owed any more. Any number may be started: one for a plan works, the others end at once.
+
+    A store that is removed meanwhile ends it quietly.
+    """
     from bareboat.builder.bytecode import compile_missing
     from bareboat.errors import BareboatError
     from bareboat.image.plan import Plan
@@ -19,13 +22,18 @@ def main(plan_blob: str) -> int:
     from bareboat.wiring import work
 
     os.nice(10)
-    at_work = work(Quiet())
+    if not os.path.exists(os.path.join(os.environ.get("BAREBOAT_HOME", ""), "format")):
+        return 0  # removed since, and not ours to make again
     try:
-        path = at_work.store.blob(plan_blob)
-        if path is not None:
-            compile_missing(at_work.store, at_work.engine, decode_bytes(Plan, path.read_bytes(), "plan"))
-        at_work.store.settle()
-    except BareboatError:
+        at_work = work(Quiet())
+        with at_work.store.turn(f"afterwards {plan_blob}", wait=False) as mine:
+            if not mine:
+                return 0
+            path = at_work.store.blob(plan_blob)
+            if path is not None:
+                compile_missing(at_work.store, at_work.engine, decode_bytes(Plan, path.read_bytes(), "plan"))
+            at_work.store.settle()
+    except (BareboatError, OSError):
         return 1  # a later run tries again; nobody is there to be told
     return 0
 

@@ -76,9 +76,9 @@ def _patiently(attempt: Callable[[], None], path: str, patience: float) -> None:
 
 
 @contextmanager
-def making(layout: Layout, key: str) -> Iterator[None]:
+def making(layout: Layout, key: str, *, wait: bool = True) -> Iterator[bool]:
     """Be the only maker of this key on every machine that shares the store; waits for as long as another
-    makes it.
+    makes it. wait=False: the value is False at once where another is at it.
 
     An open file description lock: freed by the kernel when the maker dies, held per call and not per process,
     so threads exclude each other too. Where the file system has no such locks makers run side by side, and
@@ -90,7 +90,7 @@ def making(layout: Layout, key: str) -> Iterator[None]:
     fd = _open(layout.at("locks", "make"))
     try:
         record = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        pause = 0.001
+        pause, mine = 0.001, True
         while True:
             try:
                 fcntl.fcntl(fd, fcntl.F_OFD_SETLK, record)
@@ -100,8 +100,11 @@ def making(layout: Layout, key: str) -> Iterator[None]:
                     break
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
                     raise
+            if not wait:
+                mine = False
+                break
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        yield
+        yield mine
     finally:
         os.close(fd)

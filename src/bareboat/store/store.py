@@ -160,6 +160,16 @@ class Store:
         with Scratch(self._layout, prefix) as scratch:
             yield Path(scratch.path)
 
+    @contextmanager
+    def turn(self, name: str, *, wait: bool = True) -> Iterator[bool]:
+        """One at a time for some long work, by name; freed when its process dies. wait=False: False when another has
+        it. Raises StoreError.
+        """
+        from bareboat.store.locks import making
+
+        with making(self._layout, f"turn {name}", wait=wait) as mine:
+            yield mine
+
     def lease(self, keys: Iterable[str]) -> AbstractContextManager[None]:
         """Keep trees and blobs of these keys from gc while held, even those that are made later."""
         return self._leases.hold(keys)

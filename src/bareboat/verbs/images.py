@@ -125,18 +125,22 @@ def inspect(name: str, work: Work) -> tuple[Plan, list[Layer]]:
                 what = f"{len(plan.debs) - core} more system packages"
         tree = work.store.tree(key)
         if tree is not None or not key.startswith("pyc"):
-            layers.append(Layer(key, what, *_room(tree)))
+            layers.append(Layer(key, what, *_room(tree, ".pyc" if key.startswith("pyc") else "")))
     return plan, layers
 
 
-def _room(tree: Path | None) -> tuple[int, int]:
-    """Bytes and files of a tree; hard links within it once."""
+def _room(tree: Path | None, suffix: str = "") -> tuple[int, int]:
+    """Bytes and files of a tree, of those with a suffix; hard links within it once. A wheel's bytecode has the wheel
+    beside it, which is counted as the wheel's.
+    """
     import os
 
     size = files = 0
     seen: set[int] = set()
     for folder, _, names in os.walk(tree or Path("/nonexistent")):
         for name in names:
+            if not name.endswith(suffix):
+                continue
             s = os.lstat(f"{folder}/{name}")
             files += 1
             if s.st_ino not in seen:

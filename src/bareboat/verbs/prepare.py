@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bareboat import __version__
+from bareboat.builder.stacking import lowers
 from bareboat.errors import UsageError
 from bareboat.project.values import Project, ProjectMount, Resources
 from bareboat.record.secrets import withhold
@@ -70,10 +71,9 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     for file in request.env_files:
         env.update(_env_file(Path(file)))
     env.update(_env_words(request.env))
-    trees = [work.store.tree(key) for key in environment.trees]
-    pyc = [work.store.tree(key) for key in environment.bytecode]
+    trees = lowers(work.store, environment.trees, environment.bytecode)
     return Workload(
-        root=Rootfs(tuple(t for t in (*trees, *pyc) if t is not None)),
+        root=Rootfs(trees),
         argv=argv_of(request, project),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
