@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,16 @@ def test_a_layer_that_rotted_is_made_again(lab: Lab, tmp_path: Path) -> None:
         save("lab/iris:1", Target(out=lambda _: None), lab.work)
     assert caught.value.code == "blob.digest"
     assert save("lab/iris:1", Target(out=lambda _: None), lab.work).manifest == first.manifest
+
+
+def test_a_link_stays_and_a_pipe_is_written_to(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "link.tar").symlink_to("real.tar")
+    save("lab/iris:1", Target.of(f"{tmp_path}/link.tar"), lab.work)
+    assert (tmp_path / "link.tar").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    save("lab/iris:1", Target.of(f"{tmp_path}/pipe"), lab.work)
+    reader.join()
+    assert (tmp_path / "pipe").is_fifo() and found == [(tmp_path / "real.tar").read_bytes()]

@@ -30,9 +30,16 @@ class Target:
 
     @classmethod
     def of(cls, text: str) -> Target:
-        """What a user's words mean: a directory where they end in "/" or name one, else a tar."""
+        """What a user's words mean: a directory where they end in "/" or name one, else a tar. A link stays one."""
         path = Path(text)
+        if path.is_symlink() and not is_special(path):
+            path = Path(os.path.realpath(path))
         return cls(path.absolute(), text.endswith("/") or path.is_dir())
+
+
+def is_special(path: Path) -> bool:
+    """Whether a device or a pipe is there, which is written to and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,11 @@ def _replace(target: Target, files: tuple[Member, ...], read: Callable[[Member],
 
     assert target.path is not None
     path = target.path
+    if is_special(path):
+        with open(path, "wb") as file:
+            for chunk in tar_of(files, read):
+                file.write(chunk)
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         if target.directory:
