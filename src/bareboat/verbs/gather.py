@@ -9,6 +9,7 @@ from bareboat.store import Store
 from bareboat.values import TYPE_CHECKING, replace
 
 if TYPE_CHECKING:
+    from bareboat.record.gathered import HostFacts
     from bareboat.store.fingerprint import Fingerprinter
 
 
@@ -18,18 +19,20 @@ class Gathering:
     def __init__(self, store: Store, data: tuple[tuple[str, Path], ...], seconds: float) -> None:
         self._store, self._data, self._seconds = store, data, seconds
         self._fingerprinter: Fingerprinter | None = None
+        self._host: HostFacts | None = None
 
     def start(self) -> None:
-        """Begin to read the data, in a thread."""
+        """Begin to read the data, in a thread; ask the machine what it is, while the program starts."""
+        from bareboat.host.facts import host_facts
+
         if self._data:
             from bareboat.store.fingerprint import Fingerprinter
 
             self._fingerprinter = Fingerprinter(self._store)
             self._fingerprinter.start(self._data)
+        self._host = host_facts()
 
     def finish(self, record: RunRecord) -> RunRecord:
         """The record with data and host; waits for the data no longer than the seconds it was given."""
-        from bareboat.host.facts import host_facts
-
         data = self._fingerprinter.finish(self._seconds) if self._fingerprinter else ()
-        return replace(record, data=data, host=host_facts())
+        return replace(record, data=data, host=self._host or record.host)
