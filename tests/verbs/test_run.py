@@ -249,3 +249,14 @@ def test_a_variable_without_a_name() -> None:
 
     with pytest.raises(UsageError):
         list(_env_words(("=x",)))
+
+
+def test_an_unknown_word_names_the_projects_commands(world: World) -> None:
+    (world.root / "bareboat.toml").write_text('[commands]\nfit = ["false"]\n')
+    error = refused(world, RunRequest(words=("fitt",), project_run=False))
+    assert error.code == "image.unknown" and "fit" in error.hint
+
+
+def test_a_wrong_project_file_is_told_before_an_unknown_image(world: World) -> None:
+    (world.root / "bareboat.toml").write_text('[comands]\nfit = ["false"]\n')
+    assert refused(world, RunRequest(words=("fit",), project_run=False)).code == "project.unknown-key"

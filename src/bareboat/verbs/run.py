@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bareboat.errors import UsageError
+from bareboat.errors import BareboatError, UsageError
 from bareboat.project.values import Overrides, Project, ProjectMount
 from bareboat.record.values import RunRecord
 from bareboat.verbs.collaborators import Work
@@ -47,7 +47,8 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
 
     image = None if request.project_run or not request.words else request.words[0]
     project: Project | None = None
-    if image is None or image in _commands(request):
+    named, broken = _commands(request) if image is not None else ({}, None)
+    if image is None or image in named:
         overrides = Overrides(results=request.results, data=request.data, mounts=_volumes(request))
         project = load(request.project or find_root(Path.cwd()), overrides)
         check_request(request, project)
@@ -55,7 +56,7 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         made = environment(project, LockMode(locked=request.locked), work)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:
-        made = of_image(image, work)
+        made = of_image(image, work, tuple(named), broken)
         mounts = _volumes(request)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
@@ -66,17 +67,26 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     return prepared, made
 
 
-def of_image(name: str, work: Work) -> Environment:
-    """The environment of a local image by name or plan digest. Raises UsageError "image.unknown"."""
+def of_image(name: str, work: Work, commands: tuple[str, ...] = (), broken: BareboatError | None = None) -> Environment:
+    """The environment of a local image by name or plan digest. Raises UsageError "image.unknown".
+
+    commands: what the word could have been besides; broken: why the project's commands are not known, which is what
+    to tell when there is no such image.
+    """
     from bareboat.verbs.images import find
 
     found = find(name, work)
     if found is None:
         import shutil
 
+        if broken is not None:
+            raise broken
+
         program = "/" in name or name.endswith((".py", ".sh")) or shutil.which(name) or name in ("python", "python3")
         hint = (f"to run a program in the project's environment write -- before it: bareboat run -- {name} …"
-                if program else "see `bareboat images`; make one with `bareboat build -t NAME`")
+                if program else
+                f"the project's commands are: {', '.join(commands)}" if commands else
+                "see `bareboat images`; make one with `bareboat build -t NAME`")
         raise UsageError("image.unknown", f"there is no image {name!r} here", hint=hint)
     return found
 
@@ -114,13 +124,18 @@ def _owed(made: Environment, work: Work) -> bool:
     return len([k for k in made.bytecode if work.store.tree(k)]) < len(made.bytecode) or bool(work.store.unsettled())
 
 
-def _commands(request: RunRequest) -> dict[str, tuple[str, ...]]:
+def _commands(request: RunRequest) -> tuple[dict[str, tuple[str, ...]], BareboatError | None]:
+    """The project's named commands; none where there is no project or its file is wrong, and then why."""
     from bareboat.project import find_root, load
 
+    root = Path()
     try:
-        return dict(load(request.project or find_root(Path.cwd())).commands)
-    except Exception:
-        return {}  # no project here: the word can only be an image
+        root = request.project or find_root(Path.cwd())
+        return dict(load(root).commands), None
+    except OSError:
+        return {}, None
+    except BareboatError as error:
+        return {}, error if (root / "bareboat.toml").is_file() else None
 
 
 def _volumes(request: RunRequest) -> tuple[ProjectMount, ...]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
 from bareboat.errors import BareboatError
+from bareboat.host.process import Command, run
 from bareboat.resolve.python import uv
 from bareboat.resolve.python.locking import lock_wheels
 from bareboat.resolve.python.pylock import is_ours
@@ -347,3 +349,9 @@ def test_require_hashes_refuses_what_has_none(project: Folder, index: Index) -> 
     assert (e.value.code, e.value.where) == ("python.hash-missing", "requirements.txt") and lib in e.value.hint
     project.write("requirements.txt", f"--require-hashes\napp==1.0 --hash=sha256:{app}\nlib==1.0 --hash=sha256:{lib}\n")
     assert len(lock_wheels(project.request()).wheels) == 2
+
+
+def test_resolving_wheels_imports_no_web_server() -> None:
+    code = "import sys, bareboat.resolve.python.rewriting as r; print('http.server' in sys.modules, r.DEEPEST)"
+    done = run(Command((sys.executable, "-c", code)))
+    assert done.stdout.split()[:1] == [b"False"]

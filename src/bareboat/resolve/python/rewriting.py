@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Lock
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from bareboat.errors import ResolveError
 from bareboat.lock import Wheel
 from bareboat.project.values import Dependencies
-from bareboat.resolve.python import index, pylock, requirements, stated, uv
+from bareboat.resolve.python import pylock, requirements, stated, uv
 from bareboat.resolve.python.acquire import Place, acquire, local_path
 from bareboat.resolve.python.building import BuildRoom, Resolve, build_wheel, read_metadata
 from bareboat.resolve.python.directories import file_digest
@@ -24,7 +25,9 @@ from bareboat.resolve.python.origins import Origin, archive_origin, pylock_sourc
 from bareboat.resolve.python.request import LockedPython, Request
 from bareboat.resolve.python.requirements import Line
 from bareboat.resolve.python.target import tags
-from bareboat.resolve.python.upstream import fetcher, with_loopback
+
+if TYPE_CHECKING:
+    from bareboat.resolve.python import index  # a web server's modules: only where sources are built
 
 DEEPEST = 6  # build requirements of build requirements …: deeper is a circle
 _INDEX_OPTIONS = ("-i ", "--index-url", "--extra-index-url", "-f ", "--find-links", "--no-index", "--pre")
@@ -304,6 +307,9 @@ def _with_index(s: Session, command: uv.Compile, stdin: bytes | None) -> LockedP
 
     What the standing lock had built is offered there too, and not by a folder: one file, one place.
     """
+    from bareboat.resolve.python import index
+    from bareboat.resolve.python.upstream import fetcher, with_loopback
+
     command = replace(command, find_links=())
     shown = uv.effective_indexes(s.request, tuple(line.text for line in s.lines if line.kind == "option"))
     indexes, _ = index.effective(shown)
