@@ -88,7 +88,7 @@ def known(work: Work, key: str) -> Environment | None:
         return None
     found = of_document(document)
     store = work.store
-    if all(store.tree(k) for k in found.trees) and store.blob(found.plan_blob):
+    if None not in store.trees(found.trees) and store.blob(found.plan_blob):
         return found
     return None
 
