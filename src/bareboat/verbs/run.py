@@ -121,7 +121,7 @@ def after(made: Environment, work: Work) -> None:
 
 
 def _owed(made: Environment, work: Work) -> bool:
-    return len([k for k in made.bytecode if work.store.tree(k)]) < len(made.bytecode) or bool(work.store.unsettled())
+    return None in work.store.trees(made.bytecode) or bool(work.store.unsettled())
 
 
 def _commands(request: RunRequest) -> tuple[dict[str, tuple[str, ...]], BareboatError | None]:
