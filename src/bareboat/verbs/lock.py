@@ -109,7 +109,7 @@ def _all_there(names: tuple[str, ...], locked: list[PlatformLock]) -> None:
 
         near = nearest(missing[0], known)
         raise LockError("lock.unknown-package", f"{' and '.join(missing)} is not among the packages",
-                        where=LOCK_FILE, hint=f"did you mean {near!r}?" if near else "see pylock.toml for those there are")
+                        where=LOCK_FILE, hint=f"did you mean {near!r}?" if near else "pylock.toml lists them")
 
 
 def _with_texts(inputs: tuple[tuple[str, str], ...], texts: dict[str, str]) -> tuple[tuple[str, str], ...]:
@@ -168,16 +168,41 @@ def _wheels(project: Project, before: PlatformLock, pylock: str, mode: LockMode,
 
 
 def restore(project: Project, locked: PlatformLock, work: Work) -> None:
-    """Build again what a lock names by digest, was built elsewhere, and is not in this store.
+    """Build again what a lock names by digest, was built elsewhere, and is not in this store; and fetch what an index
+    gives to this project's users only, for an image knows no passwords.
 
-    Raises LockError "lock.source-changed", "lock.rebuilt-differs".
+    Raises LockError "lock.source-changed", "lock.rebuilt-differs", ResolveError "download.*".
     """
-    if all(w.url or work.store.blob(w.sha256) for w in locked.wheels):
+    absent = [w for w in locked.wheels if work.store.blob(w.sha256) is None]
+    _fetch_private([w for w in absent if w.url], project, locked, work)
+    if all(w.url for w in absent):
         return
     from bareboat.resolve.python.restoring import restore as build_again
 
     with work.store.scratch("restore") as scratch:
         build_again(locked.wheels, python_request(project, locked, scratch, work), room(locked, work))
+
+
+def _fetch_private(wheels: list[Wheel], project: Project, locked: PlatformLock, work: Work) -> None:
+    """Bring the wheels into the store that lie where the project has a user and password for."""
+    if not wheels:
+        return
+    from bareboat.resolve.python.credentials import credentials, with_credentials
+
+    request = python_request(project, locked, work.store.home, work)
+    known = credentials(request)
+    if not known:
+        return
+    from bareboat.image.plan import interpreter
+    from bareboat.image.wheel import wheel_tree_key
+    from bareboat.resolve.download import Download, Policy, fetch
+
+    python = interpreter(locked.base.python, locked.base.python_full)
+    found = ((w, with_credentials(w.url, known)) for w in wheels)
+    items = [Download(url, w.sha256, w.size, w.filename) for w, url in found
+             if url != w.url and work.store.tree(wheel_tree_key(w, python)) is None]
+    if items:
+        fetch(work.store, items, policy=replace(Policy(env=request.env), offline=work.settings.offline))
 
 
 def room(locked: PlatformLock, work: Work) -> SandboxRoom:

@@ -10,6 +10,7 @@ from bareboat.errors import LockError
 from bareboat.lock import Wheel
 from bareboat.resolve.python.acquire import acquire
 from bareboat.resolve.python.building import BuildRoom, rebuilt
+from bareboat.resolve.python.credentials import credentials, with_credentials
 from bareboat.resolve.python.request import Request
 from bareboat.resolve.python.requirements import Line, kind_of, location
 
@@ -28,15 +29,16 @@ def restore(wheels: tuple[Wheel, ...], request: Request, room: BuildRoom) -> tup
         return ()
     s = session(replace(request, built=(), previous=""), (), room, 0)
     resolve = resolver(s)
+    known = credentials(request)
     for wheel in missing:
         line = source_line(wheel)
-        where = location(line.text)
+        where = with_credentials(location(line.text), known)
         origin = acquire("archive" if line.kind == "wheel" else line.kind, where, wheel.name, s.place)
         if origin.built_from.partition("#")[2] != wheel.built_from.partition("#")[2]:
             raise LockError(
                 "lock.source-changed",
                 f"the source of {wheel.name} is not the one that was locked",
-                where=where,
+                where=location(line.text),
                 hint="Run `bareboat lock`, or bring the source back.",
             )
         if line.kind == "wheel":
