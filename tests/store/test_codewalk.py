@@ -105,3 +105,20 @@ def test_an_unreadable_folder_is_named(project, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     found, unreadable = walk(project, CodeRules())
     assert unreadable == ("nb",) and "src/a.py" in [f.path for f in found]
+
+
+def test_ignore_files_that_are_no_text_are_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".bareboatignore")
+    (tmp_path / ".gitignore").symlink_to("/dev/zero")
+    (tmp_path / "a.py").write_text("")
+    found, _ = walk(tmp_path, CodeRules())
+    assert [f.path for f in found if f.kind == "f"] == ["a.py"]
+
+
+@pytest.mark.parametrize("bad", ["\\", "x\\", "!", "[", "\x00", "//", "\udcff\\"])
+def test_a_line_that_is_no_pattern_ignores_nothing(tmp_path, bad):
+    (tmp_path / ".bareboatignore").write_bytes(f"{bad}\n*.pyc\n".encode("utf-8", "surrogateescape"))
+    (tmp_path / "a.py").write_text("")
+    (tmp_path / "b.pyc").write_text("")
+    found, _ = walk(tmp_path, CodeRules())
+    assert [f.path for f in found] == [".bareboatignore", "a.py"]

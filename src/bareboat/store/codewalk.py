@@ -31,6 +31,7 @@ NEVER = frozenset(
     }
 )
 IGNORE_FILES = (".gitignore", ".bareboatignore")
+IGNORE_BYTES = 1 << 20  # of an ignore file that are read
 
 
 @dataclass(frozen=True)
@@ -175,14 +176,9 @@ class _Walk:
 
     def _read_specs(self, path: str) -> None:
         for name in self._files:
-            try:
-                with open(f"{self.root}/{path}/{name}", encoding="utf-8", errors="surrogateescape") as file:
-                    lines = file.read().splitlines()
-            except OSError:
-                continue
-            from pathspec import GitIgnoreSpec
-
-            self._specs.append((path + "/" if path else "", GitIgnoreSpec.from_lines(lines)))
+            lines = _lines(f"{self.root}/{path}/{name}")
+            if lines is not None:
+                self._specs.append((path + "/" if path else "", _spec(lines)))
 
     def _ignored(self, path: str) -> bool:
         """Whether the ignore files say so: the deepest one that matches decides."""
@@ -191,6 +187,37 @@ class _Walk:
             if verdict is not None:
                 return bool(verdict)
         return False
+
+
+def _lines(path: str) -> list[str] | None:
+    """The lines of an ignore file, None when there is none: a pipe or a device is none, and never waited for."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o170000 != 0o100000:
+                return None
+            return file.read(IGNORE_BYTES).decode("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return None
+
+
+def _spec(lines: list[str]) -> object:
+    """The rules of an ignore file. A line that is no pattern ignores nothing, as git has it (gitignore(5))."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        return GitIgnoreSpec.from_lines(lines)
+    except ValueError:
+        return GitIgnoreSpec.from_lines([line for line in lines if _is_pattern(line)])
+
+
+def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _repetition(name: str) -> bool:
