@@ -89,7 +89,10 @@ def command(options: argparse.Namespace | SimpleNamespace) -> int:
     at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
                    scratch_size=_size(options.scratch_size, "--scratch-size"))
     if options.explain:
-        print(explain(request, at_work))
+        from bareboat.cli.plain import plain
+
+        text = explain(request, at_work)
+        print(_document(text) if options.json else "\n".join(map(plain, text.splitlines())))
         return 0
     code = run(request, at_work).exit_code
     return 125 if code is None else code
@@ -112,6 +115,20 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
                             _size(o.shm_size, "--shm-size")),
         network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
         data=Path(o.data).absolute() if o.data else None, locked=o.locked)
+
+
+def _document(text: str) -> str:
+    """The explanation for programs: heading → its lines."""
+    import json
+
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in text.splitlines():
+        name, _, rest = line.partition("  ")
+        heading = name if name else heading
+        if line.strip():
+            found.setdefault(heading, []).append(rest.strip())
+    return json.dumps(found, indent=2)
 
 
 def _size(text: str | None, flag: str) -> int | None:
