@@ -18,6 +18,7 @@ from bareboat.host.process import Command, run
 from bareboat.image.plan import EPOCH, Plan, interpreter
 from bareboat.lock import Wheel
 from bareboat.store import Store
+from bareboat.store.treewriter import TreeWriter
 from bareboat.workload import Outcome, Workload
 
 DRIVER = Path(bytecode.__file__).with_name("compile_inside.py")
@@ -122,6 +123,25 @@ def test_strange_results_are_not_taken(store: Store, tmp_path: Path) -> None:
     tree = store.tree("pyc-1")
     assert tree is not None
     assert [p.name for p in tree.rglob("*") if p.is_file()] == [f"a.{tag}.pyc"]
+
+
+def test_a_wheels_bytecode_has_the_wheel_beside_it_without_a_byte_more(store: Store, tmp_path: Path) -> None:
+    def wheel(tree: TreeWriter) -> None:
+        tree.file("pkg/a.py", 0o644, [b"x = 1\n"])
+        tree.file("pkg/lib.so", 0o755, [b"ELF"])
+        tree.file("pkg/old.pyc", 0o644, [b"brought along"])
+
+    source, results = store.make_tree("wheel-1", wheel), tmp_path / "results"
+    cache = results / "pkg" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / f"a.{sys.implementation.cache_tag}.pyc").write_bytes(b"good")
+    (results / "pkg/old.pyc").write_bytes(b"compiled")
+    bytecode._make(store, bytecode._Job("pyc-1", ("/pkg/a.py", "/pkg/old.py"), source), results)
+    tree = store.tree("pyc-1")
+    assert tree is not None
+    for name in ("a.py", "lib.so", "old.pyc"):
+        assert (tree / "pkg" / name).samefile(source / "pkg" / name)
+    assert [p.name for p in (tree / "pkg/__pycache__").iterdir()] == [f"a.{sys.implementation.cache_tag}.pyc"]
 
 
 def test_keys_follow_wheel_and_interpreter() -> None:

@@ -252,3 +252,19 @@ def test_a_stopped_holder_is_named_and_not_waited_for(store: Store, monkeypatch:
             locks.store_lock(store._layout, exclusive=True, patience=0.01):  # fmt: skip
         pass
     assert error.value.code == "store.busy"
+
+
+def test_a_turn_is_one_at_a_time_and_ends_with_its_process(store: Store) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from bareboat.store import Store\n"
+        "turn = Store.open(Path(sys.argv[1])).turn('x'); assert turn.__enter__()\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(store.home)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with store.turn("x", wait=False) as mine, store.turn("y", wait=False) as other:
+            assert not mine and other
+        holder.kill()
+        holder.wait()
+    with store.turn("x") as mine:
+        assert mine
