@@ -186,6 +186,15 @@ def test_what_is_there_but_not_read_is_said(make) -> None:
     assert any("Pipfile" in note and "poetry" in note for note in load(root).notes)
 
 
+def test_a_setup_py_alone_is_named_as_not_read(make) -> None:
+    assert any("setup.py is not read" in note for note in load(make({"setup.py": ""})).notes)
+
+
+def test_a_setup_py_beside_a_build_system_is_not_complained_about(make) -> None:
+    root = make({"setup.py": "", "pyproject.toml": '[project]\nname = "a"\nversion = "1"\n'})
+    assert not any("setup.py" in note for note in load(root).notes)
+
+
 def test_included_files_by_every_spelling(make) -> None:
     root = make(
         {

@@ -13,7 +13,7 @@ from bareboat.values import Any, dataclass
 
 MADE_BY_US = b"made by bareboat"
 LOCK, PYLOCK, PYPROJECT, REQUIREMENTS = "uv.lock", "pylock.toml", "pyproject.toml", "requirements.txt"
-UNREAD = ("Pipfile", "environment.yml", "environment.yaml", "poetry.lock", "setup.cfg")
+UNREAD = ("Pipfile", "environment.yml", "environment.yaml", "poetry.lock", "setup.cfg", "setup.py")
 
 
 @dataclass(frozen=True, eq=False, repr=False, match_args=False)  # made on every start: as cheap as can be
@@ -135,6 +135,8 @@ def _found(folder: Described, notes: list[str]) -> tuple[str, tuple[str, ...]]:
         raise ProjectError("project.unreadable", "requirements.txt is not a file", where=REQUIREMENTS)
     notes.append("no requirements.txt, and nothing else that lists packages: plain Python")
     unread = [name for name in UNREAD if (root / name).is_file()]
+    if folder.pyproject is not None and "setup.py" in unread:
+        unread.remove("setup.py")  # what a build system reads beside pyproject.toml
     tool = (folder.pyproject or {}).get("tool")
     if isinstance(tool, dict) and isinstance(tool.get("poetry"), dict) and tool["poetry"].get("dependencies"):
         unread.append("pyproject.toml's tool.poetry.dependencies")

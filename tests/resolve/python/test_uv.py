@@ -188,3 +188,13 @@ def test_uvs_words_are_told_apart_and_passed_on() -> None:
         "Because all versions of docopt have no usable wheels and you require docopt"
     )
     assert "canary" not in str(explain(CONNECT, "r.txt", False))
+
+
+def test_an_index_that_refuses_is_told_from_a_package_that_is_not_there() -> None:
+    said = (
+        "  × No solution found when resolving dependencies:\n  ╰─▶ Because x was not found in the package registry and"
+        " you require x.\n\n      hint: An index URL (https://bob:canary@index.example/) could not be queried due to a"
+        " lack of valid authentication credentials (401 Unauthorized).\n"
+    )
+    error = explain(said, "r.txt", False)
+    assert error.code == "python.denied" and "canary" not in str(error)

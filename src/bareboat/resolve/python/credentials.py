@@ -44,7 +44,7 @@ def with_credentials(url: str, known: Iterable[str]) -> str:
     for each in known:
         other = urlsplit(each)
         user, _, host = other.netloc.rpartition("@")
-        common = len(os.path.commonprefix([parts.path, other.path]))
+        common = len(os.path.commonpath((parts.path or "/", other.path or "/")))
         if (other.scheme, host.lower()) == (parts.scheme, parts.netloc.lower()) and common > shared:
             best, shared = user, common
     return parts._replace(netloc=f"{best}@{parts.netloc}").geturl() if best else url

@@ -17,6 +17,7 @@ _NETWORK = (
     "dns error",
     "Request failed after",
 )
+_DENIED = ("401 Unauthorized", "403 Forbidden", "lack of valid authentication credentials")
 _NEEDS_BUILD = ("--no-build", "Building source distributions", "no usable wheels")
 _UNREAD = (
     "Couldn't parse",
@@ -46,6 +47,13 @@ def explain(stderr: str, where: str, offline: bool) -> ResolveError:
             f"the packages cannot be resolved without the network: {text}",
             where=where,
             hint="Connect once and run `bareboat lock`, or remove what is new.",
+        )
+    if any(sign in text for sign in _DENIED):
+        return ResolveError(
+            "python.denied",
+            f"an index refuses: {text}",
+            where=where,
+            hint="Check user and password in the index URL, or set UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD.",
         )
     missing = re.search(r"(?:Because |, |and )([A-Za-z0-9_.-]+) was not found in the package registry", text)
     if missing:
