@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from bareboat.cli.plain import plain
 from bareboat.cli.term import Reporter, style
 from bareboat.cli.verdict import COLOURS, add_tolerance, tolerance, verdict_document, verdict_lines
 
@@ -77,7 +78,7 @@ def command(options: argparse.Namespace) -> int:
             print(line)
         print(
             f"{style(done.verdict.verdict, COLOURS[done.verdict.verdict], 1)}: run {done.new.id} "
-            f"repeats {done.old.id}; its results: {done.folder}/results"
+            f"repeats {done.old.id}; its results: {plain(str(done.folder))}/results"
         )
     return 0 if done.verdict.same else 1
 
