@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ class Transport:
         self._timeouts = timeouts or Timeouts()
         self._size = size
         self._pools: dict[str, Any] = {}
+        self._lock = threading.Lock()  # the first requests come all at once
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
         """The response to a GET with its body still to be read, redirects followed.
@@ -120,18 +122,17 @@ class Transport:
 
     def _pool(self, url: str) -> Any:
         proxy = self._proxy(url)
-        pool = self._pools.get(proxy)
-        if pool is None:
-            pool = self._pools.setdefault(proxy, self._new_pool(proxy))
-        return pool
+        with self._lock:
+            pool = self._pools.get(proxy)
+            if pool is None:
+                pool = self._pools[proxy] = self._new_pool(proxy)
+            return pool
 
     def _new_pool(self, proxy: str) -> Any:
         import urllib3
 
         options: dict[str, Any] = {"num_pools": 8, "maxsize": self._size, "block": False}
-        bundle = ca_bundle(self._env)
-        if bundle:
-            options["ca_certs"] = bundle
+        options["ssl_context"] = _context(ca_bundle(self._env))
         if not proxy:
             return urllib3.PoolManager(**options)
         clean, authorization = _split_credentials(proxy if "://" in proxy else f"http://{proxy}")
@@ -142,7 +143,9 @@ class Transport:
                 hint="set HTTPS_PROXY to http://HOST:PORT",
             )
         headers = {"Proxy-Authorization": authorization} if authorization else None
-        return urllib3.ProxyManager(clean, proxy_headers=headers, **options)
+        return urllib3.ProxyManager(
+            clean, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+        )
 
     def _proxy(self, url: str) -> str:
         parts = urlsplit(url)
@@ -158,6 +161,26 @@ class Transport:
         ):
             return ""
         return proxy
+
+
+def _context(bundle: str | None) -> Any:
+    """One for all connections: each of its own would read the whole bundle again, 30 ms of CPU a connection."""
+    from urllib3.util.ssl_ import create_urllib3_context
+
+    context = create_urllib3_context()  # certificates and host names are checked
+    if not bundle:
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(bundle)
+    except OSError as error:  # ssl.SSLError is one
+        raise ResolveError(
+            "download.tls",
+            f"the CA bundle cannot be read: {error.strerror or error}",
+            where=bundle,
+            hint="set SSL_CERT_FILE to the CA bundle of your network",
+        ) from None
+    return context
 
 
 def _bypassed(host: str, port: int | None, rules: str) -> bool:
