@@ -355,3 +355,13 @@ def test_resolving_wheels_imports_no_web_server() -> None:
     code = "import sys, bareboat.resolve.python.rewriting as r; print('http.server' in sys.modules, r.DEEPEST)"
     done = run(Command((sys.executable, "-c", code)))
     assert done.stdout.split()[:1] == [b"False"]
+
+
+def test_a_commit_that_a_built_package_asks_for_is_built_too(project: Folder, room: HostRoom, git_repository) -> None:
+    url, commit = git_repository("inrepo", "1.0")
+    for name, text in source_files("top", "1.0", (f"inrepo @ git+{url}@{commit}",)).items():
+        project.write(f"top/{name}", text)
+    project.write("requirements.txt", "./top\n")
+    locked = lock_wheels(project.request(), room)
+    assert [(w.name, w.requested) for w in locked.wheels] == [("inrepo", False), ("top", True)]
+    assert locked.wheels[0].built_from == f"git+{url}@{commit}"

@@ -66,11 +66,8 @@ class Session:
 def session(request: Request, lines: tuple[Line, ...], room: BuildRoom, depth: int) -> Session:
     """A session whose links hold what the standing lock had built from sdists, where it fits the target."""
     if depth > DEEPEST:
-        raise ResolveError(
-            "python.build-circle",
-            "build requirements go round in a circle",
-            where=", ".join(line.text for line in lines[:3]),
-        )
+        where = ", ".join(line.text for line in lines[:3])
+        raise ResolveError("python.build-circle", "build requirements go round in a circle", where=where)
     links = request.scratch / "links"
     links.mkdir(exist_ok=True)
     formats = formats_of(line.text for line in lines if line.kind == "option")
@@ -101,6 +98,8 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
     asked += lines
     texts: list[str] = []
     constraints: list[str] = []
+    overrides: list[str] = []
+    met: set[Line] = set()  # what built wheels ask for: their own words would contradict the files offered
     names: list[Line] = []
     while asked:
         line = asked.pop(0)
@@ -113,7 +112,12 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
         if line.kind in ("vcs", "archive", "directory") or is_local_wheel(line):
             wheel = build_line(s, line, resolve)
             text = rewritten(line, wheel, s.offer(wheel))
-            asked += [new for new in direct_needs(s, wheel) if new.text not in texts]
+            needs = [new for new in direct_needs(s, wheel) if new not in met]
+            met.update(needs)
+            asked += needs
+            if line in met:
+                overrides.append(text)
+                continue
             names.append(Line(f"{wheel.name} @ built", "wheel", line.hashes))
         else:
             names.append(line)
@@ -124,6 +128,10 @@ def lock_rewritten(request: Request, lines: tuple[Line, ...], room: BuildRoom, d
         file = request.scratch / "constraints.txt"
         file.write_text("".join(f"{c}\n" for c in constraints), "utf-8")
         command = replace(command, constraints=(file,))
+    if overrides:
+        file = request.scratch / "overrides.txt"
+        file.write_text("".join(f"{o}\n" for o in overrides), "utf-8")
+        command = replace(command, overrides=(file,))
     return _resolve(s, command, "".join(f"{t}\n" for t in texts).encode())
 
 

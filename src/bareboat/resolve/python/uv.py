@@ -45,6 +45,7 @@ class Compile:
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     constraints: tuple[Path, ...] = ()
+    overrides: tuple[Path, ...] = ()  # stand for what packages themselves ask for
     find_links: tuple[Path, ...] = ()
     indexes: tuple[str, ...] = ()  # asked before those of the sources; the last is the default
     upgrade: bool | tuple[str, ...] = False
@@ -90,6 +91,7 @@ def compile_argv(c: Compile, python: str) -> tuple[str, ...]:
         ("--extra", c.extras),
         ("--group", c.groups),
         ("--constraints", c.constraints),
+        ("--overrides", c.overrides),
         ("--find-links", c.find_links),
         ("--index", c.indexes[:-1]),
         ("--default-index", c.indexes[-1:]),
