@@ -86,6 +86,9 @@ class Settings:
         "How old an answer of the package index or archive may be before it is asked again.",
         shown="600",
     )
+    keep_archives: bool = _setting("keep-archives", "flag", False,
+                                   "Keep downloaded wheels and Debian packages once they are unpacked; without them a "
+                                   "tree that was collected is fetched again.")
     debian_mirror: str | None = _setting(
         "debian.mirror",
         "url",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def file_digest(path: Path) -> str:
 def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
     from bareboat.builder.base import base_tree_keys, make_base_trees
     from bareboat.builder.bytecode import pyc_keys
-    from bareboat.builder.debs import unpacking
+    from bareboat.builder.debs import deb_tree_key, unpacking
     from bareboat.builder.wheels import check_conflicts, fetch_and_unpack
     from bareboat.image.wheel import wheel_tree_key
     from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
@@ -101,11 +101,12 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
     missing = [k for k in keys if store.tree(k) is None]
     fetched = fetched_bytes = 0
     if any(k in missing for k in bottom):
-        debs = missing_debs(store, base)
+        debs = tuple(d for d in missing_debs(store, base) if store.tree(deb_tree_key(d.sha256)) is None)
         fetched, fetched_bytes = len(debs), sum(d.size for d in debs)
         if debs:
-            with unpacking(store, base) as arrived:
-                fetch_debs(store, base, sources.archive(plan.family), progress, arrived)
+            absent_base = replace(base, packages=debs)
+            with unpacking(store, absent_base) as arrived:
+                fetch_debs(store, absent_base, sources.archive(plan.family), progress, arrived)
         make_base_trees(store, base)
     lacking = [w for w, k in zip(plan.wheels, wheels, strict=True) if k in missing]
     if lacking:

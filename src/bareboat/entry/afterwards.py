@@ -1,6 +1,7 @@
 """python -m bareboat.entry.afterwards PLAN_BLOB: what no run waits for, done at low priority after one.
 
-Compiles what later starts import, and makes trees that were just made survive a power cut.
+Compiles what later starts import, makes trees that were just made survive a power cut, and removes the archives
+they were unpacked from.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ def main(plan_blob: str) -> int:
 
     A store that is removed meanwhile ends it quietly.
     """
+    from bareboat.builder.archives import drop_archives
     from bareboat.builder.bytecode import compile_missing
     from bareboat.errors import BareboatError
     from bareboat.image.plan import Plan
@@ -30,9 +32,12 @@ def main(plan_blob: str) -> int:
             if not mine:
                 return 0
             path = at_work.store.blob(plan_blob)
-            if path is not None:
-                compile_missing(at_work.store, at_work.engine, decode_bytes(Plan, path.read_bytes(), "plan"))
+            plan = decode_bytes(Plan, path.read_bytes(), "plan") if path is not None else None
+            if plan is not None:
+                compile_missing(at_work.store, at_work.engine, plan)
             at_work.store.settle()
+            if plan is not None and not at_work.settings.keep_archives:
+                drop_archives(at_work.store, plan)
     except (BareboatError, OSError):
         return 1  # a later run tries again; nobody is there to be told
     return 0

@@ -237,6 +237,24 @@ class Blobs:
         except OSError as error:
             raise disk_error(error, self._layout.blob(sha256)) from error
 
+    def drop(self, digests: Iterable[str]) -> int:
+        """See Store.drop_blobs. Under the exclusive lock, so that nobody takes hold of one in between."""
+        from bareboat.store.leases import leased_keys
+
+        count = 0
+        try:
+            with store_lock(self._layout, exclusive=True):
+                leased = leased_keys(self._layout)
+                for digest in digests:
+                    paths = [self._layout.blob(check_sha256(digest)), self._fresh(digest)]
+                    if digest not in leased and any(map(os.path.lexists, paths)):
+                        for path in paths:
+                            _unlink(path)
+                        count += 1
+        except OSError as error:
+            raise disk_error(error, self._layout.home) from error
+        return count
+
     def all(self) -> list[str]:
         """Every digest, sorted."""
         settled = {name for name in os.listdir(self._layout.at("blobs", "sha256")) if len(name) == 64}

@@ -98,6 +98,10 @@ class Store:
         """Remove a blob that is known to be wrong; no error when it is gone."""
         self._blobs.remove(sha256)
 
+    def drop_blobs(self, digests: Iterable[str]) -> int:
+        """Remove blobs that can be had again, but for those that a living process holds; how many went."""
+        return self._blobs.drop(digests)
+
     # trees
 
     def tree(self, key: str) -> Path | None:
