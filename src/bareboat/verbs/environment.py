@@ -15,6 +15,8 @@ from bareboat.verbs.lock_mode import LOCK_FILE, PYLOCK_FILE, LockMode
 if TYPE_CHECKING:
     from bareboat.image.plan import Plan
 
+ASSEMBLY = 2  # builder/bytecode.FORMAT, whose import a start does without; what others wrote down is made anew
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -77,14 +79,14 @@ def assemble(plan: Plan, work: Work) -> Environment:
     found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir)
     about = {"platform": plan.platform, "base": f"{plan.family}:{plan.suite}", "python": plan.interpreter.full,
              "packages": len(plan.wheels)}
-    work.store.put_json("plans", plan.digest, {**found.__dict__, "about": about})
+    work.store.put_json("plans", plan.digest, {**found.__dict__, "assembly": ASSEMBLY, "about": about})
     return found
 
 
 def known(work: Work, key: str) -> Environment | None:
     """An environment that was made before from exactly these inputs, when all its trees are still there."""
     document = work.store.get_json("projects", key)
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or document.get("assembly") != ASSEMBLY:
         return None
     found = of_document(document)
     store = work.store
@@ -95,13 +97,15 @@ def known(work: Work, key: str) -> Environment | None:
 
 def remember(work: Work, key: str, made: Environment) -> None:
     """Keep the environment of these inputs, for next time."""
-    work.store.put_json("projects", key, made.__dict__)
+    work.store.put_json("projects", key, {**made.__dict__, "assembly": ASSEMBLY})
 
 
 def of_document(document: dict[str, Any]) -> Environment:
-    """The environment that remember or assemble kept."""
+    """The environment that remember or assemble kept. Bytecode of another format is left out: taken for a twin of
+    today's it would stand in the place of its wheel."""
     d = document
-    return Environment(d["plan"], d["plan_blob"], tuple(d["trees"]), tuple(d["bytecode"]),
+    bytecode = d["bytecode"] if d.get("assembly") == ASSEMBLY else ()
+    return Environment(d["plan"], d["plan_blob"], tuple(d["trees"]), tuple(bytecode),
                        tuple((n, v) for n, v in d["env"]), d["workdir"], tuple((n, v) for n, v in d["locks"]))
 
 
