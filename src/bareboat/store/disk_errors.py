@@ -10,9 +10,9 @@ from bareboat.errors import StoreError
 _ELSEWHERE = "set BAREBOAT_HOME to a directory that can be written to"
 _MEANING: dict[int, tuple[str, str, str]] = {
     errno.ENOSPC: ("store.full", "the disk is full",
-                   "make room: bareboat gc; or set BAREBOAT_HOME to a directory on another disk"),
+                   "make room: bareboat gc --older-than 0; or set BAREBOAT_HOME to a directory on another disk"),
     errno.EDQUOT: ("store.quota", "the disk quota is used up",
-                   "make room: bareboat gc; or set BAREBOAT_HOME to a directory without that quota"),
+                   "make room: bareboat gc --older-than 0; or set BAREBOAT_HOME to a directory without that quota"),
     errno.EROFS: ("store.read-only", "the file system is read-only",
                   "nothing can be added: set BAREBOAT_HOME to a writable directory"),
     errno.EACCES: ("store.permission", "permission denied", "check owner and mode, or set BAREBOAT_HOME"),

@@ -41,7 +41,7 @@ def _store(work: Work) -> Iterator[Check]:
 def _disk(work: Work) -> Iterator[Check]:
     free = shutil.disk_usage(work.store.home).free
     yield Check("disk", free >= ROOM_WANTED, f"{free / 1e9:.1f} GB free for the store",
-                "free some space, run `bareboat gc`, or set BAREBOAT_HOME to a larger disk")
+                "free some space, run `bareboat gc --older-than 0`, or set BAREBOAT_HOME to a larger disk")
 
 
 def _uv(work: Work) -> Iterator[Check]:
