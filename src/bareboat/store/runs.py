@@ -111,7 +111,10 @@ class RunStore:
             durable=durable,
         )
         if durable:
-            fsync_parent(str(self.path(run)))
+            try:
+                fsync_parent(str(self.path(run)))
+            except OSError as error:
+                raise disk_error(error, str(self.path(run))) from error
 
     def read(self, run: str) -> dict[str, object]:
         """The record. Raises RecordError record.missing, StoreError store.damaged when it is not as it was
