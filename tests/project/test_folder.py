@@ -311,3 +311,17 @@ def test_any_bytes_in_any_file_are_a_project_or_a_project_error(make, name, cont
         load(root)
     except ProjectError:
         pass
+
+
+def test_results_for_one_run_are_where_the_program_writes(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    project = load(tmp_path, Overrides(results=tmp_path / "out" / "a"))
+    assert {m.target for m in project.mounts if m.kind == "results"} == {"/results", "/app/results"}
+    assert {m.source for m in project.mounts if m.kind == "results"} == {tmp_path / "out" / "a"}
+
+
+def test_a_project_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bareboat.toml")
+    with pytest.raises(ProjectError) as caught:
+        load(tmp_path)
+    assert caught.value.code == "project.unreadable"

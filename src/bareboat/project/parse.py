@@ -14,8 +14,15 @@ PYPROJECT = "pyproject.toml"
 
 def read(path: Path) -> bytes | None:
     """A file's bytes, or None when there is none. Raises ProjectError "project.unreadable"."""
+    import os
+    import stat
+
     try:
-        return path.read_bytes()
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe of this name is not waited for
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ProjectError("project.unreadable", "is not a regular file", where=str(path))
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as wrong:

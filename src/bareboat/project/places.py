@@ -92,7 +92,8 @@ def _data(layout: Layout, whole: bool, notes: list[str]) -> list[ProjectMount]:
             return []
     if target:
         return [ProjectMount(source, target, True, "data")]
-    targets = ["/data", _below_app(layout.root, source, "data")]
+    named = source if layout.chosen.data is None else _place(layout, "data", None)[0] or layout.root / "data"
+    targets = ["/data", _below_app(layout.root, named, "data")]
     if whole and not source.is_relative_to(layout.root) and not (layout.root / "data").is_dir():
         targets.pop()  # the read-only project at /app has no directory there to mount on
     return [ProjectMount(source, target, True, "data") for target in targets]
@@ -106,7 +107,11 @@ def _results(layout: Layout, whole: bool) -> list[ProjectMount]:
         source = layout.root / "results"
     if target:
         return [ProjectMount(source, target, False, "results")]
-    targets = ["/results", _below_app(layout.root, source, "results")]
+    # another folder for one run is still where the program writes: at the place of the one it stands in for
+    named = source
+    if layout.chosen.results is not None:
+        named = _place(layout, "results", None)[0] or layout.root / "results"
+    targets = ["/results", _below_app(layout.root, named, "results")]
     return [ProjectMount(source, target, False, "results") for target in targets]
 
 
