@@ -25,7 +25,7 @@ else:
         try:
             from _sha256 import sha256
         except ImportError:  # an interpreter built without its own
-            from hashlib import sha256  # noqa: F401 - for those who import it from here
+            from hashlib import sha256
 
 LARGE = 1 << 18  # bytes from where on hashing takes longer than loading OpenSSL
 

@@ -122,7 +122,8 @@ def test_environment_is_the_workloads_and_nothing_else(
         harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAREBOAT_CANARY", "leaked")
     heard = harness.run("environment", env=(("EMPTY", ""), ("WORDS", "a b=c")))
-    seen = {line for line in heard.text.splitlines() if not line.startswith(("PWD=", "LC_CTYPE=", "_=", "SHLVL=", "OLDPWD="))}
+    shells = ("PWD=", "LC_CTYPE=", "_=", "SHLVL=", "OLDPWD=")
+    seen = {line for line in heard.text.splitlines() if not line.startswith(shells)}
     assert seen == {"EMPTY=", "WORDS=a b=c", "HOME=/home/user", "PATH=/opt/bin:/usr/bin:/bin"}
 
 

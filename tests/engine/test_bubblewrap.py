@@ -70,7 +70,9 @@ def test_a_signal_is_128_more(tree: Path) -> None:
     assert sh(tree, "kill -KILL $$").outcome.code == 137
 
 
-ODD = ["with space", "quo'te\"s", "co:lon,comma", "new\nline", "back\\slash", "--ro-bind", os.fsdecode(b"\xff\xfe"), "ü"]
+ODD = [
+    "with space", "quo'te\"s", "co:lon,comma", "new\nline", "back\\slash", "--ro-bind", os.fsdecode(b"\xff\xfe"), "ü",
+]
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -87,7 +87,8 @@ def test_numbers_have_no_double(machine: str) -> None:
 
 
 def test_ordinary_calls(machine: str) -> None:
-    ordinary = {"x86_64": (0, 1, 9, 57, 59, 101, 237, 238, 279, 310), "aarch64": (63, 64, 222, 221, 117, 235, 237, 239, 270)}
+    ordinary = {"x86_64": (0, 1, 9, 57, 59, 101, 237, 238, 279, 310),
+                "aarch64": (63, 64, 222, 221, 117, 235, 237, 239, 270)}
     for number in (*ordinary[machine], 434, 436, 439, 444, 449):  # read … mbind, ptrace; pidfd_open … futex_waitv
         assert ask(machine, number) == seccomp.ALLOW, number
 

@@ -52,7 +52,6 @@ class Engine(Protocol):
 
     def limits(self, limits: Limits) -> str:
         """How these limits will be kept on this machine, in one line for the user; "" when there are none."""
-        ...
 
     def checks(self) -> list[Check]:
         """What of this machine the engine needs, for doctor."""

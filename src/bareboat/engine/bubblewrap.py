@@ -35,7 +35,10 @@ def total_memory() -> int:
 
 
 class Bubblewrap:
-    """Engine over bubblewrap. store_home: the store's directory, named in messages only. overlay=False: do without, as on old kernels."""
+    """Engine over bubblewrap. store_home: the store's directory, named in messages only.
+
+    overlay=False: do without overlayfs, as on old kernels.
+    """
 
     name = "bubblewrap"
 

@@ -24,7 +24,7 @@ def main(plan_blob: str) -> int:
     from bareboat.wiring import work
 
     os.nice(10)
-    if not os.path.exists(os.path.join(os.environ.get("BAREBOAT_HOME", ""), "format")):
+    if not os.path.exists(os.environ.get("BAREBOAT_HOME", "") + "/format"):
         return 0  # removed since, and not ours to make again
     try:
         at_work = work(Quiet())

@@ -98,8 +98,9 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
         locks=environment.locks, project=project.name if project else "",
         root=os.fspath(project.root) if project else "",
-        mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits, network=load.network, uid=load.uid,
-        gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name, version=__version__)
+        mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits,
+        network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name,
+        version=__version__)
     code: tuple[Path, CodeRules] | None = None
     if project is not None:
         from bareboat.host.git import begin

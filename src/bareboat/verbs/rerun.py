@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat import __version__
+from bareboat.builder.stacking import lowers
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
 from bareboat.record.secrets import withhold
@@ -145,9 +146,8 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
     env = _env(old, request, work, host_env)
     taken = {mount.target for mount in made.mounts}
     keys = (*made.environment.trees, *made.environment.bytecode)
-    trees = tuple(tree for key in keys if (tree := store.tree(key)) is not None)
     load = Workload(
-        root=Rootfs(trees),
+        root=Rootfs(lowers(store, made.environment.trees, made.environment.bytecode)),
         argv=old.argv,
         env=tuple(sorted(env.items())),
         cwd=old.cwd,
