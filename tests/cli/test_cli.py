@@ -13,6 +13,7 @@ import pytest
 
 from bareboat.cli import VERBS, main
 from bareboat.cli.dispatch import call
+from bareboat.store import Store
 
 NAMES = [name for group in VERBS.values() for name in group]
 
@@ -118,3 +119,16 @@ def test_gc_says_that_what_is_young_stays(capsys: pytest.CaptureFixture[str]) ->
     assert "60 minutes stays" in capsys.readouterr().err
     assert main(["gc"]) == 0
     assert "stays in any case" not in capsys.readouterr().err
+
+
+def test_check_finds_and_takes_away_what_rotted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path / "home"))
+    store = Store.open(tmp_path / "home")
+    blob = store.blob(store.put_blob([b"right"]))
+    assert blob is not None and main(["check"]) == 0
+    blob.chmod(0o644)
+    blob.write_bytes(b"wrong")
+    store.close()
+    assert main(["check"]) == 1 and "1 damaged" in capsys.readouterr().out
+    assert main(["check", "--repair"]) == 0 and main(["check"]) == 0

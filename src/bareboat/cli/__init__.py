@@ -31,6 +31,7 @@ VERBS: dict[str, dict[str, str]] = {
         "rmi": "remove a name, or an image",
         "df": "what takes space in the store, and who shares it",
         "gc": "free what was not used for a while",
+        "check": "find what rotted on the disk, and take it away to be made again",
     },
     "help": {
         "doctor": "can this machine run bareboat, and if not, what to do",
