@@ -14,8 +14,8 @@ import pytest
 
 from bareboat.errors import BareboatError, ResolveError
 from bareboat.resolve.download import Download, Policy, Progress, fetch, reachable
-from bareboat.resolve.transport import Transport, _bypassed, redacted
 from bareboat.store import Store
+from bareboat.transport import Transport, _bypassed, redacted
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 SHA = hashlib.sha256(DATA).hexdigest()

@@ -161,7 +161,7 @@ class SandboxRoom:
     def _take(self, url: str) -> str:
         from urllib3.exceptions import HTTPError
 
-        from bareboat.resolve.transport import Transport, redacted
+        from bareboat.transport import Transport, redacted
 
         if self.sources.offline:
             raise ResolveError(

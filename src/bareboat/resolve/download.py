@@ -25,8 +25,8 @@ from bareboat.resolve.download_errors import (
 )
 
 if TYPE_CHECKING:
-    from bareboat.resolve.transport import Transport
     from bareboat.store import Store
+    from bareboat.transport import Transport
 
 _CHUNK = 1 << 19
 _PROGRESS_STEP = 1 << 20
@@ -94,7 +94,7 @@ def fetch(
     remote = [i for i in missing.values() if _local(i.url) is None]
     if policy.offline and remote:
         raise unreachable(remote, "these files are not in the store and bareboat is offline")
-    from bareboat.resolve.transport import Transport
+    from bareboat.transport import Transport
 
     queue = sorted(missing.values(), key=lambda i: -i.size)
     work = _Work(store, policy, Transport(policy.env, size=policy.threads), queue, progress, arrived)
@@ -108,7 +108,7 @@ def reachable(url: str, env: Mapping[str, str] | None = None, timeout: float = 5
     """ "" when a server answers at the URL in any way, else why not, in a few words. For doctor."""
     import urllib3
 
-    from bareboat.resolve.transport import Timeouts, Transport
+    from bareboat.transport import Timeouts, Transport
 
     transport = Transport(env, Timeouts(timeout, timeout))
     try:
@@ -344,7 +344,7 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
 
     import urllib3
 
-    from bareboat.resolve.transport import redacted
+    from bareboat.transport import redacted
 
     failures, before, last = 0, partial.size(), ""
     while True:

@@ -36,7 +36,7 @@ def reason(error: BaseException) -> str:
 
 def where_of(item: Download) -> str:
     """The file and its address, without what may be secret in it."""
-    from bareboat.resolve.transport import redacted
+    from bareboat.transport import redacted
 
     return f"{item.name} ({redacted(item.url)})"
 

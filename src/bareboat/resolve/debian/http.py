@@ -56,7 +56,7 @@ class Http:
     Thread-safe."""
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
-        from bareboat.resolve.transport import Timeouts, Transport
+        from bareboat.transport import Timeouts, Transport
 
         self._transport = Transport(env, Timeouts(connect=10, read=60), size=8)
 

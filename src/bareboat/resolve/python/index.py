@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urljoin
 from bareboat.errors import ResolveError
 from bareboat.resolve.python.formats import ANY, Formats
 from bareboat.resolve.python.requirements import normalize
-from bareboat.resolve.transport import redacted
+from bareboat.transport import redacted
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"

@@ -23,7 +23,7 @@ from bareboat.resolve.python.directories import file_digest
 from bareboat.resolve.python.explain import readable
 from bareboat.resolve.python.request import LockedPython, Request
 from bareboat.resolve.python.requirements import Line, normalize
-from bareboat.resolve.transport import ca_bundle
+from bareboat.transport import ca_bundle
 
 PIP = "pip==20.3.4"
 PIP_SHA256 = "217ae5161a0e08c0fb873858806e3478c9775caffce5168b50ec885e358c199d"

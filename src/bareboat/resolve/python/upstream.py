@@ -10,7 +10,7 @@ from bareboat.resolve.python import index
 
 def fetcher(env: Mapping[str, str]) -> Callable[[str], tuple[int, str, bytes]]:
     """A function that fetches a page: status, content type, body. It raises ResolveError "python.network"."""
-    from bareboat.resolve.transport import Transport, redacted
+    from bareboat.transport import Transport, redacted
 
     transport = Transport(env)
 
