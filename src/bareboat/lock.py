@@ -33,6 +33,40 @@ class Deb:
 
 
 @dataclass(frozen=True)
+class ImageLayer:
+    """A layer of somebody's image. digest, size: of the blob as it is stored; diff_id: of the tar inside it."""
+
+    digest: str  # "sha256:…"
+    size: int
+    diff_id: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """An image of one platform that others made, pinned: everything that can be known of it without its layers.
+
+    reference: complete, as it was asked for ("docker.io/library/python:3.12-slim"); says where to fetch it, and is no
+    part of its identity. manifest, config: digests; layers: bottom to top. env, workdir, entrypoint, cmd, user: of its
+    config. removed: paths (relative to the root) of packages that the lock replaces, gone in what is made of it.
+    """
+
+    reference: str
+    manifest: str
+    manifest_size: int
+    media_type: str
+    config: str
+    config_size: int
+    layers: tuple[ImageLayer, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    workdir: str = ""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    user: str = ""
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Base:
     """An assembled base. python: "3.13"; python_full: "3.13.5"; libc: "glibc 2.41"."""
 

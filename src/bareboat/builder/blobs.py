@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.builder.base import base_tree_keys
-from bareboat.builder.image import Progress, Sources, base_of, drop_rotten, generated_key, make_trees
+from bareboat.builder.image import (
+    Progress,
+    Sources,
+    base_of,
+    bottom_keys,
+    drop_rotten,
+    generated_key,
+    make_trees,
+)
 from bareboat.builder.wheels import FileSource, processors
 from bareboat.errors import ArchiveError
 from bareboat.image.grouping import WheelGroup, group_wheels
@@ -88,7 +96,7 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
 
 def wheel_groups(plan: Plan) -> tuple[WheelGroup, ...]:
     """The plan's wheels as layers. Besides them: the base's, generated files, and room for one with code."""
-    return group_wheels(plan.wheels, len(base_tree_keys(base_of(plan))) + 2)
+    return group_wheels(plan.wheels, len(bottom_keys(plan)) + 2)
 
 
 def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:

@@ -69,13 +69,12 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -
     todo = set(missing(store, plan))
     if not todo:
         return 0
-    from bareboat.builder.base import base_tree_keys
-    from bareboat.builder.image import base_of, generated_key
+    from bareboat.builder.image import bottom_keys, top_keys
 
     python = plan.interpreter
-    bottom = base_tree_keys(base_of(plan))
+    bottom, top = bottom_keys(plan), top_keys(plan)
     wheels = [wheel_tree_key(w, python) for w in plan.wheels]
-    keys = [*bottom, *wheels, generated_key(plan.generated)]
+    keys = [*bottom, *wheels, *top]
     with store.lease(keys):
         trees = {key: store.tree(key) for key in keys}
         if any(trees[key] is None for key in bottom):
@@ -91,7 +90,7 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -
                 jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,)))), tree))
         there = [key for key in dict.fromkeys(wheels) if trees[key] is not None]
         stacked = stack(store, there, BOUND - len(bottom) - 1)
-        roots = tuple(t for t in store.trees([*bottom, *stacked, keys[-1]]) if t is not None)
+        roots = tuple(t for t in store.trees([*bottom, *stacked, *top]) if t is not None)
         return _compile(store, engine, python, roots, jobs, processes)
 
 
@@ -214,15 +213,16 @@ def _library(python: Interpreter) -> tuple[str, ...]:
 
 
 def _sources(plan: Plan) -> list[str]:
+    if not plan.interpreter.version:
+        return []  # an image as others made it: nothing of ours is in it
     wheels = [wheel_tree_key(w, plan.interpreter) for w in plan.wheels]
     return [_base_source(plan), *dict.fromkeys(wheels)]
 
 
 def _base_source(plan: Plan) -> str:
-    from bareboat.builder.base import base_tree_keys
-    from bareboat.builder.image import base_of
+    from bareboat.builder.image import bottom_keys
 
-    return "\0".join(base_tree_keys(base_of(plan)))
+    return "\0".join(bottom_keys(plan))
 
 
 def _key(source: str, python: Interpreter) -> str:

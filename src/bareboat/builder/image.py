@@ -44,6 +44,22 @@ class Trees:
     made: int = 0
 
 
+def bottom_keys(plan: Plan) -> tuple[str, ...]:
+    """Keys of what everything else of a plan stands on, bottom to top. Pure."""
+    if plan.image is not None:
+        from bareboat.builder.layers import image_tree_key
+
+        return (image_tree_key(plan.image),)
+    from bareboat.builder.base import base_tree_keys
+
+    return base_tree_keys(base_of(plan))
+
+
+def top_keys(plan: Plan) -> tuple[str, ...]:
+    """Keys of what stands on the wheels: the generated files, where there are any. Pure."""
+    return (generated_key(plan.generated),) if plan.generated else ()
+
+
 def base_of(plan: Plan) -> Base:
     """The locked base of a plan."""
     python = plan.interpreter
@@ -85,7 +101,7 @@ def file_digest(path: Path) -> str:
 
 
 def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:
-    from bareboat.builder.base import base_tree_keys, make_base_trees
+    from bareboat.builder.base import make_base_trees
     from bareboat.builder.bytecode import pyc_keys
     from bareboat.builder.debs import deb_tree_key, unpacking
     from bareboat.builder.wheels import check_conflicts, fetch_and_unpack
@@ -94,10 +110,10 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
     from bareboat.resolve.download import Policy
 
     base, python = base_of(plan), plan.interpreter
-    bottom = base_tree_keys(base)
+    bottom = bottom_keys(plan)
     wheels = [wheel_tree_key(w, python) for w in plan.wheels]
-    own = generated_key(plan.generated)
-    keys = (*bottom, *wheels, own)
+    top = top_keys(plan)
+    keys = (*bottom, *wheels, *top)
     missing = [k for k in keys if store.tree(k) is None]
     fetched = fetched_bytes = 0
     if any(k in missing for k in bottom):
@@ -113,8 +129,8 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         absent = [w for w in lacking if store.blob(w.sha256) is None]
         fetched, fetched_bytes = fetched + len(absent), fetched_bytes + sum(w.size for w in absent)
         fetch_and_unpack(store, lacking, python, progress, Policy(offline=sources.offline), sources.jobs or 0)
-    if own in missing:
-        store.make_tree(own, lambda tree: write_generated(tree, plan.generated))
+    if any(k in missing for k in top):
+        store.make_tree(top[0], lambda tree: write_generated(tree, plan.generated))
     check_conflicts(store, plan.wheels, python)
     return Trees(keys, pyc_keys(plan), fetched, fetched_bytes, len(missing))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from bareboat.lock import ASSEMBLY_FORMAT, Deb, Wheel
+from bareboat.lock import ASSEMBLY_FORMAT, BaseImage, Deb, Wheel
 from bareboat.values import dataclass
 
 PREFIX = "/opt/venv"  # where wheels are installed, for every Python with pyvenv.cfg
@@ -66,14 +66,17 @@ class Plan:
     workdir: str = "/app"
     date: str = ""
     libc: str = ""
+    image: BaseImage | None = None  # instead of debs; alone it is an image that was pulled
 
     def document(self) -> dict[str, object]:
         """What is hashed: sources by digest, never by where they were found."""
         i = self.interpreter
+        image = {} if self.image is None else {"image": [self.image.manifest, list(self.image.removed)]}
         return {
+            **image,
             "format": ASSEMBLY_FORMAT,
             "platform": self.platform,
-            "base": [self.family, self.suite],
+            "base": [self.family, "" if self.image else self.suite],
             "python": [i.version, i.full, i.executable, i.prefix, i.site],
             "debs": [[d.name, d.version, d.architecture, d.sha256, d.extra] for d in self.debs],
             "wheels": [[w.filename, w.sha256, w.direct_url, w.requested] for w in self.wheels],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bareboat.image.plan import GeneratedFile, Interpreter, Plan, interpreter
-from bareboat.lock import PlatformLock
+from bareboat.lock import BaseImage, PlatformLock
 from bareboat.project.values import Package, Project
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -28,6 +28,15 @@ def plan_for(project: Project, locked: PlatformLock) -> Plan:
         date=locked.base.date,
         libc=locked.base.libc,
     )
+
+
+def image_plan(image: BaseImage, platform: str) -> Plan:
+    """The plan of an image as others made it: that image, and nothing of ours."""
+    env = dict(image.env)
+    env.setdefault("PATH", SYSTEM_PATH)
+    nothing = Interpreter("", "", "", "", "")
+    return Plan(platform, "oci", image.reference, nothing, (), (), (), tuple(sorted(env.items())),
+                image.workdir or "/", image=image)
 
 
 def image_env(python: Interpreter) -> tuple[tuple[str, str], ...]:
