@@ -11,7 +11,11 @@ from bareboat import lock as lock_module
 from bareboat.errors import LockError
 from bareboat.lock import (
     Base,
+    BaseImage,
+    Brought,
+    CPython,
     Deb,
+    ImageLayer,
     Lock,
     PlatformLock,
     Wheel,
@@ -27,7 +31,18 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 SIZE = st.integers(0, 2**40)
 DEBS = st.builds(Deb, TEXT, TEXT, TEXT, TEXT, HEX, SIZE, st.sampled_from(["main", "security"]))
 WHEELS = st.builds(Wheel, TEXT, TEXT, TEXT, TEXT, HEX, SIZE, TEXT, TEXT, st.booleans())
-BASES = st.builds(Base, TEXT, TEXT, TEXT, st.lists(DEBS, max_size=3).map(tuple), TEXT, TEXT, TEXT)
+DIGEST = HEX.map(lambda h: f"sha256:{h}")
+LAYERS = st.builds(ImageLayer, DIGEST, SIZE, DIGEST, TEXT)
+WORDS = st.lists(TEXT, max_size=2).map(tuple)
+IMAGES = st.builds(
+    BaseImage, TEXT, DIGEST, SIZE, TEXT, DIGEST, SIZE, st.lists(LAYERS, max_size=3).map(tuple),
+    st.lists(st.tuples(TEXT, TEXT), max_size=2).map(tuple), TEXT, WORDS, WORDS, TEXT, WORDS,
+)
+BASES = st.builds(
+    Base, TEXT, TEXT, TEXT, st.lists(DEBS, max_size=3).map(tuple), TEXT, TEXT, TEXT, TEXT, TEXT, TEXT, st.booleans(),
+    st.booleans(), st.lists(st.builds(Brought, TEXT, TEXT, st.booleans()), max_size=3).map(tuple),
+    st.none() | IMAGES, st.none() | st.builds(CPython, TEXT, TEXT, HEX, SIZE),
+)
 PLATFORMS = st.builds(PlatformLock, TEXT, BASES, st.lists(WHEELS, max_size=3).map(tuple))
 LOCKS = st.builds(
     Lock,
@@ -65,6 +80,73 @@ def test_a_toml_parser_reads_the_same_as_the_fast_path(lock: Lock) -> None:
     assert read_any(dumps(lock), "x") == lock
 
 
+def on_an_image() -> Lock:
+    lock = example()
+    layer = ImageLayer("sha256:" + "1" * 64, 10, "sha256:" + "2" * 64, "application/x")
+    image = BaseImage("docker.io/library/python:3.12-slim", "sha256:" + "3" * 64, 5, "m", "sha256:" + "4" * 64, 6,
+                      (layer,), (("PATH", "/usr/local/bin:/bin"),), entrypoint=("/init", "-q"), removed=("usr/x",))
+    base = Base("oci", image.reference, "2026-11-01T00:00:00Z", (), "3.12", "3.12.7", "glibc 2.36",
+                "/usr/local/bin/python3.12", "/opt/venv", "/usr/local/lib/python3.12/site-packages",
+                brought=(Brought("numpy", "1.26.4", True), Brought("pip", "24.0")), image=image)
+    return replace(lock, platforms=(replace(lock.platforms[0], base=base),))
+
+
+def test_an_image_is_locked_with_all_that_a_run_needs() -> None:
+    text = dumps(on_an_image())
+    assert text[text.index("[platforms.base]"):] == f"""[platforms.base]
+family = "oci"
+suite = "docker.io/library/python:3.12-slim"
+date = "2026-11-01T00:00:00Z"
+python = "3.12"
+python_full = "3.12.7"
+libc = "glibc 2.36"
+executable = "/usr/local/bin/python3.12"
+prefix = "/opt/venv"
+site = "/usr/local/lib/python3.12/site-packages"
+packages = [
+]
+brought = [
+  {{ name = "numpy", version = "1.26.4", compiled = true }},
+  {{ name = "pip", version = "24.0" }},
+]
+
+[platforms.base.image]
+reference = "docker.io/library/python:3.12-slim"
+manifest = "sha256:{"3" * 64}"
+manifest_size = 5
+media_type = "m"
+config = "sha256:{"4" * 64}"
+config_size = 6
+layers = [
+  {{ digest = "sha256:{"1" * 64}", size = 10, diff_id = "sha256:{"2" * 64}", media_type = "application/x" }},
+]
+env = [
+  {{ name = "PATH", value = "/usr/local/bin:/bin" }},
+]
+entrypoint = [
+  {{ word = "/init" }},
+  {{ word = "-q" }},
+]
+removed = [
+  {{ word = "usr/x" }},
+]
+"""
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ("sha256:" + "1" * 64, "sha256:../../x", "platforms[0].base.image.layers[0].digest"),
+    ("sha256:" + "3" * 64, "3" * 64, "platforms[0].base.image.manifest"),
+    ('word = "/init"', "word = 1", "platforms[0].base.image.entrypoint[0].word: must be of type str"),
+    ("manifest_size = 5", 'manifest_size = "5"', "base.image.manifest_size: must be of type int"),
+    ('value = "/usr/local/bin:/bin" }', 'val = "" }', "base.image.env[0].val: unknown key"),
+])
+def test_a_broken_image_in_a_lock_is_refused_with_the_key(old: str, new: str, says: str) -> None:
+    with pytest.raises(LockError) as e:
+        loads(dumps(on_an_image()).replace(old, new))
+    assert e.value.code == "lock.malformed"
+    assert says in str(e.value)
+
+
 def test_the_text_is_canonical_and_one_line_per_package() -> None:
     text = dumps(example())
     assert [line for line in text.splitlines() if line.startswith("  {")] == [
@@ -79,6 +161,7 @@ def test_the_text_is_canonical_and_one_line_per_package() -> None:
 def test_canonical_text_needs_no_toml_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bareboat.lock_toml", None)
     assert loads(dumps(example())) == example()
+    assert loads(dumps(on_an_image())) == on_an_image()
 
 
 def test_text_touched_by_hand_is_read_by_its_meaning() -> None:
@@ -140,6 +223,16 @@ def test_what_changed_is_said_by_name() -> None:
     assert changes(new, old)[0] == "- rich"
     assert changes(old, old) == ()
     assert changes(None, old) == ("+ six 1.17.0", "+ debian:trixie with Python 3.13.5, 1 packages")
+
+
+def test_another_image_behind_a_tag_is_a_change() -> None:
+    old = on_an_image()
+    base = old.platforms[0].base
+    assert base.image is not None
+    moved = replace(base, image=replace(base.image, manifest="sha256:" + "9" * 64))
+    new = replace(old, platforms=(replace(old.platforms[0], base=moved),))
+    assert changes(old, new) == ("docker.io/library/python:3.12-slim: another image (sha256:999999999999)",)
+    assert "+ docker.io/library/python:3.12-slim with Python 3.12.7, 2 Python packages" in changes(None, old)
 
 
 def test_a_further_platform_says_only_what_differs() -> None:

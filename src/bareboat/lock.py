@@ -67,16 +67,49 @@ class BaseImage:
 
 
 @dataclass(frozen=True)
-class Base:
-    """An assembled base. python: "3.13"; python_full: "3.13.5"; libc: "glibc 2.41"."""
+class Brought:
+    """A Python package that a base brings. compiled: it holds machine code, made for what else is in the base."""
 
-    family: str  # "debian" or "ubuntu"
-    suite: str
-    date: str  # InRelease's Date, as ISO 8601 UTC
+    name: str  # normalised (PEP 503)
+    version: str
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class CPython:
+    """A relocatable CPython (python-build-standalone), unpacked at /opt/python. url: where it was found."""
+
+    version: str  # "3.12.11"
+    url: str
+    sha256: str  # of the archive, 64 hex digits
+    size: int
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base: assembled from packages, or an image. python: "3.13"; python_full: "3.13.5"; libc: "glibc 2.41".
+
+    Of an image everything is as found inside it. executable: its interpreter, no link; prefix: where our environment
+    is; site: where its interpreter looks for packages; environment: that interpreter is an environment's own (PEP
+    405), and site is the environment's; system: whether that one sees the system's packages as well. brought: the
+    Python packages in it; those that a wheel of the lock has the name of are replaced.
+    """
+
+    family: str  # "debian", "ubuntu", or "oci" for an image
+    suite: str  # of an image: its reference, as asked for
+    date: str  # InRelease's Date, as ISO 8601 UTC; of an image: its "created"
     packages: tuple[Deb, ...]
     python: str
     python_full: str
     libc: str
+    executable: str = ""
+    prefix: str = ""
+    site: str = ""
+    environment: bool = False
+    system: bool = True
+    brought: tuple[Brought, ...] = ()
+    image: BaseImage | None = None
+    cpython: CPython | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +173,16 @@ def dumps(lock: Lock) -> str:
         out += [_row(w, _WHEEL_DEFAULTS) for w in p.wheels]
         out.append("]\n\n[platforms.base]\n")
         out += [f"{key} = {_text(getattr(p.base, key))}\n" for key in _BASE_KEYS]
+        out += _cells(p.base, _BASE_MORE)
         out.append("packages = [\n")
         out += [_row(d, _DEB_DEFAULTS) for d in p.base.packages]
         out.append("]\n")
+        if p.base.brought:
+            out += ["brought = [\n", *(_row(b, _BROUGHT_DEFAULTS) for b in p.base.brought), "]\n"]
+        if p.base.image is not None:
+            out += _image(p.base.image)
+        if p.base.cpython is not None:
+            out += ["\n[platforms.base.cpython]\n", *_cells(p.base.cpython, {})]
     return "".join(out)
 
 
@@ -157,7 +197,7 @@ def loads(text: str, where: str = "bareboat.lock") -> Lock:
         lock = _read_canonical(text)
         if _sound(lock) and dumps(lock) == text:
             return lock
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         pass
     from bareboat.lock_toml import read_any
 
@@ -179,10 +219,22 @@ def _sound(lock: Lock) -> bool:
         lock.format == LOCK_FORMAT
         and all(is_digest(digest) for _, digest in lock.inputs)
         and all(is_digest(i.sha256) and type(i.size) is int for i in items)
+        and all(_sound_image(p.base.image) for p in lock.platforms)
+        and all(is_digest(c.sha256) and type(c.size) is int for p in lock.platforms if (c := p.base.cpython))
     )
 
 
+def _sound_image(image: BaseImage | None) -> bool:
+    if image is None:
+        return True
+    sizes = (image.manifest_size, image.config_size, *(layer.size for layer in image.layers))
+    digests = (image.manifest, image.config, *(d for layer in image.layers for d in (layer.digest, layer.diff_id)))
+    return all(type(s) is int for s in sizes) and all(d.startswith("sha256:") and is_digest(d[7:]) for d in digests)
+
+
 _BASE_KEYS = ("family", "suite", "date", "python", "python_full", "libc")
+_BASE_MORE: dict[str, object] = {"executable": "", "prefix": "", "site": "", "environment": False, "system": True}
+_BROUGHT_DEFAULTS: dict[str, object] = {"compiled": False}
 _DEB_DEFAULTS: dict[str, object] = {"archive": "main", "extra": False}
 _WHEEL_DEFAULTS: dict[str, object] = {
     "direct_url": "",
@@ -205,7 +257,7 @@ def _text(value: str) -> str:
     return f'"{escaped}"'
 
 
-def _row(item: Deb | Wheel, defaults: dict[str, object]) -> str:
+def _row(item: Deb | Wheel | Brought | ImageLayer, defaults: dict[str, object]) -> str:
     cells = []
     for key, value in item.__dict__.items():
         if key in defaults and defaults[key] == value:
@@ -217,12 +269,40 @@ def _row(item: Deb | Wheel, defaults: dict[str, object]) -> str:
     return "  { " + ", ".join(cells) + " },\n"
 
 
+def _cells(value: Base | BaseImage | CPython, some: Mapping[str, object]) -> list[str]:
+    """A line for each of these fields that is not at its default; without any named, for every one."""
+    lines = []
+    for key, default in some.items() or ((f, None) for f in value.__dict__):
+        found = getattr(value, key)
+        if found != default:
+            word = ("true" if found else "false") if isinstance(found, bool) else found
+            lines.append(f"{key} = {word if isinstance(found, (bool, int)) else _text(found)}\n")
+    return lines
+
+
+def _image(image: BaseImage) -> list[str]:
+    """The table of an image: what is one word a line, then the lists, a row for each item."""
+    words = {"reference": None, "manifest": None, "manifest_size": None, "media_type": None, "config": None,
+             "config_size": None, "workdir": "", "user": ""}
+    out = ["\n[platforms.base.image]\n", *_cells(image, words), "layers = [\n"]
+    out += [*(_row(layer, {}) for layer in image.layers), "]\n"]
+    if image.env:
+        out += ["env = [\n", *(f"  {{ name = {_text(n)}, value = {_text(v)} }},\n" for n, v in image.env), "]\n"]
+    for key in IMAGE_WORDS:
+        if found := getattr(image, key):
+            out += [f"{key} = [\n", *(f"  {{ word = {_text(word)} }},\n" for word in found), "]\n"]
+    return out
+
+
+IMAGE_WORDS = ("entrypoint", "cmd", "removed")  # lists of words; paths that are no UTF-8 are never in them
+
+
 def _read_canonical(text: str) -> Lock:
     """Read what dumps writes; any surprise is a ValueError; the caller compares the result with the text."""
     top: dict[str, object] = {}
     inputs: dict[str, object] = {}
     platforms: list[dict[str, object]] = []
-    table = top
+    table = base = top
     rows: list[dict[str, object]] = []
     for line in text.split("\n"):
         if line.startswith("  { "):
@@ -231,8 +311,11 @@ def _read_canonical(text: str) -> Lock:
             table = {}
             platforms.append(table)
         elif line == "[platforms.base]":
-            table = {}
+            table = base = {}
             platforms[-1]["base"] = table
+        elif line in ("[platforms.base.image]", "[platforms.base.cpython]"):
+            table = {}
+            base[line[16:-1]] = table
         elif line == "[inputs]":
             table = inputs
         elif line.endswith(" = ["):
@@ -294,13 +377,27 @@ def lock_of(document: dict[str, object]) -> Lock:
         platforms=tuple(
             PlatformLock(
                 p["platform"],
-                Base(**{**p["base"], "packages": tuple(Deb(**row) for row in p["base"]["packages"])}),
+                _base_of(p["base"]),
                 tuple(Wheel(**row) for row in p["wheels"]),
             )
             for p in doc["platforms"]
         ),
         format=doc["format"],
     )
+
+
+def _base_of(doc: dict[str, Any]) -> Base:
+    rows: dict[str, Any] = {"packages": tuple(Deb(**row) for row in doc["packages"])}
+    if "brought" in doc:
+        rows["brought"] = tuple(Brought(**row) for row in doc["brought"])
+    if "cpython" in doc:
+        rows["cpython"] = CPython(**doc["cpython"])
+    if "image" in doc:
+        i = doc["image"]
+        lists = {key: tuple(row["word"] for row in i[key]) for key in IMAGE_WORDS if key in i}
+        lists["env"] = tuple((row["name"], row["value"]) for row in i.get("env", ()))
+        rows["image"] = BaseImage(**{**i, **lists, "layers": tuple(ImageLayer(**row) for row in i["layers"])})
+    return Base(**{**doc, **rows})
 
 
 def request_digest(request: Mapping[str, object]) -> str:
@@ -366,13 +463,21 @@ def _wheel_changes(old: tuple[Wheel, ...], new: tuple[Wheel, ...]) -> list[str]:
     return lines
 
 
+def base_name(base: Base) -> str:
+    """A base as people write it: "debian:trixie", or an image's reference."""
+    return base.suite if base.image is not None else f"{base.family}:{base.suite}"
+
+
 def _base_changes(old: Base | None, new: Base) -> list[str]:
-    suite = f"{new.family}:{new.suite}"
+    suite = base_name(new)
     if old is None:
-        return [f"+ {suite} with Python {new.python_full}, {len(new.packages)} packages"]
+        count = f"{len(new.brought)} Python packages" if new.image else f"{len(new.packages)} packages"
+        return [f"+ {suite} with Python {new.python_full}, {count}"]
     lines = []
     if (old.family, old.suite) != (new.family, new.suite):
-        lines.append(f"{old.family}:{old.suite} → {suite}")
+        lines.append(f"{base_name(old)} → {suite}")
+    elif new.image is not None and old.image is not None and old.image.manifest != new.image.manifest:
+        lines.append(f"{suite}: another image ({new.image.manifest[:19]})")
     if old.python_full != new.python_full:
         lines.append(f"Python {old.python_full} → {new.python_full}")
     before = {d.name: d.version for d in old.packages}

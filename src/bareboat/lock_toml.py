@@ -6,7 +6,20 @@ import sys
 from typing import Any
 
 from bareboat.errors import LockError
-from bareboat.lock import LOCK_FORMAT, Base, Deb, Lock, Wheel, is_digest, lock_of
+from bareboat.lock import (
+    IMAGE_WORDS,
+    LOCK_FORMAT,
+    Base,
+    BaseImage,
+    Brought,
+    CPython,
+    Deb,
+    ImageLayer,
+    Lock,
+    Wheel,
+    is_digest,
+    lock_of,
+)
 from bareboat.values import MISSING, fields
 
 if sys.version_info >= (3, 11):
@@ -42,13 +55,39 @@ def _check(document: dict[str, Any], where: str) -> None:
     for n, p in enumerate(document["platforms"]):
         at = f"platforms[{n}]"
         _table(p, {"platform": str, "base": dict, "wheels": list}, where, at)
-        _record(p["base"], Base, where, f"{at}.base", {"packages": list})
+        _record(p["base"], Base, where, f"{at}.base", {"packages": list, "brought": list, "image": dict,
+                                                       "cpython": dict})
+        for m, row in enumerate(p["base"].get("brought", ())):
+            _record(row, Brought, where, f"{at}.base.brought[{m}]", {})
+        if "image" in p["base"]:
+            _image(p["base"]["image"], where, f"{at}.base.image")
+        if "cpython" in p["base"]:
+            _record(p["base"]["cpython"], CPython, where, f"{at}.base.cpython", {})
+            _digest(p["base"]["cpython"]["sha256"], where, f"{at}.base.cpython.sha256")
         for m, row in enumerate(p["base"]["packages"]):
             _record(row, Deb, where, f"{at}.base.packages[{m}]", {})
             _digest(row["sha256"], where, f"{at}.base.packages[{m}].sha256")
         for m, row in enumerate(p["wheels"]):
             _record(row, Wheel, where, f"{at}.wheels[{m}]", {})
             _digest(row["sha256"], where, f"{at}.wheels[{m}].sha256")
+
+
+def _image(image: object, where: str, at: str) -> None:
+    """A base image: its digests carry their algorithm's name."""
+    lists: dict[str, type] = {"layers": list, "env": list, **dict.fromkeys(IMAGE_WORDS, list)}
+    _record(image, BaseImage, where, at, lists)
+    assert isinstance(image, dict)
+    digests = [(f"{at}.{key}", image[key]) for key in ("manifest", "config")]
+    for m, row in enumerate(image["layers"]):
+        _record(row, ImageLayer, where, f"{at}.layers[{m}]", {})
+        digests += [(f"{at}.layers[{m}].{key}", row[key]) for key in ("digest", "diff_id")]
+    for place, digest in digests:
+        _digest(digest[7:] if digest.startswith("sha256:") else None, where, place)
+    for m, row in enumerate(image.get("env", ())):
+        _table(row, {"name": str, "value": str}, where, f"{at}.env[{m}]")
+    for key in IMAGE_WORDS:
+        for m, row in enumerate(image.get(key, ())):
+            _table(row, {"word": str}, where, f"{at}.{key}[{m}]")
 
 
 def _record(row: object, kind: type, where: str, at: str, special: dict[str, type]) -> None:
