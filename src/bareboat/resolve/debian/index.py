@@ -15,7 +15,7 @@ from typing import Protocol
 from bareboat.errors import ResolveError
 from bareboat.image.debversion import DebVersion
 
-FORMAT = "1"  # raised when the compact form changes
+FORMAT = "2"  # raised when the compact form changes
 _FIELDS = (
     "Package",
     "Version",
