@@ -35,6 +35,18 @@ def wheel(name: str, version: str, *requires: str) -> bytes:
     return content.getvalue()
 
 
+def carrying(name: str, inner: str) -> bytes:
+    """A wheel, version 1.0, that has another package's metadata, version 7, among its files, as setuptools does."""
+    path, text = f"{name}/_vendor/{inner}-7.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {inner}\nVersion: 7\n\n"
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel(name, "1.0"))) as old, zipfile.ZipFile(out, "w") as new:
+        for member in old.infolist():
+            row = f"{path},sha256={_urlsafe(text)},{len(text)}\n" if member.filename.endswith("/RECORD") else ""
+            new.writestr(member.filename, old.read(member).decode() + row)
+        new.writestr(path, text)
+    return out.getvalue()
+
+
 def _urlsafe(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 

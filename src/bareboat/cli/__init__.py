@@ -13,6 +13,8 @@ VERBS: dict[str, dict[str, str]] = {
         "init": "write a commented bareboat.toml that says what convention already gave",
         "lock": "resolve packages and write pylock.toml and bareboat.lock",
         "build": "make the image without running it",
+        "why": "why a package is in the environment, and where it came from",
+        "sbom": "every package of an image, as SPDX or CycloneDX",
     },
     "run once": {
         "run": "run a program in the project's environment",

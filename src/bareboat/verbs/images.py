@@ -125,11 +125,11 @@ def inspect(name: str, work: Work) -> tuple[Plan, list[Layer]]:
                 what = f"{len(plan.debs) - core} more system packages"
         tree = work.store.tree(key)
         if tree is not None or not key.startswith("pyc"):
-            layers.append(Layer(key, what, *_room(tree, ".pyc" if key.startswith("pyc") else "")))
+            layers.append(Layer(key, what, *room(tree, ".pyc" if key.startswith("pyc") else "")))
     return plan, layers
 
 
-def _room(tree: Path | None, suffix: str = "") -> tuple[int, int]:
+def room(tree: Path | None, suffix: str = "") -> tuple[int, int]:
     """Bytes and files of a tree, of those with a suffix; hard links within it once. A wheel's bytecode has the wheel
     beside it, which is counted as the wheel's.
     """

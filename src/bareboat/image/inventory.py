@@ -1,0 +1,146 @@
+"""The inventory of an image: every package in it, from its plan and from what its files say. Pure.
+
+Its forms, SPDX 2.3 and CycloneDX 1.6, are in spdx.py and cyclonedx.py.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+
+from bareboat.image.plan import Plan
+from bareboat.image.spec import CREATED
+from bareboat.lock import Deb, Wheel
+from bareboat.values import dataclass
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A package as a file of the image tells of it. kind: "deb", "pypi", "apk" or "conda"; path: of that file."""
+
+    kind: str
+    name: str
+    version: str
+    path: str
+    architecture: str = ""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A package of an image. purl: its package URL; sha256: of the archive it came from, "" where that is not known.
+
+    kind: as Installed has it, or "oci" (the image it stands on). source: where it was found or built from; paths: the
+    files in the image that tell of it.
+    """
+
+    kind: str
+    name: str
+    version: str
+    purl: str
+    sha256: str = ""
+    source: str = ""
+    paths: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Unique within an inventory, and the same in every inventory that has the component."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.purl}#{self.sha256}"))
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """name: of the image; plan: its digest; created: ISO 8601 UTC; notes: what could not be listed."""
+
+    name: str
+    plan: str
+    platform: str
+    created: str
+    components: tuple[Component, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """A UUID that is a function of the plan and of what was found."""
+        told = "\n".join((self.plan, self.created, self.name, *(c.id for c in self.components), *self.notes))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, told))
+
+
+def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", created: str = "",
+              notes: Iterable[str] = ()) -> Inventory:
+    """Everything a plan installs, and what the files of its trees tell of besides; each package once, in order.
+
+    created: instead of the date of the lock. What is locked and of which no file tells is noted, when `found` says
+    anything at all.
+    """
+    table: dict[tuple[str, str, str, str], Component] = {}
+    for component in _planned(plan):
+        table[_identity(component.kind, component.name, component.version, _architecture(component, plan))] = component
+    for one in found:
+        key = _identity(one.kind, one.name, one.version, one.architecture)
+        known = table.get(key) or Component(one.kind, one.name, one.version, _purl_of(one, plan))
+        if one.path not in known.paths:
+            known = Component(**{**known.__dict__, "paths": (*known.paths, one.path)})
+        table[key] = known
+    components = sorted(table.values(), key=lambda c: (c.kind, c.name, c.version, c.purl))
+    silent = [f"{c.name} {c.version} is locked, and no file of the image tells of it" for c in components
+              if found and not c.paths and c.kind != "oci"]
+    return Inventory(name or plan.digest, plan.digest, plan.platform, created or plan.date or CREATED,
+                     tuple(components), (*notes, *silent))
+
+
+def _planned(plan: Plan) -> Iterable[Component]:
+    if plan.image is not None:
+        from bareboat.image.reference import parse_reference
+
+        of = parse_reference(plan.image.reference)
+        at = {"repository_url": of.name, **({"tag": of.tag} if of.tag else {})}
+        name = of.repository.rpartition("/")[2]
+        yield Component("oci", of.name, plan.image.manifest, _purl("oci", "", name, plan.image.manifest, at),
+                        plan.image.manifest.removeprefix("sha256:"), of.name)
+    for deb in plan.debs:
+        yield Component("deb", deb.name, deb.version, _deb_purl(plan, deb), deb.sha256, deb.path)
+    for wheel in plan.wheels:
+        yield Component("pypi", wheel.name, wheel.version, _purl("pypi", "", wheel.name, wheel.version, {}),
+                        wheel.sha256, _source(wheel))
+
+
+def _source(wheel: Wheel) -> str:
+    """Where a wheel came from, without user and password: a document is for others."""
+    text = wheel.built_from or wheel.url
+    head, sep, rest = text.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{head}{sep}{authority.rpartition('@')[2]}{slash}{path}" if sep else text
+
+
+def _deb_purl(plan: Plan, deb: Deb) -> str:
+    return _purl("deb", plan.family, deb.name, deb.version, {"arch": deb.architecture, "distro": plan.suite})
+
+
+def _purl_of(one: Installed, plan: Plan) -> str:
+    space = {"deb": plan.family if plan.image is None else "debian", "apk": "alpine"}.get(one.kind, "")
+    at = {"arch": one.architecture} if one.architecture and one.kind in ("deb", "apk") else {}
+    return _purl(one.kind, space, one.name, one.version, at)
+
+
+def _purl(kind: str, space: str, name: str, version: str, qualifiers: dict[str, str]) -> str:
+    """A package URL (purl-spec)."""
+    from packageurl import PackageURL
+    from packaging.utils import canonicalize_name
+
+    name = canonicalize_name(name) if kind == "pypi" else name  # purl-spec's own rule leaves dots, the index does not
+    return PackageURL(kind, space or None, name, version, qualifiers or None).to_string()
+
+
+def _architecture(component: Component, plan: Plan) -> str:
+    if component.kind != "deb":
+        return ""
+    return next((d.architecture for d in plan.debs if d.sha256 == component.sha256), "")
+
+
+def _identity(kind: str, name: str, version: str, architecture: str) -> tuple[str, str, str, str]:
+    """What makes two accounts of a package one: Python's names and versions have several spellings (PEP 503, 440)."""
+    if kind != "pypi":
+        return kind, name, version, architecture
+    from packaging.utils import canonicalize_name, canonicalize_version
+
+    return kind, canonicalize_name(name), canonicalize_version(version), ""

@@ -1,0 +1,297 @@
+"""why: the ways from what a project asks for to a package of its environment, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bareboat.errors import UsageError
+from bareboat.image.chains import Graph, Node, chains
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.subject import Subject
+
+if TYPE_CHECKING:
+    from bareboat.builder.contents import Contents
+    from bareboat.image.inventory import Component
+    from bareboat.image.plan import Plan
+    from bareboat.lock import Deb, Wheel
+
+CHAINS = 12  # ways that are told at most
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A package of an environment. kind: as image.inventory.Component; size: bytes of the archive, unpacked: of its
+    tree, 0 where they are not known. source: where it came from, without passwords. layer: what of the shipped image
+    it is in. chains: ways from what was asked for, shortest first, each a tuple of links as a person reads them.
+    """
+
+    name: str
+    version: str
+    kind: str
+    size: int
+    unpacked: int
+    source: str
+    sha256: str
+    layer: str
+    chains: tuple[tuple[str, ...], ...]
+    needed_by: tuple[str, ...]
+
+
+def why(package: str, of: Subject, work: Work) -> tuple[Reason, ...]:
+    """Every package of this name: a Python one, a system one, or both. Raises UsageError "why.unknown"."""
+    from bareboat.builder.contents import contents
+    from bareboat.builder.sbom import plan_keys, take_inventory
+
+    taken = take_inventory(work.store, of.plan, of.name)
+    wanted = _normal(package.partition("[")[0])
+    matching = [c for c in taken.components if _normal(c.name) == wanted and c.kind != "oci"]
+    if not matching:
+        raise _unknown(package, taken.components)
+    found = contents(work.store, plan_keys(of.plan))
+    return tuple(_reason(c, of, found, work) for c in matching)
+
+
+def _reason(component: Component, of: Subject, found: Contents, work: Work) -> Reason:
+    plan = of.plan
+    wheel = next((w for w in plan.wheels if component.kind == "pypi" and w.sha256 == component.sha256), None)
+    deb = next((d for d in plan.debs if component.kind == "deb" and d.sha256 == component.sha256), None)
+    if wheel is not None:
+        graph = python_graph(of, work)
+        return Reason(wheel.name, wheel.version, "pypi", wheel.size, _unpacked(wheel, plan, work), component.source,
+                      wheel.sha256, _wheel_layer(wheel, plan), chains(graph, wheel.name, CHAINS),
+                      graph.needed_by(wheel.name))
+    if deb is not None:
+        graph = deb_graph(of, work)
+        return Reason(deb.name, deb.version, "deb", deb.size, _deb_unpacked(deb, work), f"{deb.archive}: {deb.path}",
+                      deb.sha256, _deb_layer(deb, plan), chains(graph, deb.name, CHAINS), graph.needed_by(deb.name))
+    return _found(component, of, found)
+
+
+def _found(component: Component, of: Subject, found: Contents) -> Reason:
+    """A package that no lock names: brought by the base image, by a system package, or inside another package."""
+    base = of.plan.image
+    source = f"{base.reference}@{base.manifest}" if base else ""
+    told = ", ".join(f"/{path}" for path in component.paths)
+    inside = _holder(component.paths, of.plan, found)
+    way = (*((inside,) if inside else (base.reference,) if base else ()), f"{component.name} {component.version}")
+    return Reason(component.name, component.version, component.kind, 0, 0, source or f"in the image: {told}", "",
+                  inside or "the base", (way,) if len(way) > 1 else (), (inside,) if inside else ())
+
+
+def _holder(paths: Iterable[str], plan: Plan, found: Contents) -> str:
+    """The Python package that carries another one inside itself (setuptools' _vendor), "" for none."""
+    site = plan.interpreter.site.lstrip("/") + "/"
+    for path in paths:
+        if plan.interpreter.site and path.startswith(site) and path.count("/") > site.count("/") + 1:
+            top = path[len(site) :].partition("/")[0]
+            names = {_normal(w.name): w for w in plan.wheels}
+            if (w := names.get(_normal(top))) is not None:
+                return f"{w.name} {w.version}"
+    return ""
+
+
+def python_graph(of: Subject, work: Work) -> Graph:
+    """What the wheels of a plan need of each other, markers evaluated for the image's Python and platform."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    from bareboat.resolve.python.target import Target, marker_environment
+
+    plan = of.plan
+    target = Target(plan.interpreter.full, plan.libc, plan.platform)
+    env = marker_environment(target)
+    known = {w.name: w for w in plan.wheels}
+    needs: dict[str, tuple[Node, ...]] = {}
+    for wheel in plan.wheels:
+        nodes: list[Node] = []
+        for line in requirements_of(wheel, plan, work):
+            try:
+                requirement = Requirement(line)
+            except InvalidRequirement:
+                continue  # metadata older than PEP 508; the resolver has judged it
+            name = _normal(requirement.name)
+            if name not in known:
+                continue
+            extras = tuple(sorted(_normal(e) for e in requirement.extras))
+            bound = str(requirement.specifier)
+            if requirement.marker is None or requirement.marker.evaluate({**env, "extra": ""}):
+                nodes.append(Node(name, extras, bound))
+                continue
+            nodes += [Node(name, extras, bound, when) for when in _extras_in(str(requirement.marker))
+                      if requirement.marker.evaluate({**env, "extra": when})]
+        needs[wheel.name] = tuple(nodes)
+    return Graph(_roots(of, known, needs, work), needs, {w.name: w.version for w in plan.wheels})
+
+
+def requirements_of(wheel: Wheel, plan: Plan, work: Work) -> list[str]:
+    """Requires-Dist of a wheel's METADATA, from its tree; nothing where that is not there."""
+    from email.parser import HeaderParser
+
+    from bareboat.image.wheel import wheel_tree_key
+
+    tree = work.store.tree(wheel_tree_key(wheel, plan.interpreter))
+    if tree is None:
+        return []
+    site = tree / plan.interpreter.site.lstrip("/")
+    for info in sorted(site.glob("*.dist-info")):
+        if _normal(info.name.partition("-")[0]) == wheel.name:
+            text = (info / "METADATA").read_bytes().decode("utf-8", "replace")
+            return [str(v) for v in HeaderParser().parsestr(text).get_all("Requires-Dist") or []]
+    return []
+
+
+def _extras_in(marker: str) -> list[str]:
+    """The extras that a marker speaks of."""
+    import re
+
+    pairs = re.findall(r"""extra\s*==\s*["']([^"']+)["']|["']([^"']+)["']\s*==\s*extra""", marker)
+    return sorted({name for pair in pairs for name in pair if name})
+
+
+def _roots(of: Subject, known: Mapping[str, Wheel], needs: Mapping[str, tuple[Node, ...]],
+           work: Work) -> tuple[tuple[str, Node], ...]:
+    """What was asked for directly: (where it is asked, what). From the project's own lines where it has some, else
+    what the lock says was requested, else whatever nothing else needs."""
+    stated = _stated(of, known, work) if of.project is not None else ()
+    covered = {node.name for _, node in stated}
+    where = of.name or of.plan.digest[:19]
+    roots = [*stated, *((where, Node(w.name)) for w in known.values() if w.requested and w.name not in covered)]
+    if not roots:
+        needed = {node.name for nodes in needs.values() for node in nodes if not node.when}
+        roots = [(where, Node(name)) for name in known if name not in needed]
+    return tuple(roots)
+
+
+def _stated(of: Subject, known: Mapping[str, Wheel], work: Work) -> tuple[tuple[str, Node], ...]:
+    from bareboat.errors import BareboatError
+    from bareboat.lock import Base, PlatformLock
+    from bareboat.resolve.python import stated
+    from bareboat.resolve.python.requirements import name_of
+    from bareboat.verbs.lock import python_request
+
+    assert of.project is not None
+    plan = of.plan
+    base = Base(plan.family, plan.suite, plan.date, plan.debs, plan.interpreter.version, plan.interpreter.full,
+                plan.libc)
+    request = python_request(of.project, PlatformLock(plan.platform, base, plan.wheels), work.store.home, work)
+    try:
+        lines = stated.lines(request)
+    except BareboatError:
+        return ()  # a project whose files have since become unreadable still has its lock
+    found = []
+    for line in lines:
+        name = name_of(line.text)
+        if line.kind != "option" and not line.constraint and name in known:
+            place = f"{line.file}:{line.number}" if line.number else line.file
+            found.append((place, _asked(name, line.text)))
+    return tuple(found)
+
+
+def _asked(name: str, text: str) -> Node:
+    """A line as a need; one that is no PEP 508 (a path, an address) has its name alone."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return Node(name)
+    return Node(name, tuple(sorted(map(_normal, requirement.extras))), str(requirement.specifier))
+
+
+def deb_graph(of: Subject, work: Work) -> Graph:
+    """What the system packages of a plan need of each other, by the control files in the base's trees."""
+    from bareboat.builder.image import bottom_keys
+    from bareboat.resolve.debian.relations import parse_relations
+
+    fields: dict[str, dict[str, str]] = {}
+    for key in bottom_keys(of.plan):
+        tree = work.store.tree(key)
+        for file in sorted((tree / "var/lib/dpkg/status.d").glob("*")) if tree else ():
+            if not file.name.endswith(".md5sums"):
+                fields[file.name] = _control(file.read_bytes().decode("utf-8", "replace"))
+    provided: dict[str, list[str]] = {}
+    for name, control in fields.items():
+        for group in parse_relations(control.get("provides", "")):
+            provided.setdefault(group[0].name, []).append(name)
+    needs: dict[str, tuple[Node, ...]] = {}
+    for name, control in fields.items():
+        nodes = []
+        for field in ("pre-depends", "depends"):
+            for group in parse_relations(control.get(field, "")):
+                chosen = next(((r, n) for r in group for n in (r.name, *provided.get(r.name, ())) if n in fields), None)
+                if chosen is not None:
+                    relation, target = chosen
+                    bound = f" {relation.relation} {relation.version}" if relation.relation else ""
+                    nodes.append(Node(target, (), bound if target == relation.name else f" for {relation.name}"))
+        needs[name] = tuple(nodes)
+    return Graph(_deb_roots(of, fields), needs, {d.name: d.version for d in of.plan.debs})
+
+
+def _deb_roots(of: Subject, fields: Mapping[str, object]) -> tuple[tuple[str, Node], ...]:
+    """The packages of every base, its Python, and what the project's apt list names."""
+    from bareboat.resolve.debian.lockbase import SEEDS
+
+    minor = of.plan.interpreter.version
+    base = f"base {of.plan.family}:{of.plan.suite}"
+    roots = [(f"Python {minor}", Node(name)) for name in (f"python{minor}", "python3-distutils") if name in fields]
+    if of.project is not None:
+        names = [item.partition("=")[0].strip() for item in of.project.apt]
+        roots += [(of.project.apt_source or "apt", Node(name)) for name in names if name in fields]
+    return (*roots, *((base, Node(name)) for name in SEEDS if name in fields))
+
+
+def _control(text: str) -> dict[str, str]:
+    """The fields of a control paragraph in lower case, folded lines joined."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.split("\n"):
+        if line[:1].isspace():
+            found[name] = f"{found.get(name, '')} {line.strip()}"
+        else:
+            name, _, value = line.partition(":")
+            name = name.lower()
+            found[name] = value.strip()
+    return found
+
+
+def _unpacked(wheel: Wheel, plan: Plan, work: Work) -> int:
+    from bareboat.image.wheel import wheel_tree_key
+    from bareboat.verbs.images import room
+
+    return room(work.store.tree(wheel_tree_key(wheel, plan.interpreter)))[0]
+
+
+def _deb_unpacked(deb: Deb, work: Work) -> int:
+    from bareboat.builder.debs import deb_tree_key
+    from bareboat.verbs.images import room
+
+    return room(work.store.tree(deb_tree_key(deb.sha256)))[0]
+
+
+def _wheel_layer(wheel: Wheel, plan: Plan) -> str:
+    from bareboat.builder.blobs import wheel_groups
+
+    for group in wheel_groups(plan):
+        if wheel in group.wheels:
+            return f"bucket {group.bucket}, with {len(group.wheels) - 1} others" if group.bucket >= 0 else \
+                "a layer of its own" if len(group.wheels) == 1 else f"a layer with {len(group.wheels) - 1} others"
+    return ""
+
+
+def _deb_layer(deb: Deb, plan: Plan) -> str:
+    return "the project's system packages" if deb.extra else f"the base, {plan.family} {plan.suite}"
+
+
+def _normal(name: str) -> str:
+    import re
+
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _unknown(package: str, components: Iterable[Component]) -> UsageError:
+    from bareboat.project.kinds import nearest
+
+    near = nearest(package, sorted({c.name for c in components}))
+    return UsageError("why.unknown", f"{package!r} is not in this environment",
+                      hint=f"did you mean {near}?" if near else "see `bareboat sbom` for what is")

@@ -1,0 +1,103 @@
+"""What a tree says is installed in it, also where the tree is a stranger's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bareboat.builder.contents import Contents, contents, read_tree
+from bareboat.store import Store
+
+
+def put(root: Path, path: str, text: str) -> Path:
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def told(found: Contents) -> set[tuple[str, str, str, str]]:
+    return {(p.kind, p.name, p.version, p.architecture) for p in found.packages}
+
+
+DPKG = """\
+Package: libc6
+Status: install ok installed
+Version: 2.41-1
+Architecture: amd64
+Description: long
+ Package: not a field
+
+Package: gone
+Status: deinstall ok config-files
+Version: 1
+Architecture: amd64
+"""
+
+
+def test_each_kind_of_database_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "var/lib/dpkg/status", DPKG)
+    put(tmp_path, "var/lib/dpkg/status.d/bash", "Package: bash\nVersion: 5\nArchitecture: arm64\n")
+    put(tmp_path, "var/lib/dpkg/status.d/bash.md5sums", "d41d8cd98f00b204e9800998ecf8427e  bin/bash\n")
+    put(tmp_path, "lib/apk/db/installed", "C:Q1x=\nP:musl\nV:1.2.5-r0\nA:x86_64\nF:lib\nR:libc.so\n\nP:zlib\nV:1.3\n\n")
+    put(tmp_path, "usr/lib/python3/dist-packages/six-1.16.egg-info", "Name: six\nVersion: 1.16\n")
+    put(tmp_path, "opt/x/old.egg-info/PKG-INFO", "Name: old\nVersion: 3\n")
+    put(tmp_path, "opt/venv/lib/a-1.dist-info/METADATA", "Name: a\nVersion: 1\n\nName: body\nVersion: 9\n")
+    put(tmp_path, "opt/conda/conda-meta/blas-1.0-mkl.json", '{"name": "blas", "version": "1.0", "subdir": "linux-64"}')
+    found = read_tree(tmp_path)
+    assert found.notes == ()
+    assert told(found) == {
+        ("deb", "libc6", "2.41-1", "amd64"), ("deb", "bash", "5", "arm64"), ("apk", "musl", "1.2.5-r0", "x86_64"),
+        ("apk", "zlib", "1.3", ""), ("pypi", "six", "1.16", ""), ("pypi", "old", "3", ""), ("pypi", "a", "1", ""),
+        ("conda", "blas", "1.0", "linux-64")}
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
+    put(tmp_path, "var/lib/rpm/rpmdb.sqlite", "")
+    put(tmp_path, "a-1.dist-info/METADATA", "no name here\n")
+    put(tmp_path, "conda-meta/x.json", "{")
+    big = put(tmp_path, "b-1.dist-info/METADATA", "Name: b\nVersion: 1\n")
+    os.truncate(big, 5 << 20)
+    notes = read_tree(tmp_path).notes
+    assert len(notes) == 4 and not read_tree(tmp_path).packages
+    for path in ("rpmdb.sqlite is an RPM database", "a-1.dist-info", "b-1.dist-info", "conda-meta/x.json"):
+        assert any(path in note for note in notes), path
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_links_lead_nowhere(tmp_path: Path, what: str) -> None:
+    secret = put(tmp_path / "host", "x-1.dist-info/METADATA", "Name: secret\nVersion: 1\n")
+    root = tmp_path / "root"
+    root.mkdir()
+    if what == "file":
+        (root / "a-1.dist-info").mkdir()
+        (root / "a-1.dist-info/METADATA").symlink_to(secret)
+    else:
+        (root / "a-1.dist-info").symlink_to(secret.parent)
+    assert read_tree(root).packages == ()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a-1.dist-info").mkdir()
+    os.mkfifo(tmp_path / "a-1.dist-info/METADATA")
+    assert "no regular file" in read_tree(tmp_path).notes[0]
+
+
+def test_the_upper_tree_counts_and_each_is_read_once(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "home")
+
+    def tree(key: str, **files: str) -> None:
+        def fill(writer):  # type: ignore[no-untyped-def]
+            for path, text in files.items():
+                writer.file(path.replace("__", "/"), 0o644, [text.encode()])
+
+        store.make_tree(key, fill)
+
+    tree("low", **{"var__lib__dpkg__status": DPKG, "a-1.dist-info__METADATA": "Name: a\nVersion: 1\n"})
+    tree("high", var__lib__dpkg__status=DPKG.replace("2.41-1", "2.42-1"))
+    found = contents(store, ("low", "high", "missing"))
+    assert told(found) == {("deb", "libc6", "2.42-1", "amd64"), ("pypi", "a", "1", "")}
+    assert contents(store, ("low", "high")) == found
+    assert {key for key in store.keys("cache") if key.startswith("contents-")} == {"contents-1-low", "contents-1-high"}
