@@ -27,6 +27,10 @@ _TARGET_LENGTH = 4095
 _PATH_LENGTH = 4095
 
 
+def _times(mtime: int | None) -> tuple[int, int]:
+    return _TIMES if mtime is None else (mtime * 1_000_000_000, mtime * 1_000_000_000)
+
+
 @dataclass(frozen=True)
 class Limits:
     """Where a bomb stops: bytes of content, entries, depth in parts, bytes of one name."""
@@ -50,15 +54,18 @@ class TreeWriter:
         self.bytes_written = 0
         self.entries = 0
         self._limits, self._where, self._root = limits or Limits(), where, os.fspath(root)
+        self._times: dict[str, int] = {}  # of directories that have one of their own
         self._made: dict[str, Entry] = {"": Entry("d", 0o755, 0, 0)}
         try:
             self._fds: dict[str, int] = {"": os.open(self._root, _OPEN_DIR)}
         except OSError as error:
             raise disk_error(error, self._root) from error
 
-    def directory(self, path: str, mode: int = 0o755) -> None:
-        """Make a directory and its parents; one that is there takes the mode."""
+    def directory(self, path: str, mode: int = 0o755, mtime: int | None = None) -> None:
+        """Make a directory and its parents; one that is there takes the mode, and the time where one is given."""
         self._check(path)
+        if mtime is not None:
+            self._times[path] = mtime
         if path in self._made:
             if self._made[path].kind != "d":
                 raise self._refuse("tree.clash", "a directory where a file is already", path)
@@ -67,9 +74,14 @@ class TreeWriter:
         self._parent(path)
         self._mkdir(path, mode & 0o7777)
 
-    def file(self, path: str, mode: int, chunks: Iterable[bytes], *, replace: bool = False) -> None:
+    def root(self, mode: int, mtime: int) -> None:
+        """Give the root itself a mode and a time."""
+        self._made[""], self._times[""] = Entry("d", mode & 0o7777, 0, 0), mtime
+
+    def file(self, path: str, mode: int, chunks: Iterable[bytes], *, replace: bool = False,
+             mtime: int | None = None) -> None:
         """Make a file from chunks of bytes, with its parents. replace: a file or link of that name goes
-        first.
+        first. mtime: seconds, where it matters (bytecode that others compiled); else EPOCH.
         """
         parent, name = self._place(path, replace)
         limit, size, checksum = self._limits.bytes - self.bytes_written, 0, 0
@@ -87,7 +99,7 @@ class TreeWriter:
                     while written < len(chunk):
                         written += os.write(fd, memoryview(chunk)[written:])
                 os.fchmod(fd, mode & 0o7777)  # independent of umask and default ACLs
-                os.utime(fd, ns=_TIMES)
+                os.utime(fd, ns=_times(mtime))
             finally:
                 os.close(fd)
         except OSError as error:
@@ -95,7 +107,7 @@ class TreeWriter:
         self.bytes_written += size
         self._add(path, Entry("f", mode & 0o7777, size, checksum))
 
-    def symlink(self, path: str, target: str, *, replace: bool = False) -> None:
+    def symlink(self, path: str, target: str, *, replace: bool = False, mtime: int | None = None) -> None:
         """Make a symbolic link; its target is text, never followed here. 1 to 4095 bytes without NUL."""
         raw = os.fsencode(target)
         if not raw or len(raw) > _TARGET_LENGTH or b"\0" in raw:
@@ -103,7 +115,7 @@ class TreeWriter:
         parent, name = self._place(path, replace)
         try:
             os.symlink(target, name, dir_fd=parent)
-            os.utime(name, ns=_TIMES, dir_fd=parent, follow_symlinks=False)
+            os.utime(name, ns=_times(mtime), dir_fd=parent, follow_symlinks=False)
         except OSError as error:
             raise disk_error(error, f"{self._root}/{path}") from error
         self._add(path, Entry("l", 0o777, len(raw), crc32(raw, 0)))
@@ -148,7 +160,8 @@ class TreeWriter:
             if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
                 raise disk_error(error, f"{self._root}/{path}") from error
             with open(text, "rb") as file:
-                self.file(path, stat.S_IMODE(status.st_mode), iter(lambda: file.read(1 << 20), b""))
+                self.file(path, stat.S_IMODE(status.st_mode), iter(lambda: file.read(1 << 20), b""),
+                          mtime=int(status.st_mtime))
             return
         self._add(path, Entry("f", stat.S_IMODE(status.st_mode), status.st_size, None))
 
@@ -162,7 +175,7 @@ class TreeWriter:
                 fd = self._fd(path) if not path else os.open(name, _OPEN_DIR, dir_fd=self._fd(parent))
                 try:
                     os.fchmod(fd, self._made[path].mode)
-                    os.utime(fd, ns=_TIMES)
+                    os.utime(fd, ns=_times(self._times.get(path)))
                 finally:
                     if path:
                         os.close(fd)
