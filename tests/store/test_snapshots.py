@@ -9,7 +9,7 @@ import pytest
 
 from bareboat.errors import RecordError, StoreError
 from bareboat.store import Store, codepack, packs
-from bareboat.store.codetree import content, listing, materialise
+from bareboat.store.codetree import content, listing, materialise, repack
 from bareboat.store.codewalk import CodeRules
 from bareboat.store.snapshots import keep, snapshot, take
 
@@ -235,3 +235,23 @@ def test_a_full_disk_leaves_no_snapshot(store, code, monkeypatch):
     assert store.blob(taken.snapshot.index) is None
     keep(store, take(store, code, RULES, later()))
     assert store.blob(taken.snapshot.index)
+
+
+def test_repacked_code_is_the_same_and_holds_nothing_else(store, tmp_path):
+    """Packs grow from run to run; who is given one run's code gets no other's."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "secret.py").write_text("PASSWORD = 'geheim'")
+    (root / "run.py").write_text("print(1)")
+    (root / "twin.py").write_text("print(1)")
+    (root / "empty.py").write_text("")
+    (root / "link").symlink_to("run.py")
+    snapshot(store, root, RULES)
+    (root / "secret.py").unlink()
+    later = snapshot(store, root, RULES).snapshot
+    assert any(b"geheim" in store.blob(p).read_bytes() for p in later.packs)  # the control: the packs as they are
+    alone = repack(store, later)
+    assert alone.digest == later.digest and repack(store, later) == alone and repack(store, alone) == alone
+    assert store.blob(alone.packs[0]).read_bytes() == b"print(1)"
+    tree = materialise(store, alone)
+    assert (tree / "twin.py").read_text() == "print(1)" and os.readlink(tree / "link") == "run.py"

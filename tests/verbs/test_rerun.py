@@ -136,8 +136,9 @@ def test_a_record_of_another_machine_gets_no_network(lab):
     document = lab.store.runs.read(old.id)
     document["host"]["name"] = "stranger"
     lab.store.runs.write(old.id, document)
-    assert again(lab, old) and lab.engine.loads[-1].network == "none"
-    assert again(lab, old, network="host") and lab.engine.loads[-1].network == "host"
+    given = {"data": lab.root / "data"}
+    assert again(lab, old, **given) and lab.engine.loads[-1].network == "none"
+    assert again(lab, old, network="host", **given) and lab.engine.loads[-1].network == "host"
 
 
 def test_another_exit_code_differs(lab):
@@ -218,18 +219,97 @@ def test_a_record_of_another_machine_names_no_secret_of_ours(lab, monkeypatch):
     again(lab, old)
     assert ("API_KEY", "ours") in lab.engine.loads[-1].env  # the control: a record of this machine
     of_another_machine(lab, old)
-    again(lab, old)
+    again(lab, old, data=lab.root / "data")
     assert "ours" not in str(lab.engine.loads[-1].env) and lab.engine.loads[-1].network == "none"
     assert any("not passed on: API_KEY" in line for line in lab.tell.lines)
-    again(lab, old, env={"API_KEY": "ours"})
+    again(lab, old, env={"API_KEY": "ours"}, data=lab.root / "data")
     assert ("API_KEY", "ours") in lab.engine.loads[-1].env
 
 
-def test_what_a_record_of_another_machine_mounts_is_told(lab):
+def refused(lab, run, **request):
+    with pytest.raises(BareboatError) as error:
+        again(lab, run, **request)
+    return error.value
+
+
+def test_a_record_of_another_machine_mounts_nothing_by_itself(lab, tmp_path):
+    """It may name the receiver's own home: only what is given is mounted, and that read-only."""
+    old = lab.run(SAME)
+    document = lab.store.runs.read(old.id)
+    home = {"source": str(tmp_path), "target": "/out", "read_only": False}
+    lab.store.runs.write(old.id, document | {"mounts": [*document["mounts"], home]})
+    again(lab, old)  # the control: this machine's own record
+    assert lab.engine.loads[-1].mounts[-1].source == tmp_path
+    of_another_machine(lab, old)
+    count = len(lab.engine.loads)
+    needed = refused(lab, old)
+    assert needed.code == "record.data-needed" and "1 files, 4 bytes" in needed.what and "--data" in needed.hint
+    needed = refused(lab, old, data=lab.root / "data")
+    assert needed.code == "record.mount-needed" and str(tmp_path) in needed.what and "-v DIR:/out" in needed.hint
+    assert len(lab.engine.loads) == count and "rerun-" in str(list((tmp_path / "cwd").iterdir()))
+    (tmp_path / "mine").mkdir()
+    done = again(lab, old, data=lab.root / "data", volumes=(("/out", tmp_path / "mine"),))
+    assert done.verdict.verdict == "identical"
+    mounted = {m.target: m for m in lab.engine.loads[-1].mounts}
+    assert mounted["/out"].source == tmp_path / "mine" and mounted["/out"].read_only
+    assert {m.source for m in mounted.values()} & {tmp_path} == set()
+
+
+@pytest.mark.parametrize("target", ["/results", "/app/src", "/elsewhere"])
+def test_nobody_replaces_what_is_repeated(lab, target):
+    old = lab.run(SAME)
+    assert refused(lab, old, volumes=((target, lab.root),)).code == "usage.mount"
+
+
+def test_data_for_a_run_without_data(lab):
+    old = lab.run("x = 1")
+    document = lab.store.runs.read(old.id)
+    lab.store.runs.write(old.id, document | {"mounts": [m for m in document["mounts"] if m["kind"] != "data"]})
+    assert refused(lab, old, data=lab.root).code == "usage.mount"
+
+
+def test_data_that_were_empty_need_not_be_given(lab):
+    (lab.root / "data/d.txt").unlink()
+    old = lab.run("(results / 'n').write_text(str(len(list(data.iterdir()))))")
+    of_another_machine(lab, old)
+    assert again(lab, old).verdict.verdict == "identical"
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda d: (d / "d.txt").unlink(), "d.txt gone"), (lambda d: (d / "d.txt").write_text("DATA"), "other contents"),
+    (lambda d: (d / "d.txt").write_text("longer data"), "4 bytes became 11"),
+    (lambda d: (d / "e.txt").write_text(""), "e.txt new")])
+def test_other_data_are_told_before_the_start(lab, tmp_path, change, said):
     old = lab.run(SAME)
     of_another_machine(lab, old)
-    again(lab, old)
-    assert any(str(lab.root / "data") in line and "another machine" in line for line in lab.tell.lines)
+    other = tmp_path / "other"
+    shutil.copytree(lab.root / "data", other)
+    assert again(lab, old, data=other).verdict.verdict == "identical"  # a copy is the same, with other times too
+    os.utime(other / "d.txt", (1, 1))
+    assert again(lab, old, data=other).verdict.verdict == "identical"
+    change(other)
+    count, folders = len(lab.engine.loads), list((tmp_path / "cwd").iterdir())
+    error = refused(lab, old, data=other)
+    assert error.code == "record.data-differs" and said in error.what and "--other-data" in error.hint
+    assert len(lab.engine.loads) == count and list((tmp_path / "cwd").iterdir()) == folders
+    if (other / "d.txt").exists():
+        done = again(lab, old, data=other, other_data=True)
+        assert done.verdict.verdict in ("identical", "differs")
+        if not done.verdict.same:
+            assert "data at /data changed" in done.verdict.causes[0]
+
+
+def test_a_record_of_another_machine_gets_no_more_than_there_is(lab):
+    old = lab.run(SAME)
+    document = lab.store.runs.read(old.id)
+    limits = dict.fromkeys(("memory", "pids", "shm_size", "scratch_size"), 1 << 60) | {"cpus": 1e9}
+    of_another_machine(lab, old, limits=limits)
+    again(lab, old, data=lab.root / "data")
+    given = lab.engine.loads[-1].limits
+    assert given.memory < 1 << 60 and given.shm_size < 1 << 60 and given.cpus < 1e9 and given.pids <= 1 << 22
+    lab.store.runs.write(old.id, document | {"limits": limits})
+    again(lab, old)  # the control: one's own word stands
+    assert lab.engine.loads[-1].limits.memory == 1 << 60
 
 
 @pytest.mark.parametrize("within", ["../../../../../../../../etc", "out", "out/..", "src/../out", "/etc"])

@@ -91,3 +91,14 @@ def test_a_log_elsewhere_is_not_followed(lab, tmp_path):
         with pytest.raises(RecordError) as error:
             list(log(lab.store, record.id))
         assert error.value.code == "record.no-log"
+
+
+def test_a_run_from_elsewhere_is_neither_last_nor_takes_a_name(tmp_path):
+    lab = Lab(tmp_path / "home", tmp_path / "iris")
+    own = lab.run("x = 1", name="best")
+    theirs = lab.run("x = 2", name="best")
+    document = lab.store.runs.read(theirs.id)
+    lab.store.runs.write(theirs.id, document | {"origin": "ghcr.io/x/y@sha256:1", "created": "9999-01-01T00:00:00Z"})
+    assert find(lab.store, "last").id == own.id and find(lab.store, "best").id == own.id
+    lab.store.runs.write(theirs.id, document | {"origin": "ghcr.io/x/y@sha256:1", "name": "worse"})
+    assert find(lab.store, "worse").id == theirs.id and find(lab.store, theirs.id[:8]).id == theirs.id

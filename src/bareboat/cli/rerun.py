@@ -24,6 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
     parser.add_argument("--in", dest="into", metavar="DIR", help="put results/ into this folder (./rerun-ID)")
     parser.add_argument("--data", metavar="DIR", help="take the data from here")
+    parser.add_argument("-v", "--volume", action="append", default=[], metavar="DIR:TARGET",
+                        help="a folder of this machine, read-only, where a run from elsewhere had one of its machine")
+    parser.add_argument("--other-data", action="store_true",
+                        help="go on though the data are not those of a run from elsewhere; the verdict names them")
     parser.add_argument("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]",
                         help="a variable that the record withholds; all that are set here, if it is this machine's")
     parser.add_argument(
@@ -53,6 +57,8 @@ def command(options: argparse.Namespace) -> int:
         run=options.run,
         into=Path(options.into).absolute() if options.into else None,
         data=Path(options.data).absolute() if options.data else None,
+        volumes=_volumes(options.volume),
+        other_data=options.other_data,
         network=options.network,
         tolerance=tolerance(options),
         quiet=options.json,
@@ -81,6 +87,20 @@ def command(options: argparse.Namespace) -> int:
             f"repeats {done.old.id}; its results: {plain(str(done.folder))}/results"
         )
     return 0 if done.verdict.same else 1
+
+
+def _volumes(words: list[str]) -> tuple[tuple[str, Path], ...]:
+    """DIR:TARGET, as run -v has it; a mode is accepted and always ro. Raises UsageError "usage.mount"."""
+    from bareboat.errors import UsageError
+
+    found = []
+    for word in words:
+        source, colon, target = word.removesuffix(":ro").rpartition(":")
+        if not colon or not source or not target.startswith("/") or not Path(source).exists():
+            raise UsageError("usage.mount", f"{word!r} does not say which folder is to be where", where="-v",
+                             hint="write -v DIR:TARGET, a folder that exists and an absolute path inside")
+        found.append((target, Path(source).absolute()))
+    return tuple(found)
 
 
 def _env(words: list[str]) -> dict[str, str]:

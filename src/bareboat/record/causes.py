@@ -73,6 +73,11 @@ def data_answers(old: RunRecord, new: RunRecord) -> tuple[tuple[str, DataAnswer]
     return tuple(found)
 
 
+def same_image(old: RunRecord, new: RunRecord) -> bool:
+    """Whether two runs had the same image: by plan, or by manifest where one of them ran in what was pulled."""
+    return old.plan == new.plan or bool(old.manifest and old.manifest == new.manifest)
+
+
 def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
     """Likely causes of other results, most likely first; never empty."""
     found = []
@@ -80,7 +85,7 @@ def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
     found += [f"the data at {target} changed: {a.detail}" for target, a in answers if a.answer == CHANGED]
     if old.code and new.code and old.code.digest != new.code.digest:
         found.append("the code is not the same")
-    if old.plan != new.plan:
+    if not same_image(old, new):
         found.append("the image is not the same: other packages")
     if old.argv != new.argv:
         found.append("the command is not the same")

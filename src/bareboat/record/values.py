@@ -83,7 +83,8 @@ class RunRecord:
     the plan digest; plan_blob: sha256 of the blob with the whole plan (record.codec), so that the image can
     be remade elsewhere. manifest: the manifest digest once known. locks: file name → sha256 of the blob
     with its text. log: the log's path relative to the run's directory. seconds, lost, peak_memory: as
-    workload.Outcome.
+    workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
+    taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
     """
 
     id: str
@@ -125,6 +126,8 @@ class RunRecord:
     log: str = ""
     version: str = ""
     rerun_of: str = ""
+    origin: str = ""
+    data_from: str = ""
     format: int = RECORD_FORMAT
 
     def document(self) -> dict[str, object]:

@@ -133,19 +133,7 @@ def _finish(
         entries = [replace(e, pack=new) if e.pack == _NEW else e for e in entries]
         files = {path: (*row[:5], new, row[6]) if row[5] == _NEW else row for path, row in files.items()}
     packs = tuple(dict.fromkeys(e.pack for e in entries if e.pack))
-    numbers = {digest: number for number, digest in enumerate(packs)}
-    index = _json(
-        {
-            "format": FORMAT,
-            "packs": packs,
-            "entries": [
-                [*e.canonical(), e.size, numbers.get(e.pack, -1), e.offset]
-                if e.kind == "f"
-                else e.canonical()
-                for e in entries
-            ],
-        }
-    )
+    index = index_bytes(entries, packs)
     code = CodeSnapshot(
         digest=canonical_digest(entries),
         index=sha256(index).hexdigest(),
@@ -155,6 +143,16 @@ def _finish(
         left_out=left_out[:100],
     )
     return Packed(code, warnings, racy, files, index, pack, new)
+
+
+def index_bytes(entries: Iterable[Entry], packs: tuple[str, ...]) -> bytes:
+    """The index of a snapshot: every entry, and in which of the packs a content is."""
+    numbers = {digest: number for number, digest in enumerate(packs)}
+    rows = [
+        [*e.canonical(), e.size, numbers.get(e.pack, -1), e.offset] if e.kind == "f" else e.canonical()
+        for e in entries
+    ]
+    return _json({"format": FORMAT, "packs": packs, "entries": rows})
 
 
 def canonical_digest(entries: Iterable[Entry]) -> str:

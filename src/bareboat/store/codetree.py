@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bareboat.errors import RecordError
 from bareboat.record.values import CodeSnapshot
-from bareboat.store.codepack import FORMAT, Entry, canonical_digest
+from bareboat.store.codepack import FORMAT, Entry, canonical_digest, index_bytes
+from bareboat.values import replace
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -93,6 +94,33 @@ def content(store: Store, entry: Entry) -> bytes:
             "record.code-damaged", "the content kept is not what its digest says", where=entry.path
         )
     return data
+
+
+def repack(store: Store, code: CodeSnapshot) -> CodeSnapshot:
+    """The same code in one pack with nothing else in it, in the store. A snapshot's own packs hold what other runs of
+    the project had as well, which nobody is to be given by accident. Idempotent; the digest stays.
+
+    Raises RecordError as content: code that was too large to be kept cannot be given on.
+    """
+    from bareboat.store.packs import Pack
+
+    pack, entries = Pack(store.home), listing(store, code)
+    offsets: dict[str, int] = {}
+    for entry in entries:
+        if entry.kind == "f" and entry.size and entry.sha256 not in offsets:
+            offsets[entry.sha256] = pack.size
+            pack.append(content(store, entry))
+    own = pack.sha256() if pack.size else ""
+    packs = (own,) if own else ()
+    if own:
+        store.put_blob(pack.chunks(), sha256=own, size=pack.size, where="code snapshot")
+    pack.close()
+    placed = [
+        replace(e, pack=own, offset=offsets[e.sha256]) if e.kind == "f" and e.size else replace(e, pack="")
+        for e in entries
+    ]
+    index = store.put_blob([index_bytes(placed, packs)], where="code snapshot")
+    return replace(code, index=index, packs=packs)
 
 
 def materialise(store: Store, code: CodeSnapshot) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
-from bareboat.record.causes import DataAnswer, data_answers
+from bareboat.record.causes import DataAnswer, data_answers, same_image
 from bareboat.record.gathered import ResultFile
 from bareboat.record.patch import Side, file_patch
 from bareboat.record.tolerance import Tolerance
@@ -46,7 +46,7 @@ def diff(store: Store, old: str, new: str, tolerance: Tolerance = Tolerance()) -
     a, b = find(store, old), find(store, new)
     problems: list[str] = []
     packages: tuple[Change, ...] = ()
-    if a.plan != b.plan:
+    if not same_image(a, b):
         left, right = plan_of(store, a), plan_of(store, b)
         if left is None or right is None:
             problems.append("the packages differ; the store no longer has both lists of them")

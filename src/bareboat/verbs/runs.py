@@ -82,10 +82,11 @@ def load(store: Store, run: str) -> RunRecord:
 def find(store: Store, text: str) -> RunRecord:
     """The run meant by an id, the unique beginning of one, a name (the newest of that name), or "last".
 
-    Raises RecordError record.missing, record.ambiguous.
+    A run from elsewhere is never "last", and goes by its name only where none of this store's own has it: its sender
+    chose both date and name. Raises RecordError record.missing, record.ambiguous.
     """
     if text == "last":
-        newest = runs(store, RunFilter(limit=1)).runs
+        newest = [record for record in runs(store, RunFilter()).runs if not record.origin]
         if not newest:
             raise RecordError(
                 "record.missing", "there are no runs yet", hint="start one: bareboat run -- PROGRAM"
@@ -99,4 +100,4 @@ def find(store: Store, text: str) -> RunRecord:
         named = [record for record in runs(store, RunFilter(name=text)).runs if record.name == text]
         if not named:
             raise
-        return named[0]
+        return next((record for record in named if not record.origin), named[0])

@@ -98,7 +98,11 @@ def _save(plan: Plan, label: str, target: Target, work: Work) -> tuple[Image, in
     from bareboat.verbs.lock import sources
 
     image = make_blobs(work.store, plan, sources(work), work.tell.progress)
-    files = members(image, label, archive=not target.directory)
+    return image, write(target, members(image, label, archive=not target.directory), work)
+
+
+def write(target: Target, files: tuple[Member, ...], work: Work) -> int:
+    """Write the files of a layout, those without content from the store, and return their bytes. Atomic as save."""
     total = sum(m.size for m in files)
     done = [0]
 
@@ -114,7 +118,7 @@ def _save(plan: Plan, label: str, target: Target, work: Work) -> tuple[Image, in
             target.out(chunk)
     else:
         _replace(target, files, read)
-    return image, total
+    return total
 
 
 def _blob(member: Member, work: Work) -> Iterator[bytes]:

@@ -1,0 +1,165 @@
+"""What a repetition mounts: code from its snapshot, data where they are, results into the fresh folder.
+
+A record of somebody else's names folders of their machine. Here those names mean nothing, or worse, the receiver's own
+home: each is mounted only from where the receiver says (docs/decisions/0121).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import RecordError, UsageError
+from bareboat.record.values import RecordedMount, RunRecord
+from bareboat.verbs.collaborators import Work
+from bareboat.workload import Mount
+
+if TYPE_CHECKING:
+    from bareboat.store import Store
+    from bareboat.verbs.rerun import RerunRequest
+
+
+def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> tuple[Mount, ...]:
+    """The mounts of the repetition, all but results read-only. Makes nothing but a tree of the code.
+
+    Raises RecordError "record.code-gone", "record.data-gone", "record.data-needed", "record.mount-needed", UsageError
+    "usage.mount".
+    """
+    given = given_for(old, request)
+    code: Path | None = None
+    found: list[Mount] = []
+    for mount in old.mounts:
+        if mount.target in given:
+            found.append(_from_here(mount, given[mount.target], work))
+        elif mount.kind == "results":
+            found.append(Mount(results, mount.target))
+        elif mount.kind == "code" and old.code is not None and _is_snapshot(mount, old):
+            if code is None:
+                from bareboat.store.codetree import materialise
+
+                code = materialise(work.store, old.code).resolve()
+            found.append(_of_code(mount, code, old))
+        elif foreign(old):
+            found.append(_nothing(mount, old, work))
+        else:
+            found.append(_from_here(mount, Path(mount.source), work))
+    return tuple(found)
+
+
+def given_for(old: RunRecord, request: RerunRequest) -> dict[str, Path]:
+    """Target inside → what the caller gives for it: --data for all data, a volume for its own target.
+
+    Raises UsageError "usage.mount" for what the run did not have, for results, and for code of the snapshot, which is
+    what is repeated.
+    """
+    open_to = [m.target for m in old.mounts if m.kind in ("data", "mount") or not _is_snapshot(m, old)]
+    found: dict[str, Path] = {}
+    if request.data is not None:
+        found = {m.target: request.data.absolute() for m in old.mounts if m.kind == "data"}
+        if not found:
+            raise UsageError("usage.mount", "the run had no data", where="--data", hint="leave out --data")
+    for target, source in request.volumes:
+        if target not in open_to:
+            raise UsageError("usage.mount", f"the run had no folder of its machine at {target}", where="-v",
+                             hint=f"it had them at: {', '.join(open_to)}" if open_to else "leave out -v")
+        found[target] = source.absolute()
+    return found
+
+
+def data_of(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, Path], ...]:
+    """Target inside → folder, once for each folder of the data, by the target that the record fingerprints it at."""
+    sources = {m.target: m.source for m in made}
+    known = {d.target for d in old.data}
+    found: dict[Path, str] = {}
+    for mount in reversed(old.mounts):
+        if mount.kind == "data" and mount.target in sources:
+            source = sources[mount.target]
+            if source not in found or mount.target in known:
+                found[source] = mount.target
+    return tuple((target, source) for source, target in found.items())
+
+
+def recorded(mount: RecordedMount, made: tuple[Mount, ...]) -> RecordedMount:
+    """The mount as it is now; code keeps its source, which says where in the snapshot it is."""
+    now = next(m for m in made if m.target == mount.target)
+    if mount.kind == "code":
+        return mount
+    return RecordedMount(os.fspath(now.source), mount.target, now.read_only, mount.kind, mount.within)
+
+
+def overlays(old: RunRecord, store: Store) -> tuple[tuple[str, Path], ...]:
+    """The trees of compiled extensions by the code mount they are laid over. RecordError "record.extension-gone"."""
+    found = []
+    for target, key in old.overlays:
+        tree = store.tree(key)
+        if tree is None:
+            raise RecordError("record.extension-gone", "the store does not have the project's compiled extensions",
+                              where=f"run {old.id}")
+        found.append((target, tree))
+    return tuple(found)
+
+
+def foreign(old: RunRecord) -> bool:
+    """Whether the run is somebody else's: it was taken in from outside, or recorded on another machine.
+
+    What came from outside says so by a mark of this store's; what it says itself of its machine may be a lie.
+    """
+    from bareboat.host.facts import mark
+
+    return bool(old.origin) or old.host is None or old.host.name != os.uname().nodename or old.host.mark != mark()
+
+
+def _is_snapshot(mount: RecordedMount, old: RunRecord) -> bool:
+    """Whether what is mounted is bareboat's affair alone."""
+    return mount.kind == "results" or (mount.kind == "code" and old.code is not None and _in_snapshot(mount, old))
+
+
+def _in_snapshot(mount: RecordedMount, old: RunRecord) -> bool:
+    """Whether the source was in the project; code from elsewhere (-v) is in no snapshot."""
+    return bool(mount.within) or mount.source == old.root
+
+
+def _of_code(mount: RecordedMount, code: Path, old: RunRecord) -> Mount:
+    source = code / mount.within if mount.within else code
+    # neither ".." nor a link in the snapshot of a stranger's record leads out of it
+    if not source.exists() or ".." in source.parts or source.resolve() != source or code not in (
+            source, *source.parents):
+        raise RecordError("record.code-gone", f"the snapshot of the code has no {mount.within}", where=f"run {old.id}")
+    return Mount(source, mount.target, True)
+
+
+def _from_here(mount: RecordedMount, source: Path, work: Work) -> Mount:
+    if not source.exists():
+        raise RecordError(
+            "record.data-gone", f"what the run had at {mount.target} is not there",
+            where=str(source),
+            hint="name a copy of it: --data DIR" if mount.kind == "data" else "put it back there",
+        )  # fmt: skip
+    if not mount.read_only:
+        work.tell.say(f"{source} is mounted read-only at {mount.target}: a repetition changes no folder of yours")
+    return Mount(source, mount.target, True)
+
+
+def _nothing(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
+    """What stands for a folder of another machine that nobody gave: an empty one where it was empty, else nothing."""
+    facts = _facts(old).get(mount.target)
+    if mount.kind == "data" and facts is not None and facts[0] == 0:
+        return Mount(work.store.make_tree("empty", lambda writer: None), mount.target, True)
+    if mount.kind == "data":
+        size = f": {facts[0]} files, {facts[1]:,} bytes" if facts is not None else ""
+        there = f"; they can be had here: {old.data_from}" if old.data_from else ""
+        raise RecordError("record.data-needed", f"the run had data at {mount.target}{size}", where=f"run {old.id}",
+                          hint=f"say where they are on this machine: --data DIR{there}")
+    raise RecordError(
+        "record.mount-needed", f"the run had {mount.source} of another machine at {mount.target}, and nothing of this "
+        "machine is mounted because a record says so", where=f"run {old.id}",
+        hint=f"say what is to be there, read-only: -v DIR:{mount.target}")
+
+
+def _facts(old: RunRecord) -> Mapping[str, tuple[int, int]]:
+    """Files and bytes of the data by every target that had them; nothing for those that were not listed to the end."""
+    by_source = {d.source: d.fingerprint for d in old.data if d.fingerprint.sizes}
+    return {m.target: (by_source[m.source].count, by_source[m.source].bytes) for m in old.mounts
+            if m.kind == "data" and m.source in by_source}
