@@ -21,7 +21,9 @@ class SettingsError(BareboatError):
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the table. kind: "path", "text", "url", "flag", "count", "size", "seconds" or "choice"."""
+    """A row of the table. kind: "path", "text", "url", "flag", "count", "size", "seconds", "choice", "hosts" (a list),
+    "host-urls" or "host-paths" (tables of a text or a list of texts by host).
+    """
 
     name: str  # as in settings.toml: "debian.mirror"
     kind: str
@@ -46,6 +48,9 @@ class Setting:
             "size": "a size like 8g, 512m or a number of bytes",
             "seconds": "a number of seconds, at least 0",
             "choice": " or ".join(self.choices),
+            "hosts": "a list of hosts, HOST or HOST:PORT",
+            "host-urls": "a table of a URL, or a list of URLs, for each host; as a variable HOST=URL HOST=URL",
+            "host-paths": "a table of an absolute path for each host; as a variable HOST=PATH HOST=PATH",
         }[self.kind]
 
 
@@ -130,6 +135,27 @@ class Settings:
         None,
         "Ubuntu's archive, the URL above dists/ and pool/.",
         shown="the host's own apt source",
+    )
+    registry_insecure: tuple[str, ...] = _setting(
+        "registry.insecure",
+        "hosts",
+        (),
+        "Registries that may be spoken to without TLS, or with anybody's certificate.",
+        shown="none; this machine's own are",
+    )
+    registry_mirrors: tuple[tuple[str, str], ...] = _setting(
+        "registry.mirrors",
+        "host-urls",
+        (),
+        "Where to pull from before the registry itself.",
+        shown="registries.conf",
+    )
+    registry_ca: tuple[tuple[str, str], ...] = _setting(
+        "registry.ca",
+        "host-paths",
+        (),
+        "The CA file that a registry's certificate may also be signed by.",
+        shown="certs.d",
     )
     scratch: str = _setting(
         "scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.", choices=("tmpfs", "disk")
@@ -332,6 +358,14 @@ def _from_text(setting: Setting, text: str, where: str) -> object:
             "no": False,
             "off": False,
         }.get(text.lower(), text)
+    elif setting.kind == "hosts":
+        value = text.replace(",", " ").split()
+    elif setting.kind in ("host-urls", "host-paths"):
+        table: dict[str, list[str]] = {}
+        for item in text.split():
+            host, _, rest = item.partition("=")
+            table.setdefault(host, []).append(rest)
+        value = table
     elif setting.kind in ("count", "seconds"):
         try:
             value = int(text) if setting.kind == "count" else float(text)
@@ -362,7 +396,24 @@ def _from_value(setting: Setting, value: object, where: str) -> object:
             return Path(
                 value
             ).absolute()  # a shell's completion gives relative paths; files have no directory to mean
+    if kind == "hosts" and isinstance(value, list) and all(_is_host(v) for v in value):
+        return tuple(v.lower() for v in value)
+    if kind in ("host-urls", "host-paths") and isinstance(value, dict):
+        return tuple(_by_host(setting, value, where))
     raise _wrong(setting, value, where)
+
+
+def _is_host(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and not any(c in value for c in " /@=\"'\t\n")
+
+
+def _by_host(setting: Setting, table: Mapping[str, object], where: str) -> Iterator[tuple[str, str]]:
+    one = Setting(setting.name, "url" if setting.kind == "host-urls" else "path", setting.help)
+    for host, value in table.items():
+        for text in value if isinstance(value, list) else [value]:
+            if not _is_host(host) or (one.kind == "url" and str(text).startswith("file:")):
+                raise _wrong(setting, table, where)
+            yield host.lower(), str(_from_value(one, text, where))
 
 
 def _expand(value: str) -> Path:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -26,7 +27,29 @@ _BUNDLES = (  # where distributions keep it; for Pythons that were built for ano
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
+REDIRECTS = (301, 302, 303, 307, 308)
+LONGEST_WAIT = 60.0  # seconds; what Retry-After may ask for at most where nobody says otherwise
 _REDIRECTS = 10
+
+
+def retry_after(value: str, most: float = LONGEST_WAIT) -> float:
+    """Seconds that a Retry-After header asks for (RFC 9110 10.2.3), at most `most`; 0 for none."""
+    if value.isascii() and value.isdigit():
+        return min(float(value), most)
+    if value:
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), most)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    return 0.0
+
+
+def reason(error: BaseException) -> str:
+    """urllib3's reason without the address of the object and the URL, which may hold a token."""
+    text = str(getattr(error, "reason", None) or error)
+    return text.rpartition(">: ")[2] or type(error).__name__
 
 
 def redacted(url: str) -> str:
@@ -59,15 +82,35 @@ class Timeouts:
     read: float = 30.0
 
 
+@dataclass(frozen=True)
+class Tls:
+    """What one server is trusted by, beside the system's CAs, and what we show it. verify: False for anybody."""
+
+    ca: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+
+
 class Transport:
-    """Connections to many hosts, kept open between requests; safe to use from several threads."""
+    """Connections to many hosts, kept open between requests; safe to use from several threads.
+
+    tls: for all of them. pools: urllib3's pool classes by scheme, for who watches the connections.
+    """
 
     def __init__(
-        self, env: Mapping[str, str] | None = None, timeouts: Timeouts | None = None, size: int = 16
+        self,
+        env: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        size: int = 16,
+        tls: Tls | None = None,
+        pools: Mapping[str, Any] | None = None,
     ) -> None:
         self._env = dict(os.environ) if env is None else dict(env)
         self._timeouts = timeouts or Timeouts()
         self._size = size
+        self._tls = tls or Tls()
+        self._classes = dict(pools or {})
         self._pools: dict[str, Any] = {}
         self._lock = threading.Lock()  # the first requests come all at once
 
@@ -82,11 +125,11 @@ class Transport:
         timeout = urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read)
         sent = {"Accept-Encoding": "identity", "User-Agent": "bareboat", **(headers or {})}
         start = url
-        url, authorization = _split_credentials(url)
-        home = _origin(url)
+        url, authorization = split_credentials(url)
+        home = origin(url)
         for _ in range(_REDIRECTS + 1):
-            extra = {"Authorization": authorization} if authorization and _origin(url) == home else {}
-            if _origin(url) != home:
+            extra = {"Authorization": authorization} if authorization and origin(url) == home else {}
+            if origin(url) != home:
                 extra_free = {k: v for k, v in sent.items() if k.lower() not in ("authorization", "cookie")}
             else:
                 extra_free = sent
@@ -101,12 +144,12 @@ class Transport:
                 decode_content=False,
             )
             location = response.headers.get("Location")
-            if response.status not in (301, 302, 303, 307, 308) or not location:
+            if response.status not in REDIRECTS or not location:
                 found: urllib3.BaseHTTPResponse = response
                 return found
             response.drain_conn()
             response.release_conn()
-            url, _ = _split_credentials(urljoin(url, location))
+            url, _ = split_credentials(urljoin(url, location))
             if urlsplit(url).scheme not in ("http", "https"):
                 raise ResolveError(
                     "download.redirect",
@@ -114,6 +157,28 @@ class Transport:
                     where=redacted(start),
                 )
         raise ResolveError("download.redirect", f"more than {_REDIRECTS} redirects", where=redacted(start))
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """One request and its response, whatever that is, with its body still to be read. Nothing is followed.
+
+        A body needs a Content-Length among the headers. Raises urllib3.exceptions.HTTPError when there is no response.
+        """
+        import urllib3
+
+        found: urllib3.BaseHTTPResponse = self._pool(url).request(
+            method,
+            url,
+            body=body,
+            headers={"Accept-Encoding": "identity", "User-Agent": "bareboat", **headers},
+            timeout=urllib3.Timeout(connect=self._timeouts.connect, read=self._timeouts.read),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        return found
 
     def close(self) -> None:
         """Close all connections that are not in use."""
@@ -132,10 +197,12 @@ class Transport:
         import urllib3
 
         options: dict[str, Any] = {"num_pools": 8, "maxsize": self._size, "block": False}
-        options["ssl_context"] = _context(ca_bundle(self._env))
+        options["ssl_context"] = _context(ca_bundle(self._env), self._tls)
+        if not self._tls.verify:
+            options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
         if not proxy:
-            return urllib3.PoolManager(**options)
-        clean, authorization = _split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+            return self._watched(urllib3.PoolManager(**options))
+        clean, authorization = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
         if urlsplit(clean).scheme not in ("http", "https"):
             raise ResolveError(
                 "download.proxy",
@@ -143,9 +210,15 @@ class Transport:
                 hint="set HTTPS_PROXY to http://HOST:PORT",
             )
         headers = {"Proxy-Authorization": authorization} if authorization else None
-        return urllib3.ProxyManager(
-            clean, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+        to_proxy = _context(ca_bundle(self._env))  # what is said of one server does not hold for the proxy
+        return self._watched(
+            urllib3.ProxyManager(clean, proxy_headers=headers, proxy_ssl_context=to_proxy, **options)
         )
+
+    def _watched(self, manager: Any) -> Any:
+        if self._classes:
+            manager.pool_classes_by_scheme = self._classes
+        return manager
 
     def _proxy(self, url: str) -> str:
         parts = urlsplit(url)
@@ -163,23 +236,35 @@ class Transport:
         return proxy
 
 
-def _context(bundle: str | None) -> Any:
+def _context(bundle: str | None, tls: Tls | None = None) -> Any:
     """One for all connections: each of its own would read the whole bundle again, 30 ms of CPU a connection."""
+    import ssl
+
     from urllib3.util.ssl_ import create_urllib3_context
 
+    tls = tls or Tls()
     context = create_urllib3_context()  # certificates and host names are checked
-    if not bundle:
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif not bundle:
         context.load_default_certs()
-        return context
-    try:
-        context.load_verify_locations(bundle)
-    except OSError as error:  # ssl.SSLError is one
-        raise ResolveError(
-            "download.tls",
-            f"the CA bundle cannot be read: {error.strerror or error}",
-            where=bundle,
-            hint="set SSL_CERT_FILE to the CA bundle of your network",
-        ) from None
+    for path in (bundle, *tls.ca) if bundle and tls.verify else tls.ca if tls.verify else ():
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:  # ssl.SSLError is one
+            raise ResolveError(
+                "download.tls",
+                f"the CA bundle cannot be read: {error.strerror or error}",
+                where=path,
+                hint="set SSL_CERT_FILE to the CA bundle of your network" if path == bundle else "",
+            ) from None
+    if tls.certificate:
+        try:
+            context.load_cert_chain(tls.certificate, tls.key or None, password=lambda: "")
+        except OSError as error:
+            raise ResolveError("download.tls", f"the client certificate cannot be used: {error.strerror or error}",
+                               where=tls.certificate) from None
     return context
 
 
@@ -197,7 +282,8 @@ def _bypassed(host: str, port: int | None, rules: str) -> bool:
     return False
 
 
-def _origin(url: str) -> tuple[str, str, int]:
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: how far credentials go."""
     parts = urlsplit(url)
     return (
         parts.scheme,
@@ -206,7 +292,7 @@ def _origin(url: str) -> tuple[str, str, int]:
     )
 
 
-def _split_credentials(url: str) -> tuple[str, str]:
+def split_credentials(url: str) -> tuple[str, str]:
     """The URL without user and password, and the Authorization header they make ("" for none)."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bareboat.errors import BareboatError
+from bareboat.errors import SIGNALLED, BareboatError
 from bareboat.values import dataclass
 
 NOT_STARTED = 127
@@ -16,13 +16,16 @@ NOT_STARTED = 127
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run. env: complete, or None for the caller's; timeout in seconds, None for no end."""
+    """A program to run. env: complete, or None for the caller's; timeout in seconds, None for no end; most: bytes
+    that it may write to each stream, None for any number.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
     stdin: bytes | None = None
     timeout: float | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Completed:
 
 
 class ProcessError(BareboatError):
-    """A helper program could not be started ("process.start") or took too long ("process.timeout")."""
+    """A helper program could not be started ("process.start"), took too long ("process.timeout") or wrote too much
+    ("process.output").
+    """
 
 
 def run(command: Command) -> Completed:
@@ -46,6 +51,8 @@ def run(command: Command) -> Completed:
     import subprocess  # 6 ms that a run without git or systemd need not pay
 
     program = command.argv[0]
+    if command.most is not None:
+        return _bounded(command, command.most)
     try:
         done = subprocess.run(
             command.argv,
@@ -58,11 +65,78 @@ def run(command: Command) -> Completed:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ProcessError("process.timeout", f"took longer than {command.timeout:g} s and was killed",
-                           where=program) from None
+        raise _too_long(command) from None
     except (OSError, ValueError) as error:
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ProcessError("process.start", f"cannot be started: {text}", where=program,
-                           hint=f"Install {program}, or put it on PATH.") from error
-    code = done.returncode if done.returncode >= 0 else 128 - done.returncode
-    return Completed(code, done.stdout, done.stderr)
+        raise _not_started(program, error) from error
+    return Completed(_code(done.returncode), done.stdout, done.stderr)
+
+
+def _bounded(command: Command, most: int) -> Completed:
+    """As run, but it ends with what it wrote too much, and with its time, whoever else holds its pipes."""
+    import os
+    import selectors
+    import subprocess
+    import time
+
+    program = command.argv[0]
+    end = None if command.timeout is None else time.monotonic() + command.timeout
+    try:
+        child = subprocess.Popen(command.argv, env=None if command.env is None else dict(command.env), cwd=command.cwd,
+                                 stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    except (OSError, ValueError) as error:
+        raise _not_started(program, error) from error
+    found: dict[int, bytearray] = {}
+    with child, selectors.DefaultSelector() as selector:
+        try:
+            left = memoryview(command.stdin or b"")
+            if child.stdin is not None:
+                os.set_blocking(child.stdin.fileno(), False)
+                selector.register(child.stdin, selectors.EVENT_WRITE)
+            assert child.stdout is not None and child.stderr is not None
+            for stream in (child.stdout, child.stderr):
+                found[stream.fileno()] = bytearray()
+                selector.register(stream, selectors.EVENT_READ)
+            out, err = found.values()
+            while selector.get_map():
+                ready = selector.select(None if end is None else max(end - time.monotonic(), 0))
+                if not ready:
+                    raise _too_long(command)
+                for key, _ in ready:
+                    if key.fileobj is child.stdin:
+                        try:
+                            left = left[os.write(key.fd, left):] if left else left
+                        except BrokenPipeError:
+                            left = left[:0]
+                        if not left:
+                            selector.unregister(key.fileobj)
+                            child.stdin.close()
+                        continue
+                    data = os.read(key.fd, 65536)
+                    found[key.fd] += data
+                    if len(found[key.fd]) > most:
+                        raise ProcessError("process.output", f"wrote more than {most:,} bytes and was killed",
+                                           where=program)
+                    if not data:
+                        selector.unregister(key.fileobj)
+            child.wait(None if end is None else max(end - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            raise _too_long(command) from None
+        finally:
+            child.kill()  # no more than a no-op for one that ended
+    return Completed(_code(child.returncode), bytes(out), bytes(err))
+
+
+def _too_long(command: Command) -> ProcessError:
+    return ProcessError("process.timeout", f"took longer than {command.timeout:g} s and was killed",
+                        where=command.argv[0])
+
+
+def _not_started(program: str, error: OSError | ValueError) -> ProcessError:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return ProcessError("process.start", f"cannot be started: {text}", where=program,
+                        hint=f"Install {program}, or put it on PATH.")
+
+
+def _code(returncode: int) -> int:
+    return returncode if returncode >= 0 else SIGNALLED - returncode

@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, ResolveError
 from bareboat.resolve.download_errors import (
-    reason,
     refused,
-    retry_after,
     too_long,
     unreachable,
     where_of,
@@ -108,7 +106,7 @@ def reachable(url: str, env: Mapping[str, str] | None = None, timeout: float = 5
     """ "" when a server answers at the URL in any way, else why not, in a few words. For doctor."""
     import urllib3
 
-    from bareboat.transport import Timeouts, Transport
+    from bareboat.transport import Timeouts, Transport, reason
 
     transport = Transport(env, Timeouts(timeout, timeout))
     try:
@@ -344,7 +342,7 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
 
     import urllib3
 
-    from bareboat.transport import redacted
+    from bareboat.transport import reason, redacted
 
     failures, before, last = 0, partial.size(), ""
     while True:
@@ -374,6 +372,8 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
 
 def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str]:
     """One connection. (0, "") when the file is complete, else seconds to wait at least and what happened."""
+    from bareboat.transport import retry_after
+
     have = partial.size()
     if item.size and have >= item.size:
         if have == item.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,28 +9,6 @@ from bareboat.errors import ResolveError
 
 if TYPE_CHECKING:
     from bareboat.resolve.download import Download
-
-LONGEST_WAIT = 60.0  # seconds; what Retry-After may ask for at most
-
-
-def retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for (RFC 9110 10.2.3), at most LONGEST_WAIT; 0 for none."""
-    if value.isdigit():
-        return min(float(value), LONGEST_WAIT)
-    if value:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return min(max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0), LONGEST_WAIT)
-        except (TypeError, ValueError):
-            pass
-    return 0.0
-
-
-def reason(error: BaseException) -> str:
-    """urllib3's reason without the address of the object and the URL, which may hold a token."""
-    text = str(getattr(error, "reason", None) or error)
-    return text.rpartition(">: ")[2] or type(error).__name__
 
 
 def where_of(item: Download) -> str:
