@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bareboat.image.manifest import Manifest, read_config, read_manifest
@@ -29,3 +33,26 @@ def take(store: Store, layout: Path) -> BaseImage:
     return BaseImage(str(layout), entry.descriptor.digest, entry.descriptor.size, entry.descriptor.media_type,
                      manifest.config.descriptor.digest, manifest.config.descriptor.size, tuple(layers), config.env,
                      config.workdir, config.entrypoint, config.cmd, config.user)
+
+
+def write_layout(layout: Path, tars: Sequence[bytes], compress: Callable[[bytes], bytes] = lambda d: gzip.compress(d, 1)
+                 ) -> Path:
+    """A layout with one image, "1", of these layers."""
+    (layout / "blobs/sha256").mkdir(parents=True)
+
+    def put(data: bytes, media_type: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (layout / "blobs/sha256" / digest).write_bytes(data)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [
+        f"sha256:{hashlib.sha256(t).hexdigest()}" for t in tars]}, "history": [{} for _ in tars]}
+    kind = "application/vnd.oci.image"
+    manifest = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
+                "config": put(json.dumps(config).encode(), f"{kind}.config.v1+json"),
+                "layers": [put(compress(t), f"{kind}.layer.v1.tar+gzip") for t in tars]}
+    entry = put(json.dumps(manifest).encode(), f"{kind}.manifest.v1+json")
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "1"}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return layout
