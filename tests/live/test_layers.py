@@ -7,9 +7,9 @@ beside the tree instead, and the owner may always read.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
-import math
 import stat
 import subprocess
 import tarfile
