@@ -24,5 +24,12 @@ def command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"name": n, "value": v, "source": s} for n, v, s in rows], indent=2, default=os.fspath))
     else:
-        print(table([(name, "-" if value is None else str(value), source) for name, value, source in rows]))
+        print(table([(name, _shown(value), source) for name, value, source in rows]))
     return 0
+
+
+def _shown(value: object) -> str:
+    """A value as a cell: lists and tables with blanks between, as their variables are written."""
+    if isinstance(value, tuple):
+        return " ".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value) or "-"
+    return "-" if value is None else str(value)

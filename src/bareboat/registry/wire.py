@@ -115,6 +115,9 @@ class Answer:
         self._response.close()
         self._response.release_conn()
 
+    def __del__(self) -> None:
+        self._guard.done()  # opened and never read: its thread goes too
+
     def drain(self) -> None:
         """Read the little that is left, so that the connection serves the next request."""
         try:
