@@ -29,6 +29,7 @@ VERBS: dict[str, dict[str, str]] = {
         "images": "list images",
         "inspect": "layers, packages, and where the size goes",
         "save": "write an image as an OCI layout or archive",
+        "archive": "everything an environment is made of, to be made again without a network",
         "tag": "give an image a name",
         "rmi": "remove a name, or an image",
         "df": "what takes space in the store, and who shares it",

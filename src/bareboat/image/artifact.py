@@ -14,14 +14,18 @@ EMPTY_CONFIG = b"{}"
 
 
 def artifact_manifest(artifact_type: str, layers: Sequence[tuple[Descriptor, Mapping[str, str]]],
-                      subject: Descriptor | None = None, annotations: Mapping[str, str] | None = None) -> bytes:
-    """The manifest's bytes; layers: descriptors with their annotations. The same arguments give the same bytes."""
+                      subject: Descriptor | None = None, annotations: Mapping[str, str] | None = None,
+                      config: Descriptor | None = None) -> bytes:
+    """The manifest's bytes; layers: descriptors with their annotations; config: None for the empty one.
+
+    The same arguments give the same bytes.
+    """
     rows = [{**d.document(), **({"annotations": dict(notes)} if notes else {})} for d, notes in layers]
     document: dict[str, object] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": artifact_type,
-        "config": {**describe(EMPTY, EMPTY_CONFIG).document(), "data": "e30="},
+        "config": config.document() if config else {**describe(EMPTY, EMPTY_CONFIG).document(), "data": "e30="},
         "layers": rows,
     }
     if subject is not None:

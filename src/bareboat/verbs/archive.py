@@ -1,0 +1,224 @@
+"""archive: everything that environments are made of, in one OCI layout that builds and runs without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bareboat.errors import ArchiveError, UsageError
+from bareboat.image.archive import DEB, LOCK, PLAN, WHEEL, Bundle, File, Shipped, archive_members
+from bareboat.image.spec import Image
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.lock_mode import LockMode
+
+if TYPE_CHECKING:
+    from bareboat.image.plan import Plan
+    from bareboat.lock import PlatformLock
+    from bareboat.project.values import Project
+    from bareboat.verbs.save import Target
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What was written. plans: their digests; files: packages and other sources; size: bytes in all."""
+
+    plans: tuple[str, ...]
+    images: int
+    files: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A plan to be archived and what it is of. texts: lock files by name."""
+
+    name: str
+    names: tuple[str, ...]
+    plan: Plan
+    texts: tuple[tuple[str, bytes], ...]
+    project: Project | None = None
+    locked: PlatformLock | None = None
+
+
+def archive(what: Sequence[str], target: Target, work: Work, *, images: bool = True) -> Archived:
+    """Write the archive of these images and project folders. What a store has dropped since is fetched again.
+
+    images: their shipped form too, so that any OCI tool runs them. Atomic: what is at the target is nothing or the
+    whole, and every blob was compared with its digest on the way. Raises UsageError "archive.exists", "image.unknown",
+    and what locking, fetching and assembling raise.
+    """
+    check_target(target)
+    subjects = [one for word in what or [""] for one in _subjects(word, work)]
+    try:
+        return _archive(subjects, target, work, images)
+    except ArchiveError as error:
+        if error.code != "blob.digest" or target.path is None:
+            raise
+        return _archive(subjects, target, work, images)  # what had rotted was removed, so that it is fetched again
+
+
+def check_target(target: Target) -> None:
+    """Refuse what could not be written in the end, before anything is fetched: an archive replaces nothing."""
+    from bareboat.verbs.save import check, is_special
+
+    path = target.path
+    if path is not None and path.exists() and not target.directory and not is_special(path):
+        raise UsageError("archive.exists", "is there already, and an archive replaces nothing", where=str(path),
+                         hint="name a new file, or move that one away")
+    check(target)
+
+
+def _archive(subjects: Sequence[_Subject], target: Target, work: Work, images: bool) -> Archived:
+    from bareboat.verbs.save import write
+
+    made: dict[str, Image] = {}
+    bundles = []
+    keys = {sha256 for s in subjects for sha256 in _digests(s.plan)}
+    with work.store.lease(keys):
+        for s in subjects:
+            files = _files(s, work)
+            if images:
+                made[s.plan.digest] = _image(s.plan, work)
+            bundles.append(_bundle(s, files, made.get(s.plan.digest), work))
+        members = archive_members(bundles, _shipped(subjects, made), (), tar=not target.directory)
+        size = write(target, members, work)
+    count = len({f.sha256 for b in bundles for f in b.files})
+    return Archived(tuple(b.plan for b in bundles), len(made), count, size)
+
+
+def _subjects(word: str, work: Work) -> list[_Subject]:
+    """What a word means: a project's folder ("" the one of this folder), on each of its platforms, or an image."""
+    from bareboat.verbs.images import digest_of
+
+    folder = Path(word) if word else None
+    if (folder is not None and not folder.is_dir()) or (folder is not None and word in work.store.tags()):
+        digest = digest_of(word, work)
+        if digest is None:
+            raise UsageError("image.unknown", f"there is neither an image nor a folder {word!r}",
+                             hint="see `bareboat images`; without a name it is the project of this folder")
+        return [_of_image(word, digest, work)]
+    return _of_project(folder, work)
+
+
+def _of_image(word: str, digest: str, work: Work) -> _Subject:
+    from bareboat.verbs.images import find, plan_of
+
+    made = find(digest, work)
+    assert made is not None
+    texts = []
+    for name, sha256 in made.locks:
+        path = work.store.verified_blob(sha256)
+        if path is None:
+            raise ArchiveError("archive.no-lock", f"the text of {name} is not in the store any more", where=word,
+                               hint="archive it from its project's folder")
+        texts.append((name, path.read_bytes()))
+    names = tuple(sorted(n for n, plan in work.store.tags().items() if plan == digest))
+    return _Subject(word if word in names else digest[7:19], names, plan_of(made.plan_blob, work), tuple(texts))
+
+
+def _of_project(folder: Path | None, work: Work) -> list[_Subject]:
+    from bareboat.image.planning import plan_for
+    from bareboat.project import find_root, load, lock_inputs
+    from bareboat.verbs.lock import lock
+
+    project = load(folder.absolute() if folder is not None else find_root(Path.cwd()))
+    locked = lock(project, lock_inputs(project), LockMode(), work)
+    texts = tuple((name, text.encode()) for name, text in locked.texts if text)
+    tags = work.store.tags()
+    found = []
+    for p in locked.lock.platforms:
+        plan = plan_for(project, p)
+        names = tuple(sorted(n for n, digest in tags.items() if digest == plan.digest))
+        found.append(_Subject(project.name, names, plan, texts, project, p))
+    named = next((s.names for s in found if s.names), ())
+    return [replace(s, names=s.names or named) for s in found]  # an image of several platforms has one name
+
+
+def _digests(plan: Plan) -> Iterable[str]:
+    yield from (d.sha256 for d in plan.debs)
+    yield from (w.sha256 for w in plan.wheels)
+    if plan.image is not None:
+        yield from (x.removeprefix("sha256:") for x in (plan.image.manifest, plan.image.config))
+        yield from (layer.digest.removeprefix("sha256:") for layer in plan.image.layers)
+
+
+def _files(s: _Subject, work: Work) -> list[File]:
+    """Every source of a plan as a file of the archive, in the store; fetched where it is not."""
+    from bareboat.builder.blobs import fetch_wheels
+    from bareboat.builder.image import base_of
+    from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
+    from bareboat.verbs.lock import restore, sources
+
+    plan, at = s.plan, sources(work)
+    if s.project is not None and s.locked is not None:
+        restore(s.project, s.locked, work)
+    fetch_wheels(work.store, [w for w in plan.wheels if work.store.blob(w.sha256) is None], at, work.tell.progress)
+    base = base_of(plan)
+    if missing_debs(work.store, base):
+        fetch_debs(work.store, base, at.archive(plan.family), work.tell.progress)
+    found = [File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs]
+    found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
+    return found
+
+
+def _size(sha256: str, title: str, work: Work) -> int:
+    """A stored blob's bytes: an index need not say how many they are."""
+    path = work.store.blob(sha256)
+    if path is None:
+        raise ArchiveError("archive.missing", "is not in the store and cannot be had", where=title,
+                           hint="archive it where it was made, or lock again")
+    return path.stat().st_size
+
+
+def _image(plan: Plan, work: Work) -> Image:
+    from bareboat.builder.blobs import make_blobs
+    from bareboat.verbs.lock import sources
+
+    return make_blobs(work.store, plan, sources(work), work.tell.progress)
+
+
+def _bundle(s: _Subject, files: list[File], image: Image | None, work: Work) -> Bundle:
+    from bareboat.record.codec import encode_bytes
+
+    data = encode_bytes(s.plan)
+    plan_blob = work.store.put_blob([data])
+    rows = [File(PLAN, plan_blob, len(data), "plan.json")]
+    locks = []
+    for name, text in s.texts:
+        sha256 = work.store.put_blob([text])
+        locks.append((name, sha256))
+        rows.append(File(LOCK, sha256, len(text), name))
+    return Bundle(s.name, s.names, s.plan.digest, plan_blob, s.plan.platform, tuple(sorted(locks)), (*rows, *files),
+                  image.descriptor.digest if image is not None else "")
+
+
+def _shipped(subjects: Sequence[_Subject], made: dict[str, Image]) -> list[Shipped]:
+    """The images by what they are named, this machine's platform first in each group."""
+    from bareboat.verbs.lock import host_platform
+
+    groups: dict[object, list[_Subject]] = {}
+    for s in subjects:
+        groups.setdefault(s.project.root if s.project is not None else s.plan.digest, []).append(s)
+    found = []
+    for group in groups.values():
+        group.sort(key=lambda s: s.plan.platform != host_platform())
+        images = tuple(dict.fromkeys(made[s.plan.digest] for s in group if s.plan.digest in made))
+        names = tuple(dict.fromkeys(n for s in group for n in s.names)) or _usual(group[0].name)
+        if images:
+            found.append(Shipped(images, names))
+    return found
+
+
+def _usual(name: str) -> tuple[str, ...]:
+    """A project's own name where it can name an image."""
+    from bareboat.verbs.build import check_name
+
+    try:
+        check_name(name)
+    except UsageError:
+        return ()
+    return (f"{name}:latest",)
+
+
