@@ -14,6 +14,8 @@ from bareboat.image.plan import GeneratedFile, Plan
 from bareboat.lock import Base
 
 if TYPE_CHECKING:
+    from bareboat.lock import BaseImage
+    from bareboat.registry.base import Repository
     from bareboat.resolve.debian.archive import Archive
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
@@ -23,11 +25,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where missing packages come from. archive: made when a Debian package is missing; jobs: how many at once."""
+    """Where missing packages come from. archive: made when a Debian package is missing; jobs: how many at once.
+
+    images: opened when a layer of a base is missing.
+    """
 
     archive: Callable[[str], Archive]
     jobs: int | None = None
     offline: bool = False
+    images: Callable[[BaseImage], Repository] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,11 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
     keys = (*bottom, *wheels, *top)
     missing = [k for k in keys if store.tree(k) is None]
     fetched = fetched_bytes = 0
-    if any(k in missing for k in bottom):
+    if plan.image is not None and bottom[0] in missing:
+        from bareboat.builder.pulling import ensure
+
+        fetched, fetched_bytes = ensure(store, plan.image, sources.images, progress)
+    elif any(k in missing for k in bottom):
         debs = tuple(d for d in missing_debs(store, base) if store.tree(deb_tree_key(d.sha256)) is None)
         fetched, fetched_bytes = len(debs), sum(d.size for d in debs)
         if debs:

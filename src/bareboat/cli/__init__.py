@@ -27,8 +27,11 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "images": {
         "images": "list images",
+        "pull": "bring an image here from a registry",
+        "push": "bring an image to a registry",
         "inspect": "layers, packages, and where the size goes",
         "save": "write an image as an OCI layout or archive",
+        "load": "take the images of an archive",
         "archive": "everything an environment is made of, to be made again without a network",
         "tag": "give an image a name",
         "rmi": "remove a name, or an image",

@@ -5,11 +5,16 @@ The one exception is sandbox/enter.py, which forks to build namespaces and becom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bareboat.errors import SIGNALLED, BareboatError
-from bareboat.values import dataclass
+from bareboat.values import TYPE_CHECKING, dataclass
+
+if TYPE_CHECKING:
+    from typing import BinaryIO, TypeVar
+
+    T = TypeVar("T")
 
 NOT_STARTED = 127
 
@@ -140,3 +145,66 @@ def _not_started(program: str, error: OSError | ValueError) -> ProcessError:
 
 def _code(returncode: int) -> int:
     return returncode if returncode >= 0 else SIGNALLED - returncode
+
+
+def read_from(command: Command, take: Callable[[BinaryIO], T]) -> tuple[T | None, BaseException | None, Completed]:
+    """Start a command and give its output to `take` as it comes, without holding it; stdin is empty.
+
+    Returns what `take` returned or raised, and how the command ended (without its output): when it failed, that is
+    the reason why what was read is broken. Raises ProcessError.
+    """
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as said:
+        try:
+            started = subprocess.Popen(command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
+                                       env=None if command.env is None else dict(command.env), cwd=command.cwd)
+        except OSError as error:
+            raise _not_started(command.argv[0], error) from error
+        assert started.stdout is not None
+        found, failure = None, None
+        try:
+            with started.stdout as output:
+                try:
+                    found = take(output)
+                except Exception as error:
+                    failure = error
+                while not failure and output.read(1 << 16):
+                    pass  # to its end, so that it does not die of a closed pipe
+            code = started.wait()
+        except BaseException:
+            started.kill()
+            started.wait()
+            raise
+        said.seek(0)
+        return found, failure, Completed(_code(code), b"", said.read(1 << 16))
+
+
+def write_to(command: Command, chunks: Iterable[bytes]) -> Completed:
+    """Start a command and write to its standard input as it takes it; its output is captured. Raises ProcessError."""
+    import subprocess
+    import tempfile
+
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+        try:
+            started = subprocess.Popen(command.argv, stdin=subprocess.PIPE, stdout=out, stderr=said,
+                                       env=None if command.env is None else dict(command.env), cwd=command.cwd)
+        except OSError as error:
+            raise _not_started(command.argv[0], error) from error
+        assert started.stdin is not None
+        try:
+            try:
+                for chunk in chunks:
+                    started.stdin.write(chunk)
+                started.stdin.close()
+            except BrokenPipeError:
+                pass  # it ended before it had all: its code says why
+            code = started.wait()
+        except BaseException:
+            started.kill()
+            started.wait()
+            raise
+        out.seek(0)
+        said.seek(0)
+        return Completed(_code(code), out.read(1 << 16), said.read(1 << 16))

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,13 +33,15 @@ _PROGRESS_STEP = 1 << 20
 @dataclass(frozen=True)
 class Download:
     """A file that is known by digest. url: http, https, file, or an absolute path; size in bytes, 0 if
-    unknown.
+    unknown. source: who gives its bytes from an offset on instead of the URL, which then only says where; cut short it
+    raises ResolveError "registry.cut", and is asked again.
     """
 
     url: str
     sha256: str
     size: int
     name: str
+    source: Callable[[int], Iterator[bytes]] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def fetch(
             arrived(item)
     if not missing:
         return
-    remote = [i for i in missing.values() if _local(i.url) is None]
+    remote = [i for i in missing.values() if i.source is None and _local(i.url) is None]
     if policy.offline and remote:
         raise unreachable(remote, "these files are not in the store and bareboat is offline")
     from bareboat.transport import Transport
@@ -205,7 +207,7 @@ class _Stopped(Exception):
 
 
 def _one(work: _Work, item: Download) -> None:
-    path = _local(item.url)
+    path = None if item.source else _local(item.url)
     if path is not None:
         _copy(work.store, item, path)
         return
@@ -380,6 +382,8 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
             return 0.0, ""
         partial.empty()
         have = 0
+    if item.source is not None:
+        return _given(work, item, partial, have)
     response = work.transport.get(item.url, {"Range": f"bytes={have}-"} if have else {})
     try:
         status = response.status
@@ -417,6 +421,29 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
     expected = item.size or whole
     if expected and have < expected:
         return 0.0, f"the connection ended after {have} of {expected} bytes"
+    return 0.0, ""
+
+
+def _given(work: _Work, item: Download, partial: _Partial, have: int) -> tuple[float, str]:
+    """As _attempt, from the item's own source."""
+    assert item.source is not None
+    try:
+        for data in item.source(have):
+            if work.stop.is_set():
+                raise _Stopped
+            if time.monotonic() > work.end:
+                work.pause(0.0)
+            have += len(data)
+            if item.size and have > item.size:
+                raise too_long(item, have)
+            partial.append(data)
+            work.moved(item, have)
+    except ResolveError as error:
+        if error.code != "registry.cut":
+            raise
+        return 0.0, error.what
+    if item.size and have < item.size:
+        return 0.0, f"the connection ended after {have} of {item.size} bytes"
     return 0.0, ""
 
 

@@ -6,7 +6,11 @@ from bareboat.store import Store
 from bareboat.values import TYPE_CHECKING, Protocol, dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bareboat.engine.base import Engine
+    from bareboat.registry.base import Repository
+    from bareboat.registry.places import Place
     from bareboat.settings import Settings
 
 
@@ -38,9 +42,10 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Work:
-    """The collaborators of one command."""
+    """The collaborators of one command. repositories: who opens a registry or layout; None: the real ones."""
 
     store: Store
     engine: Engine
     settings: Settings
     tell: Tell
+    repositories: Callable[[Place], Repository] | None = None

@@ -8,7 +8,7 @@ import time
 from bareboat import __version__
 from bareboat.digests import hasher, sha256
 from bareboat.project.values import Project
-from bareboat.values import TYPE_CHECKING, Any, dataclass
+from bareboat.values import TYPE_CHECKING, Any, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LOCK_FILE, PYLOCK_FILE, LockMode
 
@@ -23,8 +23,8 @@ class Environment:
     """An image that can run here.
 
     plan: its digest. plan_blob: sha256 of the blob with the whole plan. trees: store keys, bottom to top; bytecode:
-    keys of the trees that are stacked on these where they exist. env, workdir: the image's config. locks: file
-    name → sha256 of its text's blob.
+    keys of the trees that are stacked on these where they exist. env, workdir, entrypoint, cmd: the image's config.
+    locks: file name → sha256 of its text's blob.
     """
 
     plan: str
@@ -34,6 +34,8 @@ class Environment:
     env: tuple[tuple[str, str], ...]
     workdir: str
     locks: tuple[tuple[str, str], ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
 
 
 def environment(project: Project, mode: LockMode, work: Work) -> Environment:
@@ -58,7 +60,7 @@ def environment(project: Project, mode: LockMode, work: Work) -> Environment:
     restore(project, here, work)
     made = assemble(plan_for(project, here), work)
     locks = tuple((name, work.store.put_blob([text.encode()])) for name, text in locked.texts if text)
-    made = Environment(**{**made.__dict__, "locks": locks})
+    made = replace(made, locks=locks)
     remember(work, _key(project, read_inputs(project)), made)
     return made
 
@@ -77,6 +79,8 @@ def assemble(plan: Plan, work: Work) -> Environment:
                       f"{time.monotonic() - began:.1f} s")
     blob = work.store.put_blob([encode_bytes(plan)])
     found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir)
+    if plan.image is not None and not plan.wheels and not plan.generated:
+        found = replace(found, entrypoint=plan.image.entrypoint, cmd=plan.image.cmd)
     about = {"platform": plan.platform, "base": f"{plan.family}:{plan.suite}", "python": plan.interpreter.full,
              "packages": len(plan.wheels)}
     work.store.put_json("plans", plan.digest, {**found.__dict__, "assembly": ASSEMBLY, "about": about})
@@ -106,7 +110,8 @@ def of_document(document: dict[str, Any]) -> Environment:
     d = document
     bytecode = d["bytecode"] if d.get("assembly") == ASSEMBLY else ()
     return Environment(d["plan"], d["plan_blob"], tuple(d["trees"]), tuple(bytecode),
-                       tuple((n, v) for n, v in d["env"]), d["workdir"], tuple((n, v) for n, v in d["locks"]))
+                       tuple((n, v) for n, v in d["env"]), d["workdir"], tuple((n, v) for n, v in d["locks"]),
+                       tuple(d.get("entrypoint", ())), tuple(d.get("cmd", ())))
 
 
 def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:

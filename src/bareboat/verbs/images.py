@@ -60,7 +60,8 @@ def images(work: Work) -> list[Image]:
 
 def digest_of(name: str, work: Work) -> str | None:
     """The plan digest of a name, or of the beginning of a digest. Raises UsageError when that is not one image's."""
-    tagged = work.store.tags().get(name)
+    tags = work.store.tags()
+    tagged = tags.get(name) or tags.get(f"{name}:latest") or tags.get(_usual(name))
     if tagged:
         return tagged
     start = name.removeprefix("sha256:")
@@ -70,6 +71,16 @@ def digest_of(name: str, work: Work) -> str | None:
     if len(found) > 1:
         raise UsageError("image.ambiguous", f"{len(found)} images begin with {name}", hint="write more of the digest")
     return found[0] if found else None
+
+
+def _usual(name: str) -> str:
+    """The name as `pull` enters it: docker.io/library/python is python:latest."""
+    from bareboat.image.reference import parse_reference
+
+    try:
+        return parse_reference(name.removeprefix("docker://")).short
+    except UsageError:
+        return ""
 
 
 def required(name: str, work: Work) -> str:

@@ -215,8 +215,10 @@ def room(locked: PlatformLock, work: Work) -> SandboxRoom:
 def sources(work: Work) -> Sources:
     """Where missing packages come from, as the settings say."""
     from bareboat.builder.image import Sources
+    from bareboat.verbs.registries import home_of
 
-    return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline)
+    return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline,
+                   lambda image: home_of(image, work))
 
 
 def python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:

@@ -74,7 +74,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     trees = lowers(work.store, environment.trees, environment.bytecode)
     return Workload(
         root=Rootfs(trees),
-        argv=argv_of(request, project),
+        argv=argv_of(request, project) if project else argv_of_image(request, environment),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
         mounts=(*host_mounts, *_startup(project), *(Mount(m.source, m.target, m.read_only) for m in mounts)),
@@ -151,10 +151,10 @@ def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
                          "" if within == "." else within)
 
 
-def argv_of(request: RunRequest, project: Project | None) -> tuple[str, ...]:
+def argv_of(request: RunRequest, project: Project) -> tuple[str, ...]:
     """What will be started: typed, named or the project's own. Raises UsageError "usage.no-program"."""
     argv = request.program
-    if not argv and project is not None:
+    if not argv:
         named = dict(project.commands)
         if request.words:
             argv = _with_words(named[request.words[0]], request.words)
@@ -164,17 +164,28 @@ def argv_of(request: RunRequest, project: Project | None) -> tuple[str, ...]:
             known = f"; named commands: {', '.join(named)}" if named else ""
             raise UsageError("usage.no-program", f"there is nothing to run{known}",
                              hint="write it behind --: bareboat run -- python src/run.py")
-    elif not argv:
-        argv = request.words[1:]
     if request.entrypoint:
         import shlex
 
         argv = (*shlex.split(request.entrypoint), *argv)
+    if project.startup:
+        return ("/bin/sh", "-e", "-c", '. "$0"; set +e; exec "$@"', STARTUP, *argv)
+    return argv
+
+
+def argv_of_image(request: RunRequest, environment: Environment) -> tuple[str, ...]:
+    """As Docker has it: the entrypoint and the words, or its cmd without any; --entrypoint takes the place of both.
+
+    Raises UsageError "usage.no-program".
+    """
+    words = request.words[1:] or request.program
+    if request.entrypoint is None:
+        argv = (*environment.entrypoint, *(words or environment.cmd))
+    else:
+        argv = (*((request.entrypoint,) if request.entrypoint else ()), *words)
     if not argv:
         raise UsageError("usage.no-program", "there is nothing to run in this image",
                          hint="write the program behind the image's name")
-    if project is not None and project.startup:
-        return ("/bin/sh", "-e", "-c", '. "$0"; set +e; exec "$@"', STARTUP, *argv)
     return argv
 
 

@@ -1,0 +1,88 @@
+"""push: an image of this machine to a registry, a layout or Docker's daemon, in its shipped form."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bareboat.builder.pushing import Pushed, Shipment
+from bareboat.builder.pushing import push as send
+from bareboat.image.manifest import read_manifest
+from bareboat.registry.base import Content
+from bareboat.registry.places import DAEMON, Place
+from bareboat.verbs import origins
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.images import plan_of, required
+from bareboat.verbs.registries import repository
+
+if TYPE_CHECKING:
+    from bareboat.image.spec import Image
+
+
+def push(name: str, place: Place, work: Work) -> Pushed:
+    """Make the image's layers where they are missing, and bring what the place does not have.
+
+    Raises UsageError "image.unknown", RegistryError, and what assembling raises.
+    """
+    began = time.monotonic()
+    if place.kind == DAEMON:
+        return _to_daemon(name, place, work)
+    shipment = shipment_of(name, work)
+    target = repository(place, work, create=True)
+    pushed = send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
+                  origins.mounts(place.reference, work))
+    origins.remember(place.reference, _digests(shipment), work)
+    _say(pushed, place, time.monotonic() - began, work)
+    return pushed
+
+
+def shipment_of(name: str, work: Work) -> Shipment:
+    """Everything of an image that travels, its blobs made and in the store."""
+    from bareboat.builder.blobs import make_blobs
+    from bareboat.verbs.lock import sources
+
+    digest = required(name, work)
+    document = work.store.get_json("plans", digest)
+    assert isinstance(document, dict)
+    image = make_blobs(work.store, plan_of(document["plan_blob"], work), sources(work), work.tell.progress)
+    return Shipment((content_of(image),))
+
+
+def content_of(image: Image) -> Content:
+    """The manifest of a made image."""
+    of = image.descriptor
+    return Content(of.media_type, of.digest, image.manifest)
+
+
+def _digests(shipment: Shipment) -> list[str]:
+    found = []
+    for content in shipment.manifests:
+        document = read_manifest(content.data, content.media_type, content.digest)
+        found += [e.descriptor.digest for e in document.layers] if hasattr(document, "layers") else []
+    return found
+
+
+def _to_daemon(name: str, place: Place, work: Work) -> Pushed:
+    from bareboat.registry.archive import file_chunks
+    from bareboat.verbs.daemon import loaded, named
+    from bareboat.verbs.save import Target, save
+
+    assert place.reference is not None
+    with work.store.scratch("docker") as folder:
+        saved = save(name, Target(folder / "image.tar"), work)
+        there = loaded(file_chunks((folder / "image.tar").open("rb")))
+    if there != place.reference.short:
+        named(there, place.reference.short)
+    work.tell.say(f"loaded into Docker: {place.reference.short}")
+    return Pushed(saved.manifest, sent=saved.layers, bytes=saved.size)
+
+
+def _say(pushed: Pushed, place: Place, seconds: float, work: Work) -> None:
+    from bareboat.units import format_size
+
+    parts = [f"{pushed.sent} blobs sent, {format_size(pushed.bytes)}" if pushed.sent else "nothing to send"]
+    if pushed.mounted:
+        parts.append(f"{pushed.mounted} mounted")
+    if pushed.there:
+        parts.append(f"{pushed.there} there already")
+    work.tell.say(f"pushed {place}: {', '.join(parts)}, {seconds:.1f} s")
