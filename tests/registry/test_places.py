@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ HEX = "a" * 64
     ("oci:/images/seg", "oci", "oci:/images/seg", "", ""),
     ("oci:/a:b/seg:1", "oci", "oci:/a:b/seg:1", "1", ""),
     (f"oci:/images/seg@sha256:{HEX}", "oci", f"oci:/images/seg@sha256:{HEX}", f"sha256:{HEX}", ""),
+    (f"archive:sha256:{HEX}", "archive", f"archive:sha256:{HEX}", f"sha256:{HEX}", ""),
     ("docker-daemon:seg:1", "docker-daemon", "docker-daemon:docker.io/library/seg:1", "1", "seg:1"),
 ])
 def test_what_people_write(text: str, kind: str, complete: str, wanted: str, label: str) -> None:
@@ -31,7 +32,7 @@ def test_what_people_write(text: str, kind: str, complete: str, wanted: str, lab
 
 
 def test_a_layout_is_named_from_here() -> None:
-    assert parse_place("oci:seg/:1").path == os.path.join(os.getcwd(), "seg")
+    assert parse_place("oci:seg/:1").path == str(Path.cwd() / "seg")
 
 
 @pytest.mark.parametrize(("text", "code"), [

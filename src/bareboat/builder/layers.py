@@ -137,14 +137,14 @@ def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | N
     if len(missing) == 1:
         unpack_layer(store, missing[0], limits)
     elif missing:
-        with Workers(min(len(os.sched_getaffinity(0)), len(missing)), _unpacker(store, missing, limits)) as workers:
+        with Workers(min(len(os.sched_getaffinity(0)), len(missing)), unpacker(store, missing, limits)) as workers:
             for number in range(len(missing)):
                 workers.submit(number)
             workers.results()
     progress("unpack", sum(la.size for la in missing), sum(la.size for la in missing))
 
 
-def _unpacker(store: Store, layers: Sequence[ImageLayer], limits: Limits | None) -> Callable[[int], None]:
+def unpacker(store: Store, layers: Sequence[ImageLayer], limits: Limits | None = None) -> Callable[[int], None]:
     """The task of a worker. It opens the store anew: leases belong to the process that took them."""
     opened: dict[int, Store] = {}
     parent = os.getpid()

@@ -6,11 +6,11 @@ on the way. What was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bareboat.builder.layers import image_tree_key, layer_tree_key, make_image_tree, unpack_layer
+from bareboat.builder.layers import image_tree_key, layer_tree_key, make_image_tree, unpacker
 from bareboat.builder.wheels import processors
 from bareboat.builder.workers import Workers
 from bareboat.errors import ArchiveError, ResolveError
@@ -31,6 +31,7 @@ from bareboat.image.manifest import (
 from bareboat.image.spec import Descriptor
 from bareboat.lock import BaseImage, ImageLayer
 from bareboat.registry.base import Content, RegistryError, Repository
+from bareboat.registry.places import Place
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -53,14 +54,14 @@ class Pulled:
     unpacked: int = 0
 
 
-def pull(store: Store, repository: Repository, reference: str, platform: str, progress: Progress) -> Pulled:
+def pull(store: Store, repository: Repository, place: Place, platform: str, progress: Progress) -> Pulled:
     """Bring an image here, for one platform, with the tree that runs are started on. Idempotent.
 
-    reference: complete, with tag or digest; it says where to ask again. Raises RegistryError, ResolveError "download.*",
+    place: what to ask the repository for, and where to ask again. Raises RegistryError, ResolveError "download.*",
     "image.platform" where the index has no such platform, ArchiveError for what is malformed; what arrived stays.
     """
-    found = find(store, repository, _wanted(reference), platform)
-    image = describe_image(reference, found)
+    found = find(store, repository, place.wanted, platform)
+    image = describe_image(str(place), found)
     fetched, unpacked = make(store, image, repository, progress)
     return Pulled(image, str(found.config.platform) or platform, found.index, fetched, unpacked)
 
@@ -89,7 +90,7 @@ class Found:
 
 def find(store: Store, repository: Repository, wanted: str, platform: str) -> Found:
     """The manifest and config behind a tag or digest for a platform, through indexes where there are any."""
-    where = f"{repository.name}{'@' if ':' in wanted else ':'}{wanted}"
+    where = f"{repository.name}{'@' if ':' in wanted else ':'}{wanted}" if wanted else repository.name
     content = repository.manifest(wanted)
     index = ""
     for _ in range(INDEX_DEPTH + 1):
@@ -159,7 +160,7 @@ def _with_config(store: Store, repository: Repository, content: Content, documen
 
 
 def describe_image(reference: str, found: Found) -> BaseImage:
-    """The value of an image whose documents were read. Raises ArchiveError "image.layer" for layers of no known kind."""
+    """The value of an image whose documents were read. Raises ArchiveError "image.layer" for layers of unknown kind."""
     rows = []
     for entry, diff_id in zip(found.document.layers, found.config.diff_ids, strict=True):
         d = entry.descriptor
@@ -186,7 +187,7 @@ def make(store: Store, image: BaseImage, repository: Repository | None, progress
     numbers = {layer.digest.removeprefix("sha256:"): n for n, layer in enumerate(absent)}
     lacking = _lacking(store, image)
     if absent:
-        with Workers(min(processors(), len(absent)), _unpacker(store, absent)) as workers:
+        with Workers(min(processors(), len(absent)), unpacker(store, absent)) as workers:
             items = [Download(image.reference, sha256, layer.size, f"layer {layer.digest[:19]}",
                               _source(repository, layer)) for sha256, layer in
                      ((x.digest.removeprefix("sha256:"), x) for x in absent)]
@@ -208,22 +209,6 @@ def _source(repository: Repository | None, layer: ImageLayer) -> Callable[
     return chunks
 
 
-def _unpacker(store: Store, layers: Sequence[ImageLayer]) -> Callable[[int], None]:
-    """The task of a worker. It opens the store anew: leases belong to the process that took them."""
-    import os
-
-    opened: dict[int, Store] = {}
-    parent = os.getpid()
-
-    def task(number: int) -> None:
-        own = opened.get(os.getpid())
-        if own is None:
-            own = opened[os.getpid()] = store if os.getpid() == parent else type(store).open(store.home)
-        unpack_layer(own, layers[number])
-
-    return task
-
-
 def _lacking(store: Store, image: BaseImage) -> list[ImageLayer]:
     return [x for x in dict.fromkeys(image.layers)
             if store.tree(layer_tree_key(x.diff_id)) is None and store.blob(x.digest.removeprefix("sha256:")) is None]
@@ -241,12 +226,3 @@ def hex_of(descriptor: Descriptor, where: str) -> str:
 def _keep(store: Store, content: Content) -> None:
     """The bytes that were hashed, for ever the same."""
     store.put_blob([content.data], sha256=hex_of(content.descriptor, content.digest), size=len(content.data))
-
-
-def _wanted(reference: str) -> str:
-    """The digest or tag of a complete reference, or of an OCI layout's."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return digest
-    tag = name.rpartition(":")[2]
-    return tag if "/" not in tag else "latest"

@@ -12,7 +12,7 @@ from bareboat.errors import SIGNALLED, BareboatError
 from bareboat.values import TYPE_CHECKING, dataclass
 
 if TYPE_CHECKING:
-    from typing import BinaryIO, TypeVar
+    from typing import IO, TypeVar
 
     T = TypeVar("T")
 
@@ -147,7 +147,7 @@ def _code(returncode: int) -> int:
     return returncode if returncode >= 0 else SIGNALLED - returncode
 
 
-def read_from(command: Command, take: Callable[[BinaryIO], T]) -> tuple[T | None, BaseException | None, Completed]:
+def read_from(command: Command, take: Callable[[IO[bytes]], T]) -> tuple[T | None, BaseException | None, Completed]:
     """Start a command and give its output to `take` as it comes, without holding it; stdin is empty.
 
     Returns what `take` returned or raised, and how the command ended (without its output): when it failed, that is

@@ -2,7 +2,7 @@
 
 Docker before 25 writes config and uncompressed layers by names of its own with a manifest.json (Docker image
 specification 1.2); later ones and all others an OCI layout (image-layout.md). Every file is stored under the digest of
-its bytes, so a name in the tar never becomes a path; what an index then names is verified like anything from a registry.
+its bytes, so a name in the tar never becomes a path; what an index then names is verified as from a registry.
 """
 
 from __future__ import annotations

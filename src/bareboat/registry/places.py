@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from bareboat.errors import UsageError
 from bareboat.image.reference import Reference, is_digest, parse_reference
 
-REGISTRY, LAYOUT, DAEMON = "registry", "oci", "docker-daemon"
+REGISTRY, LAYOUT, DAEMON, ARCHIVE = "registry", "oci", "docker-daemon", "archive"
 OTHERS = ("docker-archive:", "oci-archive:", "dir:", "containers-storage:", "ostree:", "sif:", "http://", "https://")
 
 
 @dataclass(frozen=True)
 class Place:
-    """One image somewhere. kind: "registry", "oci" (a layout directory, path absolute) or "docker-daemon".
+    """One image somewhere. kind: "registry", "oci" (a layout directory, path absolute), "docker-daemon" or "archive",
+    which was read once and is known by digest alone.
 
     reference: of a registry or the daemon; wanted: the digest or tag there, "" where a layout's only image is meant.
     """
@@ -29,6 +30,8 @@ class Place:
         if self.kind == LAYOUT:
             joint = "@" if is_digest(self.wanted) else ":"
             return f"oci:{self.path}{joint}{self.wanted}" if self.wanted else f"oci:{self.path}"
+        if self.kind == ARCHIVE:
+            return f"archive:{self.wanted}"
         return f"docker-daemon:{self.reference}" if self.kind == DAEMON else str(self.reference)
 
     @property
@@ -43,6 +46,8 @@ def parse_place(text: str) -> Place:
     """Words of a command line as a place. Raises UsageError "reference.malformed", "reference.transport"."""
     if text.startswith("oci:"):
         return _layout(text[4:])
+    if text.startswith("archive:") and is_digest(text[8:]):
+        return Place(ARCHIVE, wanted=text[8:])
     if text.startswith("docker-daemon:"):
         reference = parse_reference(text[len("docker-daemon:"):])
         return Place(DAEMON, reference, wanted=reference.wanted)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import io
+from typing import Any, BinaryIO
 
 from bareboat.errors import ArchiveError
 from bareboat.image.reference import parse_reference
-from bareboat.registry.archive import Named, read_archive
+from bareboat.image.tarstream import Readable
+from bareboat.registry.archive import read_archive
+from bareboat.registry.places import ARCHIVE, Place
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.pull import keep
@@ -25,46 +28,40 @@ def load(file: BinaryIO, where: str, platform: str, work: Work) -> list[tuple[tu
     loaded = []
     for named in found:
         names = tuple(dict.fromkeys(short_name(n) for n in named.names))
-        loaded.append((names, keep(stored, named.content.digest, names, platform, work)))
+        loaded.append((names, keep(stored, Place(ARCHIVE, wanted=named.content.digest), names, platform, work)))
     return loaded
 
 
-class _Stream:
-    """A file whose first bytes were looked at."""
-
-    def __init__(self, head: bytes, file: BinaryIO) -> None:
-        self._head, self._file = head, file
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self._head and size >= 0:
-            piece, self._head = self._head[:size], self._head[size:]
-            return piece
-        return self._file.read(size)
-
-    def readinto(self, buffer: bytearray) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def opened(file: BinaryIO) -> BinaryIO | _Stream:
+def opened(file: BinaryIO) -> Readable:
     """The tar of a stream that may be compressed with gzip or zstd, told by its first bytes."""
-    head = file.read(4)
-    stream = _Stream(head, file)
+    stream: Any = io.BufferedReader(file if isinstance(file, io.RawIOBase) else _Raw(file), 1 << 16)
+    head = stream.peek(4)
     if head.startswith(_GZIP):
         from isal import igzip
 
-        return igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-any-return]
-    if head == _ZSTD:
+        stream = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
+    elif head.startswith(_ZSTD):
         import zstandard
 
-        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream)  # type: ignore[return-value]
-    return stream
+        stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
+    return stream  # type: ignore[no-any-return]
+
+
+class _Raw(io.RawIOBase):
+    """What has only read, as a raw stream."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def short_name(name: str) -> str:
     """An archive's name for an image as a name of this machine's: a bare tag is no repository, but all there is."""
     return parse_reference(name).short if "/" in name or ":" in name else name
-
-
-__all__ = ["Named", "load", "opened", "short_name"]

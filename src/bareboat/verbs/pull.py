@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from bareboat.builder.pulling import Pulled
 from bareboat.builder.pulling import pull as bring
 from bareboat.image.planning import image_plan
-from bareboat.registry.places import DAEMON, LAYOUT, Place
-from bareboat.values import replace
+from bareboat.registry.places import ARCHIVE, DAEMON, REGISTRY, Place
+from bareboat.verbs import origins
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, assemble
-from bareboat.verbs.registries import layout_tag, repository
+from bareboat.verbs.registries import repository
 
 if TYPE_CHECKING:
     from bareboat.registry.base import Repository
@@ -22,28 +22,26 @@ def pull(place: Place, platform: str, work: Work, name: str = "") -> Environment
     """Bring an image here and give it its name. platform: "linux/amd64"; name: instead of the place's own.
 
     What arrived stays when it is interrupted, and the next pull goes on there. Raises what builder.pulling does, and
-    UsageError "image.which", "registry.offline".
+    UsageError "registry.offline".
     """
     if place.kind == DAEMON:
         from bareboat.verbs.daemon import saved
 
         stored, named = saved(place, work)
-        return keep(stored, named.content.digest, (name or place.label,), platform, work)
-    found = repository(place, work)
-    if place.kind == LAYOUT:
-        place = replace(place, wanted=layout_tag(place, found))
+        return keep(stored, Place(ARCHIVE, wanted=named.content.digest), (name or place.label,), platform, work)
     label = name or place.label or (place.wanted if ":" not in place.wanted else "")
-    return keep(found, str(place), (label,) if label else (), platform, work)
+    return keep(repository(place, work), place, (label,) if label else (), platform, work)
 
 
-def keep(found: Repository, reference: str, names: tuple[str, ...], platform: str, work: Work) -> Environment:
-    """Pull from a repository and enter the image among this machine's. reference: complete, or a digest alone."""
+def keep(found: Repository, place: Place, names: tuple[str, ...], platform: str, work: Work) -> Environment:
+    """Pull from a repository and enter the image among this machine's."""
     began = time.monotonic()
-    made = bring(work.store, found, reference, platform, work.tell.progress)
+    made = bring(work.store, found, place, platform, work.tell.progress)
     environment = assemble(image_plan(made.image, made.platform), work)
     for name in names:
         work.store.tag(name, environment.plan)
     work.store.settle()
+    origins.remember(place.reference if place.kind == REGISTRY else None, (x.digest for x in made.image.layers), work)
     _say(made, time.monotonic() - began, names, work)
     return environment
 

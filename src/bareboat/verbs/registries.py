@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bareboat.errors import UsageError
-from bareboat.registry.places import LAYOUT, Place, parse_place
+from bareboat.registry.places import LAYOUT, REGISTRY, Place, parse_place
 from bareboat.verbs.collaborators import Work
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def repository(place: Place, work: Work, *, create: bool = False) -> Repository:
         from bareboat.registry.layout import open_layout
 
         return open_layout(Path(place.path), create=create)
-    assert place.reference is not None
+    if place.kind != REGISTRY or place.reference is None:
+        raise UsageError("registry.gone", "was taken from there once, and a part of it is not in the store any more",
+                         where=str(place), hint="load or pull it again")
     if work.settings.offline:
         raise UsageError("registry.offline", "a registry would be asked, and bareboat is offline",
                          where=str(place.reference), hint="leave out --offline, or unset BAREBOAT_OFFLINE")
@@ -40,14 +42,3 @@ def repository(place: Place, work: Work, *, create: bool = False) -> Repository:
 def home_of(image: BaseImage, work: Work) -> Repository:
     """Where an image of a lock or plan was found, to ask for what is missing. As repository."""
     return repository(parse_place(image.reference), work)
-
-
-def layout_tag(place: Place, found: Repository) -> str:
-    """What to ask for: the place's tag or digest, or a layout's only tag. Raises UsageError "image.which"."""
-    if place.wanted or place.kind != LAYOUT:
-        return place.wanted
-    tags = found.tags()
-    if len(tags) == 1:
-        return tags[0]
-    raise UsageError("image.which", f"holds {len(tags)} named images" + (f": {', '.join(tags)}" if tags else ""),
-                     where=str(place), hint=f"name one: {place}:TAG")
