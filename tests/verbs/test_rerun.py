@@ -243,7 +243,7 @@ def test_a_record_of_another_machine_mounts_nothing_by_itself(lab, tmp_path):
     of_another_machine(lab, old)
     count = len(lab.engine.loads)
     needed = refused(lab, old)
-    assert needed.code == "record.data-needed" and "1 files, 4 bytes" in needed.what and "--data" in needed.hint
+    assert needed.code == "record.data-needed" and "1 file, 4 bytes" in needed.what and "--data" in needed.hint
     needed = refused(lab, old, data=lab.root / "data")
     assert needed.code == "record.mount-needed" and str(tmp_path) in needed.what and "-v DIR:/out" in needed.hint
     assert len(lab.engine.loads) == count and "rerun-" in str(list((tmp_path / "cwd").iterdir()))

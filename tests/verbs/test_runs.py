@@ -98,6 +98,7 @@ def test_a_run_from_elsewhere_is_neither_last_nor_takes_a_name(tmp_path):
     own = lab.run("x = 1", name="best")
     theirs = lab.run("x = 2", name="best")
     document = lab.store.runs.read(theirs.id)
+    document["host"]["mark"] = ""  # as what is taken in
     lab.store.runs.write(theirs.id, document | {"origin": "ghcr.io/x/y@sha256:1", "created": "9999-01-01T00:00:00Z"})
     assert find(lab.store, "last").id == own.id and find(lab.store, "best").id == own.id
     lab.store.runs.write(theirs.id, document | {"origin": "ghcr.io/x/y@sha256:1", "name": "worse"})

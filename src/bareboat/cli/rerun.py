@@ -5,23 +5,34 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bareboat.cli.plain import plain
 from bareboat.cli.term import Reporter, style
 from bareboat.cli.verdict import COLOURS, add_tolerance, tolerance, verdict_document, verdict_lines
 
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.rerun import RerunRequest
+
 SUMMARY = "Repeat a run from its record and say whether it gave the same."
 EXAMPLES = """\
   bareboat rerun 3f9a1c
   bareboat rerun last --in /tmp/again --rtol 1e-3
-  bareboat rerun 3f9a1c --data /mnt/copy/of/data
+  bareboat rerun ghcr.io/lab/seg:paper --data /mnt/copy/of/data
+  bareboat rerun run.tar                       from a file of `bareboat save --run`
+  bareboat rerun --all ghcr.io/lab/a:paper ghcr.io/lab/b:paper run.tar --html review.html
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which run, and where to."""
-    parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
+    parser.add_argument("runs", nargs="+", metavar="RUN", help='id or its beginning, a name, "last"; or a reference, a '
+                        "layout (oci:DIR) or a file that holds a run")
+    parser.add_argument("--all", action="store_true", help="several runs, one after the other, and a table of verdicts")
+    parser.add_argument("--html", metavar="FILE", help="with --all: the review as a page")
     parser.add_argument("--in", dest="into", metavar="DIR", help="put results/ into this folder (./rerun-ID)")
     parser.add_argument("--data", metavar="DIR", help="take the data from here")
     parser.add_argument("-v", "--volume", action="append", default=[], metavar="DIR:TARGET",
@@ -50,11 +61,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """0 identical or within tolerance, 1 differs, 125 it could not be repeated."""
-    from bareboat.verbs.rerun import RerunRequest, rerun
+    from bareboat.verbs.rerun import RerunRequest
     from bareboat.wiring import work
 
+    if not options.all and (len(options.runs) > 1 or options.html):
+        from bareboat.errors import UsageError
+
+        raise UsageError("usage.all", "several runs, or a page of them, are a review", hint="add --all")
     request = RerunRequest(
-        run=options.run,
+        run=options.runs[0],
         into=Path(options.into).absolute() if options.into else None,
         data=Path(options.data).absolute() if options.data else None,
         volumes=_volumes(options.volume),
@@ -64,7 +79,14 @@ def command(options: argparse.Namespace) -> int:
         quiet=options.json,
         env=_env(options.env) if options.env else None,
     )
-    done = rerun(request, work(Reporter(options.level), offline=options.offline))
+    collaborators = work(Reporter(options.level), offline=options.offline)
+    return _review(request, options, collaborators) if options.all else _one(request, options, collaborators)
+
+
+def _one(request: RerunRequest, options: argparse.Namespace, work: Work) -> int:
+    from bareboat.verbs.rerun import rerun
+
+    done = rerun(request, work)
     if options.json:
         print(
             json.dumps(
@@ -87,6 +109,27 @@ def command(options: argparse.Namespace) -> int:
             f"repeats {done.old.id}; its results: {plain(str(done.folder))}/results"
         )
     return 0 if done.verdict.same else 1
+
+
+def _review(request: RerunRequest, options: argparse.Namespace, work: Work) -> int:
+    """The table or the document on standard output, the page in its file, which is tried before the long work."""
+    import time
+
+    from bareboat import __version__
+    from bareboat.cli.review import document, page, summary, table_of
+    from bareboat.record.values import timestamp
+    from bareboat.verbs.review import review
+
+    with open(options.html, "w", encoding="utf-8") if options.html else nullcontext() as file:
+        found = review(options.runs, request, work)
+        if file is not None:
+            file.write(page(found, timestamp(time.time()), __version__))
+    if options.json:
+        print(json.dumps(document(found), indent=2))
+    else:
+        print(table_of(found))
+        print(summary(found))
+    return found.exit_code
 
 
 def _volumes(words: list[str]) -> tuple[tuple[str, Path], ...]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.cli.plain import moment, plain, replay, took
@@ -32,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it; "
                       "on a terminal, control sequences other than colours are shown as text")
     what.add_argument("--json", action="store_true", help="the record, for programs")
+    what.add_argument("--results", metavar="DIR", help="write the results that the store has into this new folder")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -46,11 +48,19 @@ def command(options: argparse.Namespace) -> int:
             while view:
                 view = view[os.write(1, view) :]
         return 0
+    if options.results:
+        count, missing = verb.write_results(store(), options.run, Path(options.results).absolute())
+        print(f"{_files(count)} in {plain(options.results)}")
+        if missing:
+            names = ", ".join(map(plain, missing[:3]))
+            print(f"{_files(len(missing))} too large to be kept: {names}{' …' if len(missing) > 3 else ''}")
+        return 0
     account = verb.show(store(), options.run)
     if options.json:
         print(json.dumps({**account.record.document(), "log_bytes": account.log_bytes}, indent=2))
         return 0
     for name, text in lines(account):
+        text = plain(text)  # whatever of it is a stranger's
         print(f"{style(f'{name:9}', 'bold', 1)} {text}" if name else f"{'':9} {text}")
     return 0
 
@@ -64,6 +74,8 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
         "run",
         r.id + (f" ({plain(r.name)})" if r.name else "") + (f", repeats {r.rerun_of}" if r.rerun_of else ""),
     )
+    if r.origin:
+        yield "from", plain(r.origin)
     code = "" if r.exit_code is None else f", exit {r.exit_code}"
     yield "state", r.state + code + (f": {plain(r.reason)}" if r.reason else "")
     yield "when", moment(r.created) + " UTC" + (f", took {took(r.seconds)}" if r.ended else "")
@@ -91,6 +103,9 @@ def _image(account: Account) -> Iterator[tuple[str, str]]:
     yield "image", account.record.plan or "none"
     plan = account.plan
     if plan is None:
+        return
+    if plan.image is not None and not plan.wheels:
+        yield "", f"{plan.image.reference}, {len(plan.image.layers)} layers"
         return
     wheels = "1 Python package" if len(plan.wheels) == 1 else f"{len(plan.wheels)} Python packages"
     yield (
@@ -130,6 +145,8 @@ def _data(r: RunRecord) -> Iterator[tuple[str, str]]:
         }.get(f.status, plain(f.status))
         yield ("" if i else "data"), f"{plain(d.target)}: {_files(f.count)}, {size(f.bytes)}, {status}"
         yield "", plain(d.source)
+    if r.data_from:
+        yield ("" if r.data else "data"), f"to be had: {plain(r.data_from)}"
 
 
 def _env(r: RunRecord) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 
 from bareboat.errors import ArchiveError, RecordError
+from bareboat.image.reference import is_digest
 from bareboat.record import artifact as kinds
 from bareboat.record.artifact import Artifact
 from bareboat.record.states import final
@@ -78,6 +79,13 @@ def _problems(record: RunRecord) -> Iterator[str]:
     """What cannot be worked with, in words."""
     if len(record.id) != 12 or not _ID.issuperset(record.id):
         yield f"{record.id[:40]!r} is no id of a run"
+    if not is_digest(record.plan) or (record.code is not None and not is_digest(record.code.digest)):
+        yield "a plan or code without a digest"
+    if record.rerun_of and (len(record.rerun_of) != 12 or not _ID.issuperset(record.rerun_of)):
+        yield f"{record.rerun_of[:40]!r} is no id of a run"
+    for moment in (record.created, record.started, record.ended):
+        if moment and not _is_moment(moment):
+            yield f"{moment[:40]!r} is no time"
     if not record.argv:
         yield "there is no program in it"
     if record.log not in ("", "log"):
@@ -116,6 +124,13 @@ def _problems(record: RunRecord) -> Iterator[str]:
         yield "a count below 0"
     if len(record.data_from) > DATA_FROM_MOST:
         yield "a longer note on the data than is allowed"
+
+
+def _is_moment(text: str) -> bool:
+    """As values.timestamp writes it."""
+    import re
+
+    return re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text) is not None
 
 
 def _inside(path: str) -> bool:

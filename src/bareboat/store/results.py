@@ -154,6 +154,22 @@ def open_inside(folder: Path, path: str) -> int:
     return fd
 
 
+def chunks_of(store: Store, results: Results, file: ResultFile) -> Iterator[bytes] | None:
+    """The bytes of a result from the pack, or from a blob of its own, where it came as one; None when neither is here.
+
+    Raises RecordError record.result-damaged.
+    """
+    kept = read_kept(store, results, file)
+    if kept is not None:
+        return iter((kept,))
+    path = store.verified_blob(file.sha256) if file.sha256 and not file.link else None
+    if path is None:
+        return None
+    from bareboat.store.blobs import file_chunks
+
+    return file_chunks(path)
+
+
 def read_kept(store: Store, results: Results, file: ResultFile) -> bytes | None:
     """The kept bytes of a result, verified; None when they were not kept or are gone.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
@@ -43,7 +43,7 @@ class Difference:
 
 def diff(store: Store, old: str, new: str, tolerance: Tolerance = Tolerance()) -> Difference:  # noqa: B008
     """Compare two runs. Raises RecordError record.missing, record.ambiguous."""
-    a, b = find(store, old), find(store, new)
+    a, b = _with_manifest(find(store, old), store), _with_manifest(find(store, new), store)
     problems: list[str] = []
     packages: tuple[Change, ...] = ()
     if not same_image(a, b):
@@ -63,6 +63,13 @@ def diff(store: Store, old: str, new: str, tolerance: Tolerance = Tolerance()) -
         a, b, packages, _settings(a, b), _changes(_env(a), _env(b)), data_answers(a, b), code, machine(a, b),
         compare(a, b, reader(store), tolerance), tuple(problems),
     )  # fmt: skip
+
+
+def _with_manifest(record: RunRecord, store: Store) -> RunRecord:
+    """The record with the manifest that its image got when it was shipped, by which a repetition elsewhere knows it."""
+    document = store.get_json("plans", record.plan) if record.plan and not record.manifest else None
+    manifest = document.get("manifest") if isinstance(document, dict) else None
+    return replace(record, manifest=manifest) if isinstance(manifest, str) else record
 
 
 def reader(store: Store):  # type: ignore[no-untyped-def]

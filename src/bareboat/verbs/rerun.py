@@ -39,12 +39,12 @@ HERE = frozenset({
 
 @dataclass(frozen=True)
 class RerunRequest:
-    """What was asked. run: id, name or "last". into: the folder whose results/ takes the results; None: a
-    new one below the current folder. data: a folder in place of the recorded data. volumes: target inside → folder of
-    this machine, for what a record from elsewhere had of its machine; other_data: go on though the data are not the
-    run's. network: "" as recorded, but none for a record from elsewhere. env: variables of the caller's, for those that
-    were withheld; None: this process's for a record of this machine, else none: a stranger's record would name whatever
-    it likes. quiet: the program's output goes into the log alone.
+    """What was asked. run: id, name, "last", or a file, layout or reference that holds one. into: the folder whose
+    results/ takes the results; None: a new one below the current folder. data: a folder in place of the recorded data.
+    volumes: target inside → folder of this machine, for what a record from elsewhere had of its machine; other_data:
+    go on though the data are not the run's. network: "" as recorded, but none for a record from elsewhere. env:
+    variables of the caller's, for those that were withheld; None: this process's for a record of this machine, else
+    none: a stranger's record would name whatever it likes. quiet: the program's output goes into the log alone.
     """
 
     run: str
@@ -96,7 +96,7 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
     record.rerun-folder), and what assembling and starting raise; before the start nothing is left but an empty folder.
     """
     by = by or steps()
-    old = find(work.store, request.run)
+    old = run_meant(request.run, work)
     if not final(old.state):
         raise RecordError(
             "record.unfinished",
@@ -130,7 +130,15 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
 
 
 def image_of(old: RunRecord, work: Work) -> Plan:
-    """The plan of the image that the repetition runs in. Raises RecordError "record.plan-gone"."""
+    """The plan of the image that the repetition runs in. A run from elsewhere runs in the image that came with it: what
+    its record calls a plan would be made anew from sources that it names. Raises RecordError "record.plan-gone".
+    """
+    if old.origin:
+        from bareboat.verbs.arrivals import image_plan_of
+
+        came = image_plan_of(old, work)
+        if came is not None:
+            return came
     plan = plan_of(work.store, old)
     if plan is None:
         raise RecordError(
@@ -153,6 +161,26 @@ def limits_of(old: RunRecord) -> Limits:
                   most(was.shm_size, memory // 2), most(was.scratch_size, memory // 2))
 
 
+def run_meant(text: str, work: Work) -> RunRecord:
+    """The run that a word means: one of this store, or one in a file, a layout or a registry, which is taken in.
+
+    A word with "/", ":" or "@" in it is a place, whatever somebody else's run calls itself; only a run of one's own
+    goes before it. Raises RecordError "record.missing", "record.ambiguous", and as arrivals.arrive.
+    """
+    from bareboat.verbs.arrivals import arrive, is_elsewhere
+    from bareboat.verbs.lock import host_platform
+
+    elsewhere = is_elsewhere(text)
+    try:
+        found = find(work.store, text)
+        if not elsewhere or not found.origin:
+            return found
+    except RecordError as error:
+        if not elsewhere or error.code != "record.missing":
+            raise
+    return arrive(text, host_platform(), work)
+
+
 @dataclass(frozen=True)
 class _Made:
     environment: Environment
@@ -166,6 +194,9 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
     store = work.store
     tty = old.tty and not request.quiet and os.isatty(0) and os.isatty(1)
     host_env, host_mounts = made.by.inherited(os.environ, tty=tty)
+    network = _network(old, request, work)
+    if foreign(old) and network == "none":  # how to reach the network is of no use there, and may hold a password
+        host_env = {name: value for name, value in host_env.items() if name not in HERE}
     env = _env(old, request, work, host_env)
     taken = {mount.target for mount in made.mounts}
     keys = (*made.environment.trees, *made.environment.bytecode)
@@ -179,7 +210,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         uid=old.uid,
         gid=old.gid,
         home=old.home,
-        network=_network(old, request, work),
+        network=network,
         tty=tty,
         limits=limits_of(old),
         scratch=work.settings.scratch,
@@ -194,7 +225,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         project=old.project, root=old.root, code=old.code, overlays=old.overlays, git=old.git,
         mounts=tuple(rerun_mounts.recorded(m, made.mounts) for m in old.mounts), limits=load.limits, gpus=old.gpus,
         network=load.network, uid=old.uid, gid=old.gid, home=old.home, tty=tty, engine=work.engine.name,
-        version=__version__, rerun_of=old.id,
+        version=__version__, rerun_of=old.id, origin=old.origin,
     )  # fmt: skip
     return Prepared(
         workload=load, record=record, results=made.results if results else None, code=None,
@@ -223,7 +254,7 @@ def _env(old: RunRecord, request: RerunRequest, work: Work, host_env: Mapping[st
         else:
             missing.append(name)
     if missing:
-        what = (f"of another machine's record, and not passed on: {', '.join(missing)}; "
+        what = (f"of a record from elsewhere, and not passed on: {', '.join(missing)}; "
                 "give them to a program you trust: -e NAME") if foreign(old) else (
                 f"not set here, and kept out of the record: {', '.join(missing)}; "
                 "export them first if the program needs them")
@@ -237,7 +268,7 @@ def _network(old: RunRecord, request: RerunRequest, work: Work) -> str:
         return request.network
     if old.network != "none" and foreign(old):
         work.tell.say(
-            "this run was recorded on another machine: no network for it; --network host gives it one"
+            "this run is from elsewhere: no network for it; --network host gives it one"
         )
         return "none"
     return old.network

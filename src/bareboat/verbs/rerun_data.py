@@ -24,7 +24,7 @@ def check_data(old: RunRecord, made: tuple[Mount, ...], request: RerunRequest, w
 
     Raises RecordError "record.data-differs", unless the caller wants to go on with other data: the verdict names them.
     """
-    if not rerun_mounts.foreign(old):
+    if rerun_mounts.made_here(old):
         return
     known = {d.target: d.fingerprint for d in old.data}
     differing = []

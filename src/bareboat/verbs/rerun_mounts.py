@@ -41,7 +41,7 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
 
                 code = materialise(work.store, old.code).resolve()
             found.append(_of_code(mount, code, old))
-        elif foreign(old):
+        elif not made_here(old):
             found.append(_nothing(mount, old, work))
         else:
             found.append(_from_here(mount, Path(mount.source), work))
@@ -102,13 +102,21 @@ def overlays(old: RunRecord, store: Store) -> tuple[tuple[str, Path], ...]:
 
 
 def foreign(old: RunRecord) -> bool:
-    """Whether the run is somebody else's: it was taken in from outside, or recorded on another machine.
+    """Whether the run is somebody else's, so that its program may be a stranger's: it was taken in from outside,
+    repeats one that was, or was recorded on another machine.
+    """
+    return bool(old.origin) or not made_here(old)
 
-    What came from outside says so by a mark of this store's; what it says itself of its machine may be a lie.
+
+def made_here(old: RunRecord) -> bool:
+    """Whether this machine recorded it, so that the folders it names were given here. What was taken in has no mark
+    of a machine, whatever it came with: its sender may have seen ours.
     """
     from bareboat.host.facts import mark
 
-    return bool(old.origin) or old.host is None or old.host.name != os.uname().nodename or old.host.mark != mark()
+    host = old.host
+    return host is not None and host.name == os.uname().nodename and host.mark == mark() and bool(
+        host.mark or not old.origin)
 
 
 def _is_snapshot(mount: RecordedMount, old: RunRecord) -> bool:
@@ -148,7 +156,7 @@ def _nothing(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
     if mount.kind == "data" and facts is not None and facts[0] == 0:
         return Mount(work.store.make_tree("empty", lambda writer: None), mount.target, True)
     if mount.kind == "data":
-        size = f": {facts[0]} files, {facts[1]:,} bytes" if facts is not None else ""
+        size = f": {facts[0]} file{'s' if facts[0] != 1 else ''}, {facts[1]:,} bytes" if facts is not None else ""
         there = f"; they can be had here: {old.data_from}" if old.data_from else ""
         raise RecordError("record.data-needed", f"the run had data at {mount.target}{size}", where=f"run {old.id}",
                           hint=f"say where they are on this machine: --data DIR{there}")

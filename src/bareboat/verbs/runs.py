@@ -86,7 +86,7 @@ def find(store: Store, text: str) -> RunRecord:
     chose both date and name. Raises RecordError record.missing, record.ambiguous.
     """
     if text == "last":
-        newest = [record for record in runs(store, RunFilter()).runs if not record.origin]
+        newest = [record for record in runs(store, RunFilter()).runs if not taken_in(record)]
         if not newest:
             raise RecordError(
                 "record.missing", "there are no runs yet", hint="start one: bareboat run -- PROGRAM"
@@ -100,4 +100,9 @@ def find(store: Store, text: str) -> RunRecord:
         named = [record for record in runs(store, RunFilter(name=text)).runs if record.name == text]
         if not named:
             raise
-        return next((record for record in named if not record.origin), named[0])
+        return next((record for record in named if not taken_in(record)), named[0])
+
+
+def taken_in(record: RunRecord) -> bool:
+    """Whether it came from elsewhere, and was not made here as the repetition of one that did."""
+    return bool(record.origin) and not (record.host is not None and record.host.mark)

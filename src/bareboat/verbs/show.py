@@ -74,6 +74,39 @@ def log(store: Store, text: str) -> Iterator[bytes]:
             yield chunk
 
 
+def write_results(store: Store, text: str, folder: Path) -> tuple[int, tuple[str, ...]]:
+    """A run's results, as far as the store has them, into a new or empty folder: how many, and the paths of the others.
+
+    Names are a record's, which may be a stranger's: nothing is written outside of the folder, no link is followed.
+    Raises RecordError "record.results-folder", ArchiveError "tree.*".
+    """
+    from bareboat.store.results import chunks_of
+    from bareboat.store.treewriter import TreeWriter
+
+    record = find(store, text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise RecordError("record.results-folder", "there is something in it, and it is not written over",
+                              where=str(folder), hint="name a new folder")
+    except OSError as error:
+        raise RecordError("record.results-folder", f"the folder cannot be made ({error.strerror})",
+                          where=str(folder)) from None
+    writer, count, missing = TreeWriter(folder, where=f"run {record.id}"), 0, []
+    for file in record.results.files:
+        chunks = chunks_of(store, record.results, file)
+        if file.link:
+            writer.symlink(file.path, file.link)
+        elif chunks is None:
+            missing.append(file.path)
+            continue
+        else:
+            writer.file(file.path, 0o644, chunks)
+        count += 1
+    writer.finish()
+    return count, tuple(missing)
+
+
 def _tail(path: Path) -> tuple[int, tuple[str, ...]]:
     with open(path, "rb") as file:
         size = file.seek(0, 2)

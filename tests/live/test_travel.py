@@ -1,0 +1,220 @@
+"""Runs that travel for real: pushed to a registry, taken in by another user, repeated in a network namespace with
+nothing in it; from a file; and the same tag in the hands of other programs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.live.test_archive import PYTHON, alone, become, remove
+from tests.live.test_save import bareboat, call, peer
+
+pytestmark = pytest.mark.live
+TRAIN = """\
+import csv, json, pathlib
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+
+table = np.loadtxt("data/points.csv", delimiter=",", skiprows=1)
+x, y = table[:, :2], table[:, 2]
+model = LogisticRegression(random_state=0).fit(x, y)
+pathlib.Path("results/metrics.json").write_text(json.dumps({
+    "accuracy": float(model.score(x, y)), "folds": cross_val_score(model, x, y, cv=3).tolist()}))
+np.savetxt("results/coefficients.csv", model.coef_, delimiter=",")
+print(f"accuracy {model.score(x, y):.3f}")
+"""
+RANDOM = """\
+import pathlib
+import numpy as np
+
+pathlib.Path("results/draw.csv").write_text(f"x\\n{np.random.default_rng().normal()}\\n")
+"""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Two runs of one project, and where they were pushed: one that gives the same again, one that does not."""
+
+    project: Path
+    home: Path
+    host: str
+    same: str
+    random: str
+
+    @property
+    def paper(self) -> str:
+        return f"{self.host}/lab/points:paper"
+
+    @property
+    def draw(self) -> str:
+        return f"{self.host}/lab/points:draw"
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Debian's docker-registry on the loopback."""
+    if shutil.which("docker-registry") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs docker-registry")
+        pytest.skip("needs docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: "
+        f"{folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: x}}\n")
+    with open(folder / "log", "wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with socket.socket() as there:
+                if there.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def sent(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    project, home = tmp_path_factory.mktemp("points"), tmp_path_factory.mktemp("store") / "home"
+    for name in ("src", "data", "results"):
+        (project / name).mkdir()
+    (project / "requirements.txt").write_text("numpy\nscikit-learn\n")
+    (project / "src/train.py").write_text(TRAIN)
+    (project / "src/draw.py").write_text(RANDOM)
+    rows = [f"{i % 7}.5,{i * i % 11}.25,{int(i % 7 > 3)}" for i in range(60)]
+    (project / "data/points.csv").write_text("\n".join(["a,b,label", *rows, ""]))
+    secret = {"WANDB_API_KEY": "geheim-0123456789", "LR": "0.1"}
+    runs = []
+    for program, words in (("train.py", ("-e", "WANDB_API_KEY", "-e", "LR")), ("draw.py", ())):
+        bareboat(home, "run", *words, "--", "python", f"src/{program}", cwd=project, env=secret)
+        runs.append(json.loads(bareboat(home, "show", "last", "--json", cwd=project))["id"])
+    made = Sent(project, home, registry, *runs)
+    bareboat(home, "push", "--run", made.same, made.paper, "--data-from", "https://data.example/points", cwd=project)
+    bareboat(home, "push", "--run", made.random, made.draw, cwd=project)
+    return made
+
+
+@pytest.fixture(params=[0, 1234], ids=["root", "another user"])
+def elsewhere(request: pytest.FixtureRequest, sent: Sent) -> Iterator[tuple[int, Path]]:
+    """A user and a folder of theirs, with a copy of the data."""
+    user: int = request.param
+    test = f"import subprocess; subprocess.run([{PYTHON!r}, '-c', 'import bareboat'], check=True)"
+    if call(*become(user), PYTHON, "-c", test, cwd=Path("/")).returncode:
+        pytest.skip("this Python cannot be started by other users: set BAREBOAT_TEST_PYTHON to one that can")
+    base = Path("/var/tmp") / f"bareboat-travel-{os.getpid()}-{user}"
+    base.mkdir(mode=0o755)
+    try:
+        shutil.copytree(sent.project / "data", base / "data", copy_function=shutil.copyfile)  # with times of their own
+        shutil.copytree(sent.project / "data", base / "wrong")
+        with open(base / "wrong/points.csv", "a") as file:
+            file.write("0.5,0.25,1\n")
+        if os.getuid() == 0:
+            for path in (base, *base.rglob("*")):
+                os.chown(path, user, user)
+        yield user, base
+    finally:
+        remove(base)
+
+
+def as_user(user: int, home: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """bareboat by that user, with the network there is."""
+    env = {"BAREBOAT_HOME": str(home), "HOME": str(home.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    return call(*become(user), PYTHON, "-m", "bareboat", *words, cwd=cwd, env=env)
+
+
+def test_a_strangers_rerun_without_a_network(sent: Sent, elsewhere: tuple[int, Path]) -> None:
+    user, base = elsewhere
+    home = base / "home"
+    for word, run in ((sent.paper, sent.same), (sent.draw, sent.random)):
+        pulled = as_user(user, home, "pull", "--run", word, cwd=base)
+        assert pulled.returncode == 0 and run in pulled.stdout + pulled.stderr, pulled.stderr
+
+    nothing = alone(user, home, "rerun", sent.same, cwd=base)
+    assert nothing.returncode == 125 and "[record.data-needed]" in nothing.stderr
+    assert "https://data.example/points" in nothing.stderr
+    wrong = alone(user, home, "rerun", sent.same, "--data", "wrong", cwd=base)
+    assert wrong.returncode == 125 and "[record.data-differs]" in wrong.stderr
+    assert "points.csv" in wrong.stderr and not list(base.glob("rerun-*"))
+
+    same = alone(user, home, "rerun", sent.same, "--data", "data", "--in", "again", "--json", cwd=base)
+    assert same.returncode == 0, same.stderr
+    verdict = json.loads(same.stdout)
+    assert verdict["verdict"] == "identical" and {f["path"] for f in verdict["files"]} == {
+        "metrics.json", "coefficients.csv"}
+    for name in ("metrics.json", "coefficients.csv"):
+        assert (base / "again/results" / name).read_bytes() == (sent.project / "results" / name).read_bytes()
+    record = json.loads(as_user(user, home, "show", verdict["new"], "--json", cwd=base).stdout)
+    assert record["network"] == "none" and record["rerun_of"] == sent.same and record["withheld"] == []
+
+    other = alone(user, home, "rerun", sent.random, "--data", "data", cwd=base)
+    assert other.returncode == 1 and "differs" in other.stdout and "not deterministic" in other.stdout
+    changed = alone(user, home, "rerun", sent.same, "--data", "wrong", "--other-data", "--in", "changed", cwd=base)
+    assert changed.returncode == 1 and "the data at /data changed" in changed.stdout, changed.stderr
+
+    review = alone(user, home, "rerun", "--all", sent.same, sent.random, "--data", "data", "--html", "page.html",
+                   cwd=base)
+    assert review.returncode == 1 and "2 runs: 1 identical, 1 differs" in review.stdout, review.stderr
+    assert "2 runs: 1 identical, 1 differs" in (base / "page.html").read_text()
+    assert not any(b"geheim-0123456789" in path.read_bytes() for path in home.rglob("*")
+                   if path.is_file() and not path.is_symlink() and "trees" not in path.parts)
+
+
+def test_from_a_file_into_an_empty_store(sent: Sent, elsewhere: tuple[int, Path]) -> None:
+    user, base = elsewhere
+    bareboat(sent.home, "save", "--run", sent.same, "-o", str(base / "run.tar"), cwd=sent.project)
+    os.chmod(base / "run.tar", 0o644)
+    done = alone(user, base / "home", "rerun", "run.tar", "--data", "data", cwd=base)
+    assert done.returncode == 0 and "identical" in done.stdout, done.stderr
+
+
+def test_others_see_an_image_and_copy_the_run_along(sent: Sent, tmp_path: Path) -> None:
+    plain = "--tls-verify=false"
+    peer("skopeo", "copy", "--all", "--src-tls-verify=false", f"docker://{sent.paper}", f"oci:{tmp_path}/copy:paper")
+    mine = json.loads(bareboat(sent.home, "show", sent.same, "--json", cwd=sent.project))
+    reference = f"oci:{tmp_path}/copy:paper"
+    data = str(sent.project / "data")
+    done = call(sys.executable, "-m", "bareboat", "rerun", reference, "--data", data, cwd=tmp_path,
+                env={"BAREBOAT_HOME": str(tmp_path / "home")})
+    assert done.returncode == 0 and "identical" in done.stdout, done.stderr
+    remove(tmp_path / "home")
+    config = json.loads(peer("skopeo", "inspect", plain, "--config", f"docker://{sent.paper}"))
+    assert config["config"]["Labels"]["bareboat.plan"] == mine["plan"]
+    mount = f"{sent.project}/src:/app/src:ro"
+    for engine, more in (("docker", []), ("podman", [plain])):
+        peer(engine, "pull", "-q", *more, sent.paper)
+        try:
+            said = peer(engine, "run", "--rm", "--network", "none", "-v", mount, "-v", f"{data}:/app/data:ro",
+                        "--tmpfs", "/app/results:mode=1777", sent.paper, "python", "src/train.py")
+            assert said.startswith("accuracy ")
+        finally:
+            peer(engine, "rmi", sent.paper)
+
+
+def test_docker_loads_the_image_of_a_saved_run(sent: Sent, tmp_path: Path) -> None:
+    bareboat(sent.home, "save", "--run", sent.same, "-o", f"{tmp_path}/run.tar", cwd=sent.project)
+    name = f"bareboat-run:{sent.same}"
+    assert name in peer("docker", "load", "-i", f"{tmp_path}/run.tar")
+    try:
+        assert "1." in peer("docker", "run", "--rm", "--network", "none", name, "python", "-c",
+                            "import sklearn; print(sklearn.__version__)")
+    finally:
+        peer("docker", "rmi", name)
+    peer("skopeo", "copy", "--all", f"oci-archive:{tmp_path}/run.tar", f"oci:{tmp_path}/copy:again")
+    digest = bareboat(sent.home, "save", "--run", sent.same, "-o", f"{tmp_path}/again.tar", cwd=sent.project)
+    assert (tmp_path / "copy/blobs/sha256" / digest.removeprefix("sha256:")).is_file()
