@@ -17,13 +17,14 @@ from tests.builder.image_factory import SOURCES, plan_in, quiet
 from tests.world_kit import carrying, wheel
 
 from bareboat.builder.blobs import make_blobs
+from bareboat.builder.layers import image_tree_key
 from bareboat.builder.sbom import CYCLONEDX, SPDX, Document, attach_sbom, sbom_document
 from bareboat.errors import UsageError
 from bareboat.image.manifest import Manifest, read_manifest
 from bareboat.image.plan import Plan
-from bareboat.image.planning import package_files
+from bareboat.image.planning import image_plan, package_files
 from bareboat.image.spec import MANIFEST, Descriptor
-from bareboat.lock import Wheel
+from bareboat.lock import BaseImage, ImageLayer, Wheel
 from bareboat.project.values import Package
 from bareboat.store import Store
 
@@ -127,15 +128,18 @@ def test_spdx_is_valid_by_its_library(store: Store) -> None:
 
 @pytest.mark.parametrize("form", [SPDX, CYCLONEDX])
 def test_the_same_plan_gives_the_same_bytes(store: Store, tmp_path: Path, form: str) -> None:
-    other = Store.open(tmp_path / "elsewhere")
+    other, plan = Store.open(tmp_path / "elsewhere"), made(store)
+    for source in (*plan.debs, *plan.wheels):  # built once: a package that is built again has other times in it
+        blob = store.blob(source.sha256)
+        assert blob is not None
+        other.put_blob([blob.read_bytes()])
     documents = []
     for place in (store, other, store):
-        plan = made(place)
         make_blobs(place, plan, SOURCES, quiet)
         documents.append(sbom_document(place, plan, form, "seg"))
     assert documents[0] == documents[1] == documents[2]
     assert b"2026-01-01T00:00:00" in documents[0].data  # the date of the lock
-    later = sbom_document(store, made(store), form, "seg", "2027-02-03T04:05:06Z")
+    later = sbom_document(store, plan, form, "seg", "2027-02-03T04:05:06Z")
     assert b"2027-02-03T04:05:06" in later.data and b"2026-01-01" not in later.data
 
 
@@ -177,3 +181,49 @@ def test_the_artifact_speaks_of_the_image(store: Store) -> None:
         data = sent[blob.descriptor.digest]
         assert blob.descriptor.digest == "sha256:" + hashlib.sha256(data).hexdigest()
         assert blob.descriptor.size == len(data) and b"".join(blob.open(1)) == data[1:]
+
+
+BASE = {
+    "var/lib/dpkg/status": "Package: libb\nStatus: install ok installed\nVersion: 1:2.0\nArchitecture: amd64\n"
+                           "Depends: libc6 (>= 2)\n\nPackage: libc6\nStatus: install ok installed\nVersion: 2.36\n"
+                           "Architecture: amd64\n",
+    "var/lib/rpm/rpmdb.sqlite": "",
+    "usr/lib/python3/dist-packages/torch-2.1.dist-info/METADATA": "Name: torch\nVersion: 2.1\nRequires-Dist: numpy\n",
+    "usr/lib/python3/dist-packages/numpy-1.26.dist-info/METADATA": "Name: numpy\nVersion: 1.26\n",
+}
+
+
+def foreign(store: Store, files: dict[str, str] | None = None) -> Plan:
+    """The plan of an image of others whose tree is in the store."""
+    digest = "sha256:" + "b" * 64
+    image = BaseImage("ghcr.io/lab/base:1", digest, 1, MANIFEST, digest, 1, (ImageLayer(digest, 7, digest, "l"),))
+
+    def fill(tree):  # type: ignore[no-untyped-def]
+        for path, text in (files or BASE).items():
+            tree.file(path, 0o644, [text.encode()])
+
+    store.make_tree(image_tree_key(image), fill)
+    return image_plan(image, "linux/amd64")
+
+
+@pytest.mark.parametrize("form", [SPDX, CYCLONEDX])
+def test_what_a_base_of_others_brings_is_listed(store: Store, form: str) -> None:
+    document = sbom_document(store, foreign(store), form)
+    assert listed(document) == {("deb", "libb", "1:2.0"), ("deb", "libc6", "2.36"), ("pypi", "torch", "2.1"),
+                                ("pypi", "numpy", "1.26"), ("oci", "base", "sha256:" + "b" * 64)}
+    assert document.notes == ("/var/lib/rpm/rpmdb.sqlite is an RPM database: its packages are not listed",)
+    assert b"RPM database" in document.data and b"repository_url=ghcr.io" in document.data
+
+
+def test_names_of_strangers_stay_data(store: Store) -> None:
+    """A package named by somebody hostile is text in a valid document, whatever it is."""
+    from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    evil = 'x"},{"name": "\x1b[2J\u202e' + "y" * 300
+    plan = foreign(store, {"a-1.dist-info/METADATA": f"Name: {evil}\nVersion: ../1?a=b#c\n"})
+    read = json.loads(sbom_document(store, plan, SPDX).data)
+    assert evil in [p["name"] for p in read["packages"]]
+    assert validate_full_spdx_document(JsonLikeDictParser().parse(read)) == []
+    cyclonedx = json.loads(sbom_document(store, plan, CYCLONEDX).data)
+    assert evil in [c["name"] for c in cyclonedx["components"]]

@@ -51,6 +51,26 @@ def test_what_another_package_carries(world: World) -> None:
     assert (found.version, found.chains) == ("7", (("gamma 1.0", "inner_part 7"),))
 
 
+def test_what_a_base_of_others_brings(world: World) -> None:
+    from dataclasses import replace
+
+    from tests.builder.test_sbom import foreign
+
+    base = foreign(world.store)
+    world.publish("torch", "2.1")
+    world.publish("gamma", "1.0", "torch>=2")
+    world.require("gamma")
+    ours = of(world)
+    rest = tuple(w for w in ours.plan.wheels if w.name != "torch")  # as when the base's own is kept
+    mixed = replace(ours, plan=replace(ours.plan, image=base.image, debs=(), wheels=rest))
+    [found] = why("numpy", mixed, world.work)
+    assert found.chains == (("requirements.txt:1", "gamma 1.0", "torch 2.1 (>=2)", "numpy 1.26"),
+                            ("ghcr.io/lab/base:1", "numpy 1.26"))
+    assert found.source.startswith("ghcr.io/lab/base:1@sha256:") and found.needed_by == ("torch",)
+    [found] = why("libc6", Subject("base", base, ours.made), world.work)
+    assert found.chains == (("ghcr.io/lab/base:1", "libc6 2.36"),) and found.needed_by == ("libb",)
+
+
 def test_an_unknown_package_and_the_nearest(world: World, capsys: pytest.CaptureFixture[str],
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     world.require("alpha")

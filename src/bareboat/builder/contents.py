@@ -24,8 +24,8 @@ DPKG, DPKG_FILES = "var/lib/dpkg/status", "var/lib/dpkg/status.d"
 APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
 RPM_FILES = ("rpmdb.sqlite", "Packages", "Packages.db")
-_DATABASE_MOST = 64 << 20  # bytes
-_METADATA_MOST = 4 << 20
+DATABASE_MOST = 64 << 20  # bytes
+METADATA_MOST = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_tree(root: Path) -> Contents:
                 if kind == "rpm":
                     notes.append(f"/{path} is an RPM database: its packages are not listed")
                     continue
-                text = _text(f"{top}/{path}", _METADATA_MOST if kind in ("pypi", "conda") else _DATABASE_MOST)
+                text = read_text(f"{top}/{path}", METADATA_MOST if kind in ("pypi", "conda") else DATABASE_MOST)
                 found += _READERS[kind](text, path)
             except (OSError, ValueError, TypeError, KeyError) as error:
                 why = str(error) or type(error).__name__
@@ -108,8 +108,11 @@ def _telling(inside: str, folders: list[str], names: list[str]) -> Iterator[tupl
             yield f"{inside}/{name}" if inside else name, "pypi"
 
 
-def _text(path: str, most: int) -> str:
-    """A regular file's text. Raises OSError, ValueError for anything else and for one that is too large."""
+def read_text(path: str, most: int) -> str:
+    """A regular file's text; no link is followed at its end.
+
+    Raises OSError, ValueError for anything else and for one that is too large.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         status = os.fstat(fd)
@@ -123,7 +126,7 @@ def _text(path: str, most: int) -> str:
 def _debs(text: str, path: str) -> Iterator[Installed]:
     """dpkg's status (deb822): paragraphs of packages that are installed; status.d's say no Status in some images."""
     for paragraph in text.split("\n\n"):
-        fields = _fields(paragraph.split("\n"))
+        fields = fields_of(paragraph.split("\n"))
         state = fields.get("status", "install ok installed").split()
         if fields.get("package") and fields.get("version") and state[-1:] in (["installed"], ["triggers-pending"],
                                                                               ["triggers-awaited"]):
@@ -140,7 +143,7 @@ def _apks(text: str, path: str) -> Iterator[Installed]:
 
 def _pythons(text: str, path: str) -> Iterator[Installed]:
     """Core metadata: Name and Version of its headers."""
-    fields = _fields(text.split("\n\n", 1)[0].split("\n"))
+    fields = fields_of(text.split("\n\n", 1)[0].split("\n"))
     if not fields.get("name") or not fields.get("version"):
         raise ValueError("no Name or no Version")
     yield Installed("pypi", fields["name"], fields["version"], path)
@@ -152,13 +155,19 @@ def _condas(text: str, path: str) -> Iterator[Installed]:
     yield Installed("conda", str(row["name"]), str(row["version"]), path, str(row.get("subdir", "")))
 
 
-def _fields(lines: list[str]) -> dict[str, str]:
-    """The fields of a paragraph by name in lower case, first lines only; the first of two counts."""
+def fields_of(lines: list[str]) -> dict[str, str]:
+    """The fields of a paragraph by name in lower case, folded lines joined; the first of two counts."""
     found: dict[str, str] = {}
+    last = ""
     for line in lines:
+        if line[:1].isspace():
+            if last:
+                found[last] += f" {line.strip()}"
+            continue
         name, colon, value = line.rstrip("\r").partition(":")
-        if colon and name and not name[0].isspace():
-            found.setdefault(name.lower(), value.strip())
+        last = name.lower() if colon and name and name.lower() not in found else ""
+        if last:
+            found[last] = value.strip()
     return found
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, UsageError
-from bareboat.image.archive import DEB, LOCK, PLAN, WHEEL, Bundle, File, Shipped, archive_members
+from bareboat.image.archive import DEB, LOCK, PLAN, WHEEL, Bundle, File, ForeignImage, Shipped, archive_members
 from bareboat.image.spec import Image
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LockMode
 
 if TYPE_CHECKING:
     from bareboat.image.plan import Plan
-    from bareboat.lock import PlatformLock
+    from bareboat.lock import BaseImage, PlatformLock
     from bareboat.project.values import Project
     from bareboat.verbs.save import Target
 
@@ -152,14 +152,37 @@ def _files(s: _Subject, work: Work) -> list[File]:
     from bareboat.verbs.lock import restore, sources
 
     plan, at = s.plan, sources(work)
+    parts = _parts_of_base(plan.image, work) if plan.image is not None else []
     if s.project is not None and s.locked is not None:
         restore(s.project, s.locked, work)
     fetch_wheels(work.store, [w for w in plan.wheels if work.store.blob(w.sha256) is None], at, work.tell.progress)
     base = base_of(plan)
-    if missing_debs(work.store, base):
+    if plan.image is None and missing_debs(work.store, base):
         fetch_debs(work.store, base, at.archive(plan.family), work.tell.progress)
-    found = [File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs]
+    found = [*parts, *(File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs)]
     found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
+    return found
+
+
+def _parts_of_base(image: BaseImage, work: Work) -> list[File]:
+    """Manifest, config and layers of an image of others, under their own media types."""
+    from bareboat.image.manifest import Manifest, read_manifest
+
+    name = image.reference
+    manifest = image.manifest.removeprefix("sha256:")
+    path = work.store.verified_blob(manifest)
+    if path is None:
+        raise ArchiveError("archive.missing", "the manifest is not in the store", where=name,
+                           hint=f"bareboat pull {name}")
+    document = read_manifest(path.read_bytes(), image.media_type, name)
+    if not isinstance(document, Manifest):
+        raise ArchiveError("archive.missing", "is an index, and an image of one platform is meant", where=name)
+    found = [File(image.media_type, manifest, path.stat().st_size, f"manifest of {name}")]
+    for what, entry in (("config", document.config), *(("layer", layer) for layer in document.layers)):
+        d = entry.descriptor
+        sha256 = d.digest.removeprefix("sha256:")
+        size = _size(sha256, f"{what} {d.digest} of {name}", work)
+        found.append(File(d.media_type, sha256, size, f"{what} of {name}"))
     return found
 
 
@@ -176,7 +199,25 @@ def _image(plan: Plan, work: Work) -> Image:
     from bareboat.builder.blobs import make_blobs
     from bareboat.verbs.lock import sources
 
+    if plan.image is not None and not plan.wheels and not plan.generated:
+        return _foreign(plan, plan.image, work)
     return make_blobs(work.store, plan, sources(work), work.tell.progress)
+
+
+def _foreign(plan: Plan, image: BaseImage, work: Work) -> ForeignImage:
+    """An image of others as it is: its own bytes."""
+    from bareboat.image.manifest import Manifest, read_manifest
+
+    manifest, config = (work.store.verified_blob(d.removeprefix("sha256:")) for d in (image.manifest, image.config))
+    if manifest is None or config is None:
+        raise ArchiveError("archive.missing", "its manifest or config is not in the store", where=image.reference,
+                           hint=f"bareboat pull {image.reference}")
+    data = manifest.read_bytes()
+    document = read_manifest(data, image.media_type, image.reference)
+    assert isinstance(document, Manifest)  # it was read as one before
+    return ForeignImage(plan.platform, plan.digest, config.read_bytes(), data,
+                        tuple(layer.descriptor for layer in document.layers), image.media_type,
+                        document.config.descriptor.media_type)
 
 
 def _bundle(s: _Subject, files: list[File], image: Image | None, work: Work) -> Bundle:

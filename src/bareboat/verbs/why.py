@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bareboat.builder.contents import DATABASE_MOST, DPKG, METADATA_MOST, Contents, contents, fields_of, read_text
 from bareboat.errors import UsageError
 from bareboat.image.chains import Graph, Node, chains
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.subject import Subject
 
 if TYPE_CHECKING:
-    from bareboat.builder.contents import Contents
     from bareboat.image.inventory import Component
     from bareboat.image.plan import Plan
     from bareboat.lock import Deb, Wheel
@@ -41,7 +41,6 @@ class Reason:
 
 def why(package: str, of: Subject, work: Work) -> tuple[Reason, ...]:
     """Every package of this name: a Python one, a system one, or both. Raises UsageError "why.unknown"."""
-    from bareboat.builder.contents import contents
     from bareboat.builder.sbom import plan_keys, take_inventory
 
     taken = take_inventory(work.store, of.plan, of.name)
@@ -58,7 +57,7 @@ def _reason(component: Component, of: Subject, found: Contents, work: Work) -> R
     wheel = next((w for w in plan.wheels if component.kind == "pypi" and w.sha256 == component.sha256), None)
     deb = next((d for d in plan.debs if component.kind == "deb" and d.sha256 == component.sha256), None)
     if wheel is not None:
-        graph = python_graph(of, work)
+        graph = python_graph(of, found, work)
         return Reason(wheel.name, wheel.version, "pypi", wheel.size, _unpacked(wheel, plan, work), component.source,
                       wheel.sha256, _wheel_layer(wheel, plan), chains(graph, wheel.name, CHAINS),
                       graph.needed_by(wheel.name))
@@ -66,21 +65,29 @@ def _reason(component: Component, of: Subject, found: Contents, work: Work) -> R
         graph = deb_graph(of, work)
         return Reason(deb.name, deb.version, "deb", deb.size, _deb_unpacked(deb, work), f"{deb.archive}: {deb.path}",
                       deb.sha256, _deb_layer(deb, plan), chains(graph, deb.name, CHAINS), graph.needed_by(deb.name))
-    return _found(component, of, found)
+    return _found(component, of, found, work)
 
 
-def _found(component: Component, of: Subject, found: Contents) -> Reason:
+def _found(component: Component, of: Subject, found: Contents, work: Work) -> Reason:
     """A package that no lock names: brought by the base image, by a system package, or inside another package."""
     base = of.plan.image
-    source = f"{base.reference}@{base.manifest}" if base else ""
     told = ", ".join(f"/{path}" for path in component.paths)
-    inside = _holder(component.paths, of.plan, found)
-    way = (*((inside,) if inside else (base.reference,) if base else ()), f"{component.name} {component.version}")
-    return Reason(component.name, component.version, component.kind, 0, 0, source or f"in the image: {told}", "",
-                  inside or "the base", (way,) if len(way) > 1 else (), (inside,) if inside else ())
+    inside = _holder(component.paths, of.plan)
+    itself = f"{component.name} {component.version}"
+    if inside:
+        return Reason(component.name, component.version, component.kind, 0, 0, f"in the image: {told}", "", inside,
+                      ((inside, itself),), (inside,))
+    graph = deb_graph(of, work) if component.kind == "deb" else python_graph(of, found, work)
+    name = component.name if component.kind == "deb" else _normal(component.name)
+    ways = chains(graph, name, CHAINS) if component.kind in ("deb", "pypi") else ()
+    if base is not None:
+        ways = (*ways, (base.reference, itself))
+    return Reason(component.name, component.version, component.kind, 0, 0,
+                  f"{base.reference}@{base.manifest}" if base else f"in the image: {told}", "", "the base", ways,
+                  graph.needed_by(name))
 
 
-def _holder(paths: Iterable[str], plan: Plan, found: Contents) -> str:
+def _holder(paths: Iterable[str], plan: Plan) -> str:
     """The Python package that carries another one inside itself (setuptools' _vendor), "" for none."""
     site = plan.interpreter.site.lstrip("/") + "/"
     for path in paths:
@@ -92,51 +99,62 @@ def _holder(paths: Iterable[str], plan: Plan, found: Contents) -> str:
     return ""
 
 
-def python_graph(of: Subject, work: Work) -> Graph:
-    """What the wheels of a plan need of each other, markers evaluated for the image's Python and platform."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
+def python_graph(of: Subject, found: Contents, work: Work) -> Graph:
+    """What the Python packages of a plan and of its base need of each other, markers evaluated for the image's Python
+    and platform. A package's own metadata are read from its tree."""
+    from bareboat.builder.image import bottom_keys
+    from bareboat.image.wheel import wheel_tree_key
     from bareboat.resolve.python.target import Target, marker_environment
 
     plan = of.plan
-    target = Target(plan.interpreter.full, plan.libc, plan.platform)
-    env = marker_environment(target)
-    known = {w.name: w for w in plan.wheels}
-    needs: dict[str, tuple[Node, ...]] = {}
-    for wheel in plan.wheels:
-        nodes: list[Node] = []
-        for line in requirements_of(wheel, plan, work):
-            try:
-                requirement = Requirement(line)
-            except InvalidRequirement:
-                continue  # metadata older than PEP 508; the resolver has judged it
-            name = _normal(requirement.name)
-            if name not in known:
-                continue
-            extras = tuple(sorted(_normal(e) for e in requirement.extras))
-            bound = str(requirement.specifier)
-            if requirement.marker is None or requirement.marker.evaluate({**env, "extra": ""}):
-                nodes.append(Node(name, extras, bound))
-                continue
-            nodes += [Node(name, extras, bound, when) for when in _extras_in(str(requirement.marker))
-                      if requirement.marker.evaluate({**env, "extra": when})]
-        needs[wheel.name] = tuple(nodes)
-    return Graph(_roots(of, known, needs, work), needs, {w.name: w.version for w in plan.wheels})
+    env = marker_environment(Target(plan.interpreter.full or "3", plan.libc, plan.platform))
+    wheels = {w.name: w for w in plan.wheels}
+    versions = {w.name: w.version for w in plan.wheels}
+    texts: dict[str, list[str]] = {}
+    for package in found.packages:
+        name = _normal(package.name)
+        if package.kind != "pypi" or _holder([package.path], plan):
+            continue
+        keys = [wheel_tree_key(wheels[name], plan.interpreter)] if name in wheels else bottom_keys(plan)
+        texts[name] = _required(keys, package.path, work)
+        versions.setdefault(name, package.version)
+    needs = {name: _needs(lines, versions, env) for name, lines in texts.items()}
+    return Graph(_roots(of, wheels, needs, work), needs, versions)
 
 
-def requirements_of(wheel: Wheel, plan: Plan, work: Work) -> list[str]:
-    """Requires-Dist of a wheel's METADATA, from its tree; nothing where that is not there."""
+def _needs(lines: Iterable[str], known: Mapping[str, str], env: Mapping[str, str]) -> tuple[Node, ...]:
+    """Lines of Requires-Dist as needs of packages that are there."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    nodes: list[Node] = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue  # metadata older than PEP 508; the resolver has judged it
+        name = _normal(requirement.name)
+        if name not in known:
+            continue
+        extras, bound = tuple(sorted(map(_normal, requirement.extras))), str(requirement.specifier)
+        if requirement.marker is None or requirement.marker.evaluate({**env, "extra": ""}):
+            nodes.append(Node(name, extras, bound))
+            continue
+        nodes += [Node(name, extras, bound, _normal(when)) for when in _extras_in(str(requirement.marker))
+                  if requirement.marker.evaluate({**env, "extra": when})]
+    return tuple(nodes)
+
+
+def _required(keys: Iterable[str], path: str, work: Work) -> list[str]:
+    """Requires-Dist of metadata at a path of the first of these trees that has it; nothing where it is gone."""
     from email.parser import HeaderParser
 
-    from bareboat.image.wheel import wheel_tree_key
-
-    tree = work.store.tree(wheel_tree_key(wheel, plan.interpreter))
-    if tree is None:
-        return []
-    site = tree / plan.interpreter.site.lstrip("/")
-    for info in sorted(site.glob("*.dist-info")):
-        if _normal(info.name.partition("-")[0]) == wheel.name:
-            text = (info / "METADATA").read_bytes().decode("utf-8", "replace")
+    for key in keys:
+        tree = work.store.tree(key)
+        try:
+            text = read_text(f"{tree}/{path}", METADATA_MOST) if tree is not None else ""
+        except (OSError, ValueError):
+            continue
+        if text:
             return [str(v) for v in HeaderParser().parsestr(text).get_all("Requires-Dist") or []]
     return []
 
@@ -164,17 +182,17 @@ def _roots(of: Subject, known: Mapping[str, Wheel], needs: Mapping[str, tuple[No
 
 
 def _stated(of: Subject, known: Mapping[str, Wheel], work: Work) -> tuple[tuple[str, Node], ...]:
+    from bareboat.builder.image import base_of
     from bareboat.errors import BareboatError
-    from bareboat.lock import Base, PlatformLock
+    from bareboat.lock import PlatformLock
     from bareboat.resolve.python import stated
     from bareboat.resolve.python.requirements import name_of
     from bareboat.verbs.lock import python_request
 
     assert of.project is not None
     plan = of.plan
-    base = Base(plan.family, plan.suite, plan.date, plan.debs, plan.interpreter.version, plan.interpreter.full,
-                plan.libc)
-    request = python_request(of.project, PlatformLock(plan.platform, base, plan.wheels), work.store.home, work)
+    locked = PlatformLock(plan.platform, base_of(plan), plan.wheels)
+    request = python_request(of.project, locked, work.store.home, work)
     try:
         lines = stated.lines(request)
     except BareboatError:
@@ -200,16 +218,19 @@ def _asked(name: str, text: str) -> Node:
 
 
 def deb_graph(of: Subject, work: Work) -> Graph:
-    """What the system packages of a plan need of each other, by the control files in the base's trees."""
+    """What the system packages of an image need of each other, by dpkg's list in the topmost tree that has one."""
     from bareboat.builder.image import bottom_keys
     from bareboat.resolve.debian.relations import parse_relations
 
     fields: dict[str, dict[str, str]] = {}
     for key in bottom_keys(of.plan):
         tree = work.store.tree(key)
-        for file in sorted((tree / "var/lib/dpkg/status.d").glob("*")) if tree else ():
-            if not file.name.endswith(".md5sums"):
-                fields[file.name] = _control(file.read_bytes().decode("utf-8", "replace"))
+        try:
+            text = read_text(f"{tree}/{DPKG}", DATABASE_MOST) if tree is not None else ""
+        except (OSError, ValueError):
+            continue
+        paragraphs = (fields_of(p.split("\n")) for p in text.split("\n\n"))
+        fields = {p["package"]: p for p in paragraphs if p.get("package")} or fields
     provided: dict[str, list[str]] = {}
     for name, control in fields.items():
         for group in parse_relations(control.get("provides", "")):
@@ -225,13 +246,15 @@ def deb_graph(of: Subject, work: Work) -> Graph:
                     bound = f" {relation.relation} {relation.version}" if relation.relation else ""
                     nodes.append(Node(target, (), bound if target == relation.name else f" for {relation.name}"))
         needs[name] = tuple(nodes)
-    return Graph(_deb_roots(of, fields), needs, {d.name: d.version for d in of.plan.debs})
+    return Graph(_deb_roots(of, fields), needs, {n: f.get("version", "") for n, f in fields.items()})
 
 
 def _deb_roots(of: Subject, fields: Mapping[str, object]) -> tuple[tuple[str, Node], ...]:
     """The packages of every base, its Python, and what the project's apt list names."""
     from bareboat.resolve.debian.lockbase import SEEDS
 
+    if of.plan.image is not None:
+        return ()  # nobody here asked for what others put into their image
     minor = of.plan.interpreter.version
     base = f"base {of.plan.family}:{of.plan.suite}"
     roots = [(f"Python {minor}", Node(name)) for name in (f"python{minor}", "python3-distutils") if name in fields]
@@ -239,20 +262,6 @@ def _deb_roots(of: Subject, fields: Mapping[str, object]) -> tuple[tuple[str, No
         names = [item.partition("=")[0].strip() for item in of.project.apt]
         roots += [(of.project.apt_source or "apt", Node(name)) for name in names if name in fields]
     return (*roots, *((base, Node(name)) for name in SEEDS if name in fields))
-
-
-def _control(text: str) -> dict[str, str]:
-    """The fields of a control paragraph in lower case, folded lines joined."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.split("\n"):
-        if line[:1].isspace():
-            found[name] = f"{found.get(name, '')} {line.strip()}"
-        else:
-            name, _, value = line.partition(":")
-            name = name.lower()
-            found[name] = value.strip()
-    return found
 
 
 def _unpacked(wheel: Wheel, plan: Plan, work: Work) -> int:
