@@ -54,3 +54,9 @@ def test_other_instructions_of_a_cpu_of_the_same_name():
 def test_a_withheld_variable_that_is_missing():
     a, b = RunRecord("a" * 12, withheld=("HF_TOKEN",)), RunRecord("b" * 12)
     assert causes(a, b)[0].endswith("HF_TOKEN")
+
+
+def test_how_a_machine_reaches_the_network_is_no_cause():
+    old = RunRecord("a", env=(("A", "1"), ("https_proxy", "http://x")), withheld=("http_proxy",))
+    assert "not deterministic" in causes(old, RunRecord("b", env=(("A", "1"),)))[0]
+    assert "environment" in causes(old, RunRecord("b", env=(("A", "2"),)))[0]

@@ -13,6 +13,13 @@ SAME = "same"
 CHANGED = "differs"
 UNKNOWN = "unknown"
 NAMED = 5  # files that are named
+# What the machine decides and no record should: how to reach the network from here.
+HERE = frozenset({
+    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT",
+    "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,10 @@ def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
         found.append("the image is not the same: other packages")
     if old.argv != new.argv:
         found.append("the command is not the same")
-    missing = sorted({*old.withheld} - {*new.withheld})
+    missing = sorted({*old.withheld} - {*new.withheld} - HERE)
     if missing:
         found.append(f"variables that the record withholds were not set: {', '.join(missing)}")
-    elif old.env != new.env or old.withheld != new.withheld:
+    elif _own(old) != _own(new):
         found.append("the environment variables are not the same")
     found += _machine(old, new)
     found += [
@@ -106,6 +113,12 @@ def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
             "(random numbers without a seed, times, order of threads)"
         )
     return tuple(found)
+
+
+def _own(record: RunRecord) -> tuple[list[tuple[str, str]], list[str]]:
+    """The variables that are the run's, not the machine's."""
+    return ([pair for pair in record.env if pair[0] not in HERE],
+            [name for name in record.withheld if name not in HERE])
 
 
 def _machine(old: RunRecord, new: RunRecord) -> list[str]:

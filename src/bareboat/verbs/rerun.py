@@ -12,6 +12,7 @@ from bareboat import __version__
 from bareboat.builder.stacking import lowers
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
+from bareboat.record.causes import HERE
 from bareboat.record.secrets import withhold
 from bareboat.record.states import final
 from bareboat.record.tolerance import Tolerance
@@ -27,14 +28,6 @@ from bareboat.verbs.rerun_mounts import foreign
 from bareboat.verbs.runs import find
 from bareboat.verbs.show import plan_of
 from bareboat.workload import Limits, Mount, Rootfs, Workload
-
-# What the machine decides and no record should: how to reach the network from here.
-HERE = frozenset({
-    "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
-    "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT",
-    "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
