@@ -21,10 +21,14 @@ from bareboat.image.spec import canonical
 from bareboat.project import load
 from bareboat.settings import Settings
 from bareboat.store import Store
-from bareboat.verbs.archive import Archived, archive
+from bareboat.verbs.archive import Along, Archived, archive
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import environment
 from bareboat.verbs.lock_mode import LockMode
+from bareboat.verbs.prepare import RunRequest
+from bareboat.verbs.rerun import RerunRequest, rerun
+from bareboat.verbs.run import run
+from bareboat.verbs.runs import load as load_run
 from bareboat.verbs.save import Target
 from bareboat.verbs.unarchive import Restored, restore_archive
 
@@ -36,7 +40,7 @@ def elsewhere(world: World, name: str = "elsewhere") -> Work:
 
 
 def written(world: World, to: str = "out.tar", *what: str, images: bool = True) -> tuple[Path, Archived]:
-    made = archive(what, Target.of(f"{world.base}/{to}"), world.work, images=images)
+    made = archive(what, Target.of(f"{world.base}/{to}"), world.work, Along(images))
     return world.base / to.rstrip("/"), made
 
 
@@ -74,7 +78,7 @@ def test_a_clone_runs_from_it_with_an_empty_store_and_nobody_to_ask(project: Wor
     assert again.plan == made.plans[0] == at.store.tags()["lab/seg:1"]
     assert (clone / "bareboat.lock").read_bytes() == (project.root / "bareboat.lock").read_bytes()
     assert restore_archive(path, at) == Restored(restored.images, 0, 0) or made.files  # idempotent
-    onward = archive(["lab/seg:1"], Target.of(f"{project.base}/onward/"), at, images=images)
+    onward = archive(["lab/seg:1"], Target.of(f"{project.base}/onward/"), at, Along(images))
     assert onward.plans == made.plans and onward.files == made.files
 
 
@@ -367,3 +371,96 @@ def test_the_command_line(project: World, capsys: pytest.CaptureFixture[str], mo
     for words in ([], ["-o", "x", "--restore", "y"], ["--restore", "y", "more"]):
         assert main(["archive", *words]) == 125
         assert "[usage.archive]" in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_there(project: World) -> World:
+    """The project with a run named "first"."""
+    def train(guest):  # type: ignore[no-untyped-def]
+        guest.write("/results/sums.csv", b"1\n")
+        guest.streams.stdout(b"hello\n")
+        return 0
+
+    project.program("train", train)
+    run(RunRequest(program=("train",), name="first"), project.work)
+    return project
+
+
+def _with_run(world: World, *what: str, to: str = "out/") -> Path:
+    archive(what, Target.of(f"{world.base}/{to}"), world.work, Along(runs=("first",)))
+    return world.base / to.rstrip("/")
+
+
+def test_a_run_goes_along_with_its_image_and_repeats_the_same(run_there: World) -> None:
+    path = _with_run(run_there)
+    [made] = run_there.store.runs.ids()
+    at = elsewhere(run_there)
+    restored = restore_archive(path, at)
+    assert restored.images == () and restored.runs == (made,) == tuple(at.store.runs.ids())
+    record = load_run(at.store, made)
+    assert record.origin and record.results.files[0].path == "sums.csv"
+    assert (at.store.runs.path(made) / "log").read_bytes() == b"hello\n"
+    again = rerun(RerunRequest(made, run_there.base / "again"), at)
+    assert again.verdict.same and (run_there.base / "again/results/sums.csv").read_bytes() == b"1\n"
+    assert restore_archive(path, at).runs == (made,)
+    assert restore_archive(path, run_there.work).runs == (made,)  # its own store keeps its own account
+    assert not load_run(run_there.store, made).origin
+
+
+def test_a_run_and_its_project_in_one_archive(run_there: World) -> None:
+    path = _with_run(run_there, str(run_there.root), to="both.tar")
+    at = elsewhere(run_there)
+    restored = restore_archive(path, at)
+    assert len(restored.images) == len(restored.runs) == 1
+    assert load_run(at.store, restored.runs[0]).plan == restored.images[0][1]
+
+
+def _run_blob(path: Path, kind: str) -> Path:
+    [row] = [r for r in _rows(path) if "run" in str(r.get("artifactType"))]
+    manifest = json.loads((path / "blobs/sha256" / str(row["digest"])[7:]).read_bytes())
+    rows = [manifest["config"], *manifest["layers"], manifest["subject"]]
+    [digest] = [r["digest"] for r in rows if kind in r["mediaType"]]
+    return path / "blobs/sha256" / digest[7:]
+
+
+@pytest.mark.parametrize("kind", ["record", "plan", "code.pack", "results.pack", "image.manifest"])
+def test_a_run_of_which_a_part_was_changed_is_refused(run_there: World, kind: str) -> None:
+    path = _with_run(run_there)
+    at = elsewhere(run_there)
+    blob = _run_blob(path, kind)
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert refused(path, at) == "blob.digest" and at.store.runs.ids() == []
+    blob.unlink()
+    assert refused(path, at) == "archive.incomplete" and at.store.runs.ids() == []
+
+
+def test_an_unknown_run_is_said_before_anything_is_written(project: World) -> None:
+    with pytest.raises(BareboatError) as caught:
+        archive((), Target.of(f"{project.base}/out/"), project.work, Along(runs=("nobody",)))
+    assert caught.value.code == "record.missing" and not (project.base / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["out/", "out.tar"])
+def test_an_image_of_others_goes_and_comes_as_it_is(project: World, to: str) -> None:
+    from tests.builder.layer_factory import E, d, tar
+    from tests.live.layout_kit import write_layout
+
+    from bareboat.registry.places import parse_place
+    from bareboat.verbs.pull import pull
+
+    first = tar([d("usr"), E("usr/a", b"one"), E("usr/gone", b"x")])
+    second = tar([d("usr"), E("usr/b", b"two" * 999), E("usr/.wh.gone")])
+    layout = write_layout(project.base / "layout", [first, second])
+    pulled = pull(parse_place(f"oci:{layout}:1"), "linux/amd64", project.work)
+    [name] = project.store.tags()
+    for blob in (layout / "blobs/sha256").iterdir():
+        project.store.remove_blob(blob.name)  # what a store dropped is fetched from where it was found
+    path, made = written(project, to, name)
+    shutil.rmtree(layout)
+    at = elsewhere(project)
+    assert [(plan, names) for _, plan, names in restore_archive(path, at).images] == [(pulled.plan, (name,))]
+    root = at.store.tree(pulled.trees[0])
+    assert root is not None and (root / "usr/a").read_bytes() == b"one" and (root / "usr/b").stat().st_size == 2997
+    assert not (root / "usr/gone").exists()
+    assert made.images == 1 and made.files == 5  # manifest, config, two layers, the plan

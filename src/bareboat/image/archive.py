@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from bareboat.errors import ArchiveError
 from bareboat.image.artifact import artifact_manifest
 from bareboat.image.layout import Member, docker_manifest, names
-from bareboat.image.manifest import Index, Manifest, read_manifest
+from bareboat.image.manifest import Entry, Index, Manifest, read_manifest
 from bareboat.image.plan import Plan
 from bareboat.image.spec import CONFIG as IMAGE_CONFIG
 from bareboat.image.spec import INDEX, MANIFEST, TITLE, Descriptor, Image, canonical, describe, platform_document
@@ -100,6 +100,15 @@ class Shipped:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Attached:
+    """A manifest of another kind that goes along: a run's. blobs: its config and layers."""
+
+    manifest: bytes
+    artifact_type: str
+    blobs: tuple[Descriptor, ...]
+
+
 def bundle_manifests(bundle: Bundle, subject: Descriptor | None = None) -> tuple[bytes, ...]:
     """A bundle's manifests, which share its config. subject: the image's manifest, where that is in the archive."""
     config = describe(CONFIG, bundle.config())
@@ -109,10 +118,11 @@ def bundle_manifests(bundle: Bundle, subject: Descriptor | None = None) -> tuple
                  for number, part in enumerate(parts, 1))
 
 
-def archive_members(bundles: Sequence[Bundle], shipped: Sequence[Shipped], extra: Sequence[tuple[Descriptor, bytes]],
+def archive_members(bundles: Sequence[Bundle], shipped: Sequence[Shipped], runs: Sequence[Attached],
                     *, tar: bool) -> tuple[Member, ...]:
-    """The files of the layout, small ones first. extra: more manifests of the index with their bytes, whose blobs are
-    the caller's to add. tar: with Docker's manifest.json, so that `docker load` takes the images.
+    """The files of the layout, small ones first; blobs without content are in the store.
+
+    tar: with Docker's manifest.json, so that `docker load` takes the images.
     """
     rows: list[dict[str, object]] = []
     contents: dict[str, bytes] = {}
@@ -140,8 +150,7 @@ def archive_members(bundles: Sequence[Bundle], shipped: Sequence[Shipped], extra
         keep(CONFIG, bundle.config())
         for manifest in bundle_manifests(bundle, subjects.get(bundle.image)):
             rows.append({**keep(MANIFEST, manifest).document(), "artifactType": BUNDLE})
-    for descriptor, data in extra:
-        rows.append(keep(descriptor.media_type, data).document())
+    rows += [{**keep(MANIFEST, run.manifest).document(), "artifactType": run.artifact_type} for run in runs]
     index = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": rows, "annotations": {ARCHIVE: FORMAT}})
     small = [("oci-layout", canonical({"imageLayoutVersion": "1.0.0"})), ("index.json", index)]
     if tar:
@@ -150,6 +159,7 @@ def archive_members(bundles: Sequence[Bundle], shipped: Sequence[Shipped], extra
     found += [Member(f"blobs/sha256/{sha256}", len(data), data) for sha256, data in contents.items()]
     blobs = [(d.digest, d.size) for group in shipped for image in group.images for d in image.layers]
     blobs += [(f"sha256:{file.sha256}", file.size) for bundle in bundles for file in bundle.files]
+    blobs += [(d.digest, d.size) for run in runs for d in run.blobs]
     for digest, size in dict.fromkeys(blobs):
         sha256 = digest.removeprefix("sha256:")
         if sha256 not in contents:
@@ -183,8 +193,16 @@ def _docker(shipped: Sequence[Shipped]) -> bytes:
     return canonical(rows)
 
 
-def read_index(data: bytes, where: str) -> tuple[Descriptor, ...]:
-    """The bundles' manifests that an archive's index names. ArchiveError "archive.unknown", "archive.format"."""
+@dataclass(frozen=True)
+class Contents:
+    """What an archive's index names besides images: manifests of bundles, and of runs."""
+
+    bundles: tuple[Descriptor, ...]
+    others: tuple[Entry, ...]
+
+
+def read_index(data: bytes, where: str) -> Contents:
+    """What an archive's index names. ArchiveError "archive.unknown", "archive.format"."""
     index = read_manifest(data, INDEX, where)
     if not isinstance(index, Index):
         raise _bad("index.json is no index", where)
@@ -197,7 +215,8 @@ def read_index(data: bytes, where: str) -> tuple[Descriptor, ...]:
     if said != FORMAT or newer:
         raise ArchiveError("archive.format", f"an archive of format {newer[0] if newer else said}, which this bareboat "
                            "does not know", where=where, hint="use a newer bareboat")
-    return tuple(e.descriptor for e in of_family)
+    others = tuple(e for e in index.manifests if e.artifact_type and e not in of_family)
+    return Contents(tuple(e.descriptor for e in of_family), others)
 
 
 def read_bundles(manifests: Iterable[tuple[Descriptor, bytes]], configs: dict[str, bytes],

@@ -8,26 +8,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, UsageError
-from bareboat.image.archive import DEB, LOCK, PLAN, WHEEL, Bundle, File, ForeignImage, Shipped, archive_members
-from bareboat.image.spec import Image
+from bareboat.image.archive import (
+    DEB,
+    LOCK,
+    PLAN,
+    WHEEL,
+    Attached,
+    Bundle,
+    File,
+    ForeignImage,
+    Shipped,
+    archive_members,
+)
+from bareboat.image.spec import Descriptor, Image
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LockMode
 
 if TYPE_CHECKING:
+    from bareboat.builder.image import Sources
     from bareboat.image.plan import Plan
     from bareboat.lock import BaseImage, PlatformLock
     from bareboat.project.values import Project
     from bareboat.verbs.save import Target
+    from bareboat.verbs.travel import Packed
 
 
 @dataclass(frozen=True)
 class Archived:
-    """What was written. plans: their digests; files: packages and other sources; size: bytes in all."""
+    """What was written. plans: their digests; files: packages and other sources; size: bytes in all; runs: ids."""
 
     plans: tuple[str, ...]
     images: int
     files: int
     size: int
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,21 +56,33 @@ class _Subject:
     locked: PlatformLock | None = None
 
 
-def archive(what: Sequence[str], target: Target, work: Work, *, images: bool = True) -> Archived:
-    """Write the archive of these images and project folders. What a store has dropped since is fetched again.
+@dataclass(frozen=True)
+class Along:
+    """What goes along. images: the shipped form too, so that any OCI tool runs them; runs: ids, names or "last";
+    large: also such results of runs as were too large to be kept."""
 
-    images: their shipped form too, so that any OCI tool runs them. Atomic: what is at the target is nothing or the
-    whole, and every blob was compared with its digest on the way. Raises UsageError "archive.exists", "image.unknown",
-    and what locking, fetching and assembling raise.
+    images: bool = True
+    runs: tuple[str, ...] = ()
+    large: bool = False
+
+
+def archive(what: Sequence[str], target: Target, work: Work, along: Along | None = None) -> Archived:
+    """Write the archive of these images and project folders; without any, of this folder's, unless runs are named.
+
+    What a store has dropped since is fetched again. A run brings the image it ran in. Atomic: what is at the target is
+    nothing or the whole, and every blob was compared with its digest on the way. Raises UsageError "archive.exists",
+    "image.unknown", RecordError, and what locking, fetching and assembling raise.
     """
+    along = along or Along()
     check_target(target)
-    subjects = [one for word in what or [""] for one in _subjects(word, work)]
+    words = list(what) or ([] if along.runs else [""])
+    subjects = [one for word in words for one in _subjects(word, work)]
     try:
-        return _archive(subjects, target, work, images)
+        return _archive(subjects, target, work, along)
     except ArchiveError as error:
         if error.code != "blob.digest" or target.path is None:
             raise
-        return _archive(subjects, target, work, images)  # what had rotted was removed, so that it is fetched again
+        return _archive(subjects, target, work, along)  # what had rotted was removed, so that it is fetched again
 
 
 def check_target(target: Target) -> None:
@@ -70,8 +96,9 @@ def check_target(target: Target) -> None:
     check(target)
 
 
-def _archive(subjects: Sequence[_Subject], target: Target, work: Work, images: bool) -> Archived:
+def _archive(subjects: Sequence[_Subject], target: Target, work: Work, along: Along) -> Archived:
     from bareboat.verbs.save import write
+    from bareboat.verbs.travel import Luggage, pack
 
     made: dict[str, Image] = {}
     bundles = []
@@ -79,13 +106,23 @@ def _archive(subjects: Sequence[_Subject], target: Target, work: Work, images: b
     with work.store.lease(keys):
         for s in subjects:
             files = _files(s, work)
-            if images:
+            if along.images:
                 made[s.plan.digest] = _image(s.plan, work)
             bundles.append(_bundle(s, files, made.get(s.plan.digest), work))
-        members = archive_members(bundles, _shipped(subjects, made), (), tar=not target.directory)
+        packed = [pack(run, Luggage(large=along.large), work) for run in along.runs]
+        shipped = [*_shipped(subjects, made), *(Shipped((p.image,)) for p in packed if p.image not in made.values())]
+        runs = tuple(dict.fromkeys(_attached(p) for p in packed))
+        members = archive_members(bundles, list(dict.fromkeys(shipped)), runs, tar=not target.directory)
         size = write(target, members, work)
     count = len({f.sha256 for b in bundles for f in b.files})
-    return Archived(tuple(b.plan for b in bundles), len(made), count, size)
+    return Archived(tuple(b.plan for b in bundles), sum(len(s.images) for s in dict.fromkeys(shipped)), count, size,
+                    tuple(dict.fromkeys(p.record.id for p in packed)))
+
+
+def _attached(packed: Packed) -> Attached:
+    from bareboat.record.artifact import RUN
+
+    return Attached(packed.artifact, RUN, tuple(part.descriptor for part in packed.parts))
 
 
 def _subjects(word: str, work: Work) -> list[_Subject]:
@@ -152,6 +189,8 @@ def _files(s: _Subject, work: Work) -> list[File]:
     from bareboat.verbs.lock import restore, sources
 
     plan, at = s.plan, sources(work)
+    if plan.image is not None:
+        _fetch_base(plan.image, at, work)
     parts = _parts_of_base(plan.image, work) if plan.image is not None else []
     if s.project is not None and s.locked is not None:
         restore(s.project, s.locked, work)
@@ -162,6 +201,24 @@ def _files(s: _Subject, work: Work) -> list[File]:
     found = [*parts, *(File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs)]
     found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
     return found
+
+
+def _fetch_base(image: BaseImage, at: Sources, work: Work) -> None:
+    """Bring back what the store no longer has of an image of others, from where it was found."""
+    from bareboat.registry.transfer import read_blob
+
+    store, manifest = work.store, image.manifest.removeprefix("sha256:")
+    wanted = [Descriptor("", image.config, image.config_size)]
+    wanted += [Descriptor(layer.media_type, layer.digest, layer.size) for layer in image.layers]
+    missing = [d for d in wanted if store.blob(d.digest.removeprefix("sha256:")) is None]
+    if at.images is None or (not missing and store.blob(manifest) is not None):
+        return
+    repository = at.images(image)
+    if store.blob(manifest) is None:
+        store.put_blob([repository.manifest(image.manifest).data], sha256=manifest, where=image.reference)
+    for d in missing:
+        store.put_blob(read_blob(repository, d), sha256=d.digest.removeprefix("sha256:"), size=d.size,
+                       where=f"{image.reference}: {d.digest}")
 
 
 def _parts_of_base(image: BaseImage, work: Work) -> list[File]:

@@ -18,6 +18,7 @@ from bareboat.image.archive import Bundle, bundle_config, check_complete, read_b
 from bareboat.image.manifest import MANIFEST_MOST
 from bareboat.image.spec import Descriptor
 from bareboat.image.tarstream import BLOCK, FILE, TarStream
+from bareboat.record.artifact import RUN, read_artifact
 from bareboat.verbs.collaborators import Work
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ _BLOBS = "blobs/sha256/"
 
 @dataclass(frozen=True)
 class Restored:
-    """What was brought in. images: (name, plan digest, image names) of each; files, bytes: what was not here before."""
+    """What was brought in. images: (name, plan digest, image names) of each; files, bytes: what was not here before;
+    runs: ids."""
 
     images: tuple[tuple[str, str, tuple[str, ...]], ...]
     files: int
     bytes: int
+    runs: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -65,15 +68,22 @@ def restore_archive(path: Path, work: Work) -> Restored:
                            hint="name the file or directory that `bareboat archive -o` wrote") from None
 
 
+@dataclass(frozen=True)
+class _Holding:
+    """What an archive says it holds. files: every blob that is wanted, by sha256, with a name for people; documents:
+    manifests that were read already, by digest; runs: digests of runs' manifests."""
+
+    bundles: tuple[Bundle, ...]
+    runs: tuple[str, ...]
+    files: dict[str, tuple[Descriptor, str]]
+    documents: dict[str, bytes]
+
+
 def _restore(source: Source, where: str, work: Work) -> Restored:
-    bundles = _bundles(source, where)
-    wanted: dict[str, Descriptor] = {}
-    for bundle in bundles:
-        for file in bundle.files:
-            wanted.setdefault(file.sha256, file.descriptor)
+    holding = _holding(source, where)
     store = work.store
-    with store.lease(wanted):
-        missing = {sha256: d for sha256, d in wanted.items() if store.verified_blob(sha256) is None}
+    with store.lease(holding.files):
+        missing = {sha256: d for sha256, (d, _) in holding.files.items() if store.verified_blob(sha256) is None}
         total, done = sum(d.size for d in missing.values()), 0
         lacking = dict(missing)
         for descriptor, chunks in source.blobs(missing):
@@ -83,30 +93,72 @@ def _restore(source: Source, where: str, work: Work) -> Restored:
             done += descriptor.size
             work.tell.progress("restore", done, total)
         if lacking:
-            titles = {f.sha256: f.title for b in bundles for f in b.files}
-            raise ArchiveError("archive.incomplete", f"{titles[next(iter(lacking))]} is not in it"
+            raise ArchiveError("archive.incomplete", f"{holding.files[next(iter(lacking))][1]} is not in it"
                                + (f", nor are {len(lacking) - 1} other files" if len(lacking) > 1 else ""), where=where,
                                hint="copy the archive again: this copy is not whole")
-        plans = [_plan(bundle, where, work) for bundle in bundles]
-        for bundle, plan in zip(bundles, plans, strict=True):
+        plans = [_plan(bundle, where, work) for bundle in holding.bundles]
+        for bundle, plan in zip(holding.bundles, plans, strict=True):
             _make(bundle, plan, work)
-    return Restored(tuple((b.name, b.plan, b.names) for b in bundles), len(missing), total)
+        runs = tuple(_run(digest, holding, where, work) for digest in holding.runs)
+    return Restored(tuple((b.name, b.plan, b.names) for b in holding.bundles), len(missing), total, runs)
 
 
-def _bundles(source: Source, where: str) -> tuple[Bundle, ...]:
+def _holding(source: Source, where: str) -> _Holding:
     """What the archive holds, from its index downwards, every document compared with its digest."""
     data = source.small("index.json", MANIFEST_MOST)
     if data is None or source.small("oci-layout", MANIFEST_MOST) is None:
         raise ArchiveError("archive.unknown", "is no archive: it has no index.json and oci-layout", where=where,
                            hint="name what `bareboat archive -o` wrote; `bareboat load` takes images")
+    index = read_index(data, where)
     manifests, configs = [], {}
-    for descriptor in read_index(data, where):
+    for descriptor in index.bundles:
         manifest = _document(source, descriptor, where)
         manifests.append((descriptor, manifest))
         config = bundle_config(manifest, where)
         if config.digest not in configs:
             configs[config.digest] = _document(source, config, where)
-    return read_bundles(manifests, configs, where)
+    bundles = read_bundles(manifests, configs, where)
+    files = {file.sha256: (file.descriptor, file.title) for bundle in bundles for file in bundle.files}
+    runs: list[str] = []
+    documents: dict[str, bytes] = {}
+    for entry in index.others:
+        if entry.artifact_type == RUN:
+            runs.append(entry.descriptor.digest)
+            documents |= _of_run(source, entry.descriptor, files, where)
+    return _Holding(bundles, tuple(runs), files, documents)
+
+
+def _of_run(source: Source, run: Descriptor, files: dict[str, tuple[Descriptor, str]], where: str) -> dict[str, bytes]:
+    """The documents of a run and its image; their blobs are added to what is wanted."""
+    from bareboat.image.manifest import Manifest, read_manifest
+
+    data = _document(source, run, where)
+    artifact = read_artifact(data, f"{where}@{run.digest}")
+    image = _document(source, artifact.subject, where)
+    document = read_manifest(image, artifact.subject.media_type, where)
+    if not isinstance(document, Manifest):
+        raise _malformed(f"the image of run {artifact.run} is an index", where)
+    wanted = [part.descriptor for part in (artifact.record, *artifact.parts)]
+    wanted += [e.descriptor for e in (document.config, *document.layers)]
+    for d in wanted:
+        if not d.digest.startswith("sha256:"):
+            raise _malformed(f"{d.digest[:80]} is no sha256", where)
+        files.setdefault(d.digest.removeprefix("sha256:"), (d, f"a part of run {artifact.run}"))
+    return {run.digest: data, artifact.subject.digest: image}
+
+
+def _run(digest: str, holding: _Holding, where: str, work: Work) -> str:
+    """Take a run in as one that came from elsewhere, its image from the blobs that are in the store now."""
+    from bareboat.registry.archive import StoredRepository
+    from bareboat.registry.places import ARCHIVE, Place
+    from bareboat.verbs.arrivals import find_run, take
+    from bareboat.verbs.lock import host_platform
+
+    for of, data in holding.documents.items():
+        work.store.put_blob([data], sha256=of.removeprefix("sha256:"), where=where)
+    stored = StoredRepository(work.store, os.path.abspath(where))
+    found = find_run(stored, Place(ARCHIVE, wanted=digest), os.path.abspath(where))
+    return take(found, host_platform(), work, large=True).id
 
 
 def _document(source: Source, descriptor: Descriptor, where: str) -> bytes:
