@@ -182,8 +182,13 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        for pool in self._pools.values():
-            pool.clear()
+        with self._lock:
+            managers = list(self._pools.values())
+        for manager in managers:
+            for key in list(manager.pools.keys()):  # clear() leaves the closing to the garbage collector
+                if (pool := manager.pools.get(key)) is not None:
+                    pool.close()
+            manager.clear()
 
     def _pool(self, url: str) -> Any:
         proxy = self._proxy(url)

@@ -30,6 +30,8 @@ VERBS: dict[str, dict[str, str]] = {
         "pull": "bring an image here from a registry",
         "push": "bring an image to a registry",
         "inspect": "layers, packages, and where the size goes",
+        "login": "log in to a registry, for Docker and Podman too",
+        "logout": "forget the login to a registry",
         "save": "write an image as an OCI layout or archive",
         "load": "take the images of an archive",
         "archive": "everything an environment is made of, to be made again without a network",

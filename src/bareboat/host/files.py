@@ -203,20 +203,21 @@ def _rmdir(name: str, parent: int | None) -> int:
     return 1
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
     """Replace a file outside the store by these bytes, durably: readers see the old or the new, not a part.
 
-    A symlink is followed, as an editor would; an existing file keeps its mode. Raises OSError and leaves
-    nothing.
+    A symlink is followed, as an editor would; an existing file keeps its mode, unless one is given, which then holds
+    from the first byte on. Raises OSError and leaves nothing.
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
     draft = f"{folder}/.{name}.{os.getpid()}-{os.urandom(4).hex()}"
+    first = 0o666 if mode is None else 0o600
     try:
-        mode = os.stat(target).st_mode & 0o777
+        mode = os.stat(target).st_mode & 0o777 if mode is None else mode
     except FileNotFoundError:
-        mode = None
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        pass
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, first)
     try:
         try:
             view = memoryview(data)

@@ -26,7 +26,8 @@ class RegistrySettings:
     """What registries are spoken to with. env: HOME, PATH, proxies and the rest; etc: the host's configuration.
 
     insecure: hosts that may be spoken to without TLS, or with anybody's certificate. mirrors: host → URL, tried in
-    order before the host itself. ca: host → file. observe(sent, received): told of the bytes of every body.
+    order before the host itself. ca: host → file. observe(sent, received): told of the bytes of every body. offline:
+    only this machine is spoken to.
     """
 
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -36,12 +37,13 @@ class RegistrySettings:
     policy: Policy = field(default_factory=Policy)
     observe: Callable[[int, int], None] | None = None
     etc: Path = Path("/etc")
+    offline: bool = False
 
     @classmethod
     def of(cls, settings: Settings, env: Mapping[str, str]) -> RegistrySettings:
         """As the settings table has it."""
         return cls(env=dict(env), insecure=settings.registry_insecure, mirrors=settings.registry_mirrors,
-                   ca=settings.registry_ca)
+                   ca=settings.registry_ca, offline=settings.offline)
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ def endpoints(reference: Reference, settings: RegistrySettings) -> tuple[Endpoin
         found.append(_endpoint(mirror.place(reference.name), settings, mirror.insecure, mirror.pulls))
     place = rule.place(reference.name) if rule else reference.name
     return (*found, _endpoint(place, settings, rule is not None and rule.insecure, "all"))
+
+
+def login_endpoint(registry: str, settings: RegistrySettings) -> Endpoint:
+    """The server of a registry itself, for what is of no repository."""
+    from bareboat.registry.registries_conf import rule_for
+
+    rule = rule_for(registry, settings)
+    return _endpoint(registry, settings, rule is not None and rule.insecure, "all")
 
 
 def _endpoint(name: str, settings: RegistrySettings, insecure: bool, pulls: str) -> Endpoint:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from bareboat.registry.auth import TOKEN_MOST, Authenticator, Credential, Exchange
 from bareboat.registry.base import RegistryError
 from bareboat.registry.guard import Guard, Watched
-from bareboat.registry.hosts import Endpoint, RegistrySettings
+from bareboat.registry.hosts import Endpoint, RegistrySettings, is_loopback
 from bareboat.registry.policy import Policy, Tries, may_repeat, passes
 from bareboat.transport import REDIRECTS, Timeouts, Transport, origin, reason, redacted, retry_after
 
@@ -311,6 +311,9 @@ class Wire:
     def _raw(self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes] | None) -> Answer:
         import urllib3
 
+        if self._settings.offline and not is_loopback(urlsplit(url).netloc):
+            raise RegistryError("registry.offline", "bareboat is told not to use the network", where=redacted(url),
+                                hint="unset BAREBOAT_OFFLINE, or the setting offline")
         own = self._base and origin(url) == origin(self._base)
         transport = self._own if own else self._other()
         guard = Guard(self._policy.floor, self._policy.window)
