@@ -53,6 +53,7 @@ def test_anything_is_read_or_refused(headers: list[str]) -> None:
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True),
                        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30), max_size=5))
 def test_what_is_written_is_read(parameters: dict[str, str]) -> None:
-    quoted = [f'{k}="{v}"' for k, v in ((k, v.replace("\\", "\\\\").replace('"', '\\"')) for k, v in parameters.items())]
+    escaped = {k: v.replace("\\", "\\\\").replace('"', '\\"') for k, v in parameters.items()}
+    quoted = [f'{k}="{v}"' for k, v in escaped.items()]
     assert parse_challenges([("Bearer " + ", ".join(quoted)).strip()]) == (
         Challenge("bearer", tuple(parameters.items())),)
