@@ -50,8 +50,7 @@ def unpack_layer(store: Store, layer: ImageLayer, limits: Limits | None = None) 
 
     blob = store.blob(layer.digest.partition(":")[2])
     if blob is None:
-        raise ArchiveError("layer.missing", "the layer is not in the store", where=layer.digest,
-                           hint="pull the image again while the registry can be reached")
+        raise _missing(layer)
     bound = limits or LayerLimits()
     with open(blob, "rb", buffering=0) as file:
 
@@ -116,15 +115,17 @@ def make_image_tree(store: Store, image: BaseImage, limits: Limits | None = None
     found = store.tree(key)
     if found is not None:
         return found
-    from bareboat.store.treewriter import Limits as TreeLimits
+    from bareboat.builder.workers import Workers
 
     unpack_layers(store, image.layers, limits, progress)
-    return store.make_tree(key, lambda tree: _merge(store, image, tree),
-                           limits=TreeLimits(entries=MOST_ENTRIES, depth=MOST_DEPTH))
+    with Workers(1, in_child(store, lambda own, _: _make(own, image)), store.home) as worker:
+        worker.submit(0)
+        worker.results()
+    return _make(store, image)
 
 
 def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | None, progress: Progress) -> None:
-    """unpack_layer for those that are not there, largest first, in a few processes."""
+    """unpack_layer for those that are not there, largest first, in processes that can write in the store alone."""
     from bareboat.builder.workers import Workers
 
     unique = {layer.diff_id: layer for layer in layers}
@@ -132,12 +133,10 @@ def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | N
     missing.sort(key=lambda la: -la.size)
     for layer in missing:
         if store.blob(layer.digest.partition(":")[2]) is None:
-            raise ArchiveError("layer.missing", "the layer is not in the store", where=layer.digest,
-                               hint="pull the image again while the registry can be reached")
-    if len(missing) == 1:
-        unpack_layer(store, missing[0], limits)
-    elif missing:
-        with Workers(min(len(os.sched_getaffinity(0)), len(missing)), unpacker(store, missing, limits)) as workers:
+            raise _missing(layer)
+    if missing:
+        count = min(len(os.sched_getaffinity(0)), len(missing))
+        with Workers(count, unpacker(store, missing, limits), store.home) as workers:
             for number in range(len(missing)):
                 workers.submit(number)
             workers.results()
@@ -145,7 +144,12 @@ def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | N
 
 
 def unpacker(store: Store, layers: Sequence[ImageLayer], limits: Limits | None = None) -> Callable[[int], None]:
-    """The task of a worker. It opens the store anew: leases belong to the process that took them."""
+    """The task of Workers that unpack these layers by number."""
+    return in_child(store, lambda own, number: unpack_layer(own, layers[number], limits))
+
+
+def in_child(store: Store, work: Callable[[Store, int], object]) -> Callable[[int], None]:
+    """A task of Workers that has a store. A child opens it anew: leases belong to the process that took them."""
     opened: dict[int, Store] = {}
     parent = os.getpid()
 
@@ -153,9 +157,21 @@ def unpacker(store: Store, layers: Sequence[ImageLayer], limits: Limits | None =
         own = opened.get(os.getpid())
         if own is None:
             own = opened[os.getpid()] = store if os.getpid() == parent else type(store).open(store.home)
-        unpack_layer(own, layers[number], limits)
+        work(own, number)
 
     return task
+
+
+def _missing(layer: ImageLayer) -> ArchiveError:
+    return ArchiveError("layer.missing", "the layer is not in the store", where=layer.digest,
+                        hint="pull the image again while the registry can be reached")
+
+
+def _make(store: Store, image: BaseImage) -> Path:
+    from bareboat.store.treewriter import Limits as TreeLimits
+
+    return store.make_tree(image_tree_key(image), lambda tree: _merge(store, image, tree),
+                           limits=TreeLimits(entries=MOST_ENTRIES, depth=MOST_DEPTH))
 
 
 def _merge(store: Store, image: BaseImage, tree: TreeWriter) -> None:

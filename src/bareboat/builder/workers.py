@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 from bareboat.errors import ArchiveError, BareboatError, ResolveError, StoreError
@@ -23,11 +24,14 @@ _ERRORS: dict[str, type[BareboatError]] = {c.__name__: c for c in (ArchiveError,
 class Workers:
     """Runs `task(number)` for each number submitted; a context manager that leaves no process behind.
 
+    below: the directory that a forked worker can write in, and nowhere else (Landlock, where the kernel has it): a
+    second wall around what reads other people's archives.
+
     submit may be called from any thread. results() waits for all and raises the first failure.
     """
 
-    def __init__(self, count: int, task: Callable[[int], None]) -> None:
-        self._count, self._task = max(1, count), task
+    def __init__(self, count: int, task: Callable[[int], None], below: Path | None = None) -> None:
+        self._count, self._task, self._below = max(1, count), task, below
         self._pids: dict[int, int] = {}  # process id → the end its results are read from
         self._send = self._receive = -1
         self._threads: list[threading.Thread] = []
@@ -94,6 +98,13 @@ class Workers:
         import signal
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+        if self._below is not None:
+            from bareboat.host.kernel import landlock_writes
+
+            try:
+                landlock_writes(os.fsencode(self._below))
+            except OSError:
+                pass  # switched off or forbidden here: the first wall is the writer's own
         while (task := os.read(self._receive, _TASK)) and len(task) == _TASK:
             try:
                 self._task(int.from_bytes(task, "little"))
@@ -148,7 +159,7 @@ def _load(data: bytes, status: int) -> BareboatError:
     except ValueError:
         return StoreError(
             "wheel.worker",
-            f"a worker that unpacks wheels ended by itself (wait status {status})",
+            f"a worker that unpacks ended by itself (wait status {status})",
             hint="most likely out of memory: close programs and run again",
         )
     if not name:

@@ -23,7 +23,8 @@ SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1, 2
 
 # Calls added since Linux 5.1 have one number on every architecture.
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
-_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
+_LANDLOCK_WRITES = 0x1FF2 | 1 << 13  # to write, make and remove files of every kind, and to link and rename (ABI 2)
 
 
 @functools.cache
@@ -133,3 +134,35 @@ def landlock_scope(scopes: int) -> None:
         _checked(_libc().syscall(_LANDLOCK_RESTRICT_SELF, ruleset, ctypes.c_uint(0)), "landlock_restrict_self")
     finally:
         os.close(ruleset)
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
+
+
+def landlock_writes(below: bytes) -> bool:
+    """Let this process and its descendants write, make and remove files below a directory alone. What it can read, and
+    descriptors that are open, stay as they are; modes and times of what it can reach may still be changed. False where
+    the kernel has no Landlock of ABI 2 (Linux 5.19): then nothing changed. Sets no_new_privs. Raises OSError.
+    """
+    abi = landlock_abi()
+    if abi < 2:
+        return False
+    rights = _LANDLOCK_WRITES | (1 << 14 if abi >= 3 else 0)  # truncate(2)
+    attr = _RulesetAttr(rights, 0, 0)
+    ruleset = _checked(_libc().syscall(_LANDLOCK_CREATE_RULESET, ctypes.byref(attr), ctypes.c_size_t(8),
+                                       ctypes.c_uint(0)), "landlock_create_ruleset")
+    try:
+        top = os.open(below, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            rule = _PathBeneath(rights, top)
+            _checked(_libc().syscall(_LANDLOCK_ADD_RULE, ruleset, ctypes.c_uint(1), ctypes.byref(rule),
+                                     ctypes.c_uint(0)), "landlock_add_rule", below)
+        finally:
+            os.close(top)
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        _checked(_libc().syscall(_LANDLOCK_RESTRICT_SELF, ruleset, ctypes.c_uint(0)), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+    return True
