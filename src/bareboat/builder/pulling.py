@@ -187,7 +187,7 @@ def make(store: Store, image: BaseImage, repository: Repository | None, progress
     numbers = {layer.digest.removeprefix("sha256:"): n for n, layer in enumerate(absent)}
     lacking = _lacking(store, image)
     if absent:
-        with Workers(min(processors(), len(absent)), unpacker(store, absent)) as workers:
+        with Workers(min(processors(), len(absent)), unpacker(store, absent), store.home) as workers:
             items = [Download(image.reference, sha256, layer.size, f"layer {layer.digest[:19]}",
                               _source(repository, layer)) for sha256, layer in
                      ((x.digest.removeprefix("sha256:"), x) for x in absent)]
