@@ -56,7 +56,7 @@ def arrive(text: str, platform: str, work: Work, *, large: bool = False) -> RunR
         from bareboat.verbs.load import opened
 
         with open(text, "rb") as file:
-            stored, named = read_archive(work.store, opened(file), os.path.abspath(text))
+            stored, named = read_archive(work.store, opened(file, text), os.path.abspath(text))
         if len(named) != 1:
             raise UsageError("run.which", f"holds {len(named)} images, and one run is meant", where=text,
                              hint="a file of one run is made with: bareboat save --run ID -o run.tar")

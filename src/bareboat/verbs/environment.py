@@ -81,9 +81,14 @@ def assemble(plan: Plan, work: Work) -> Environment:
     found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir)
     if plan.image is not None and not plan.wheels and not plan.generated:
         found = replace(found, entrypoint=plan.image.entrypoint, cmd=plan.image.cmd)
-    about = {"platform": plan.platform, "base": f"{plan.family}:{plan.suite}", "python": plan.interpreter.full,
+    base = plan.image.reference if plan.image is not None else f"{plan.family}:{plan.suite}"
+    about = {"platform": plan.platform, "base": base, "python": plan.interpreter.full,
              "packages": len(plan.wheels)}
-    work.store.put_json("plans", plan.digest, {**found.__dict__, "assembly": ASSEMBLY, "about": about})
+    blobs: dict[str, object] = {}
+    if plan.image is not None:  # kept as they came: what is pushed on must have the digests it was pulled by
+        of = (plan.image.manifest, plan.image.config, *(x.digest for x in plan.image.layers))
+        blobs = {"blobs": [d.removeprefix("sha256:") for d in of]}
+    work.store.put_json("plans", plan.digest, {**found.__dict__, **blobs, "assembly": ASSEMBLY, "about": about})
     return found
 
 

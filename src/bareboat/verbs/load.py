@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any, BinaryIO
 
 from bareboat.errors import ArchiveError
@@ -22,7 +23,7 @@ def load(file: BinaryIO, where: str, platform: str, work: Work) -> list[tuple[tu
 
     Raises ArchiveError "archive.*" and what pulling raises; images before the one that failed are there.
     """
-    stored, found = read_archive(work.store, opened(file), where)
+    stored, found = read_archive(work.store, opened(file, where), where)
     if not found:
         raise ArchiveError("archive.unknown", "its index names no image", where=where)
     loaded = []
@@ -32,19 +33,39 @@ def load(file: BinaryIO, where: str, platform: str, work: Work) -> list[tuple[tu
     return loaded
 
 
-def opened(file: BinaryIO) -> Readable:
-    """The tar of a stream that may be compressed with gzip or zstd, told by its first bytes."""
+def opened(file: BinaryIO, where: str) -> Readable:
+    """The tar of a stream that may be compressed with gzip or zstd, told by its first bytes.
+
+    Reading it raises ArchiveError "archive.malformed" where it is broken.
+    """
     stream: Any = io.BufferedReader(file if isinstance(file, io.RawIOBase) else _Raw(file), 1 << 16)
     head = stream.peek(4)
+    broken: tuple[type[Exception], ...] = ()
     if head.startswith(_GZIP):
         from isal import igzip
 
         stream = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
+        broken = (EOFError, igzip.BadGzipFile, zlib.error)
     elif head.startswith(_ZSTD):
         import zstandard
 
         stream = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
-    return stream  # type: ignore[no-any-return]
+        broken = (zstandard.ZstdError,)
+    return _Unpacked(stream, broken, where)
+
+
+class _Unpacked:
+    """A stream whose decompressor's errors are an archive's."""
+
+    def __init__(self, stream: Any, broken: tuple[type[Exception], ...], where: str) -> None:
+        self._stream, self._broken, self._where = stream, broken, where
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._stream.read(size)  # type: ignore[no-any-return]
+        except self._broken as error:
+            raise ArchiveError("archive.malformed", f"cannot be decompressed: {error}", where=self._where,
+                               hint="copy it again: it is cut or damaged") from None
 
 
 class _Raw(io.RawIOBase):

@@ -25,7 +25,8 @@ def run(request: RunRequest, work: Work) -> RunRecord:
     prepared, made = prepare_run(request, work)
     load = prepared.workload
     limits = work.engine.limits(load.limits)
-    work.tell.say(f"engine {work.engine.name}, {len(load.root.trees)} layers, network {load.network}"
+    count = len(load.root.trees)
+    work.tell.say(f"engine {work.engine.name}, {count} layer{'s' if count != 1 else ''}, network {load.network}"
                   + (f"; {limits}" if limits else ""))
     record = execute(prepared, work)
     say_end(record, work)

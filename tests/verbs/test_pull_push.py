@@ -1,0 +1,134 @@
+"""pull, push and load as a user has them, with a registry in memory."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from tests.image_kit import Made, registry
+from tests.world_kit import World
+
+from bareboat.engine.memory import Guest
+from bareboat.errors import BareboatError, UsageError
+from bareboat.project import load as load_project
+from bareboat.registry.places import parse_place
+from bareboat.store import Store
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import environment
+from bareboat.verbs.load import load
+from bareboat.verbs.lock_mode import LockMode
+from bareboat.verbs.prepare import RunRequest
+from bareboat.verbs.pull import pull
+from bareboat.verbs.push import push
+from bareboat.verbs.run import run
+from bareboat.verbs.save import Target, save
+
+HOST = "host.example"
+
+
+@pytest.fixture
+def work(world: World) -> Work:
+    made, _ = registry()
+
+    def opened(place: object) -> object:
+        return made.repository(place.reference.repository)  # type: ignore[attr-defined]
+
+    return Work(world.store, world.engine, world.settings, world.tell, opened)  # type: ignore[arg-type]
+
+
+def other(work: Work, home: Path) -> Work:
+    """The same world with an empty store."""
+    return Work(Store.open(home), work.engine, work.settings, work.tell, work.repositories)
+
+
+def build(world: World, work: Work, name: str) -> None:
+    """As the verb, without bytecode: there is no Python in this world to compile it."""
+    work.store.tag(name, environment(load_project(world.root), LockMode(), work).plan)
+
+
+def names(*words: str) -> RunRequest:
+    return RunRequest(words=words, project_run=False)
+
+
+def test_what_is_pulled_runs_by_its_name(world: World, work: Work) -> None:
+    assert work.repositories is not None
+    repository = work.repositories(parse_place(f"{HOST}/lab/seg:1"))
+    Made(run={"Env": ["A=1"], "Entrypoint": ["tell"], "Cmd": ["me"], "WorkingDir": "/w"}).put(repository, "1")  # type: ignore[arg-type]
+    seen: list[tuple[tuple[str, ...], str, str]] = []
+
+    def tell(guest: Guest) -> int:
+        seen.append((guest.workload.argv, guest.env["A"], guest.workload.cwd))
+        return 0
+
+    world.program("tell", tell)
+    world.program("other", tell)
+    made = pull(parse_place(f"{HOST}/lab/seg:1"), "linux/amd64", work)
+    assert work.store.tags() == {f"{HOST}/lab/seg:1": made.plan}
+    for request in (names(f"{HOST}/lab/seg:1"), names(f"docker://{HOST}/lab/seg:1", "you"), names(made.plan[7:15]),
+                    RunRequest(words=(f"{HOST}/lab/seg:1", "x"), project_run=False, entrypoint="other")):
+        assert run(request, work).exit_code == 0
+    assert [argv for argv, _, _ in seen] == [("tell", "me"), ("tell", "you"), ("tell", "me"), ("other", "x")]
+    assert all((a, cwd) == ("1", "/w") for _, a, cwd in seen)
+
+
+def test_an_image_without_a_command(work: Work) -> None:
+    assert work.repositories is not None
+    Made(run={}).put(work.repositories(parse_place(f"{HOST}/a:1")), "1")  # type: ignore[arg-type]
+    pull(parse_place(f"{HOST}/a:1"), "linux/amd64", work, "mine:1")
+    with pytest.raises(UsageError) as caught:
+        run(names("mine:1"), work)
+    assert caught.value.code == "usage.no-program"
+
+
+def test_what_is_built_is_pushed_once_and_pulled_elsewhere(world: World, work: Work, tmp_path: Path) -> None:
+    world.require("alpha")
+    build(world, work, f"{HOST}/lab/seg:1")
+    first = push(f"{HOST}/lab/seg:1", parse_place(f"{HOST}/lab/seg:1"), work)
+    assert first.sent > 2 and not first.there
+    again = push(f"{HOST}/lab/seg:1", parse_place(f"{HOST}/lab/seg:1"), work)
+    assert (again.digest, again.sent, again.bytes) == (first.digest, 0, 0)
+    beside = push(f"{HOST}/lab/seg:1", parse_place(f"{HOST}/lab/copy:1"), work)
+    assert beside.mounted >= first.sent - 1  # the config is sent, layers are known by where they were pushed
+    elsewhere = other(work, tmp_path / "elsewhere")
+    made = pull(parse_place(f"{HOST}/lab/seg:1"), "linux/amd64", elsewhere)
+    [tree] = [elsewhere.store.tree(k) for k in made.trees]
+    assert tree is not None and list(tree.glob("opt/venv/lib/python3*/site-packages/alpha.py"))
+
+
+def test_a_saved_archive_is_loaded(world: World, work: Work, tmp_path: Path) -> None:
+    world.require("alpha")
+    build(world, work, "lab/seg:1")
+    for packed in (False, True):
+        out = io.BytesIO()
+        save("lab/seg:1", Target(out=out.write), work)
+        data = out.getvalue()
+        if packed:
+            import gzip
+
+            data = gzip.compress(data, 1)
+        elsewhere = other(work, tmp_path / f"elsewhere-{packed}")
+        [(named, made)] = load(io.BytesIO(data), "x.tar", "linux/amd64", elsewhere)
+        assert named == ("lab/seg:1",) and elsewhere.store.tags() == {"lab/seg:1": made.plan}
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\x1f\x8b\x08\x00junk", b"\x28\xb5\x2f\xfdjunk", bytes(1024)])
+def test_what_is_no_archive(work: Work, data: bytes) -> None:
+    with pytest.raises(BareboatError) as caught:
+        load(io.BytesIO(data), "x.tar", "linux/amd64", work)
+    assert caught.value.code.split(".")[0] in ("archive", "tar")
+
+
+def test_offline_asks_no_registry(world: World) -> None:
+    from dataclasses import replace
+
+    work = Work(world.store, world.engine, replace(world.settings, offline=True), world.tell)
+    with pytest.raises(UsageError) as caught:
+        pull(parse_place("host.example/x:1"), "linux/amd64", work)
+    assert caught.value.code == "registry.offline"
+
+
+def test_nothing_to_push(work: Work) -> None:
+    with pytest.raises(UsageError) as caught:
+        push("nothing:1", parse_place(f"{HOST}/x:1"), work)
+    assert caught.value.code == "image.unknown"
