@@ -581,3 +581,35 @@ def test_results_behind_a_link_stay_in_the_folder(room: Room, tmp_path: Path) ->
     came = room.take()
     assert refused(lambda: write_results(room.receiver.store, came.id, tmp_path / "results")).code.startswith("tree.")
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_repetition_is_sent_back_and_so_is_a_run_from_elsewhere(room: Room) -> None:
+    """Both in the image as it came: what a stranger calls a plan is not made, and none of its URLs is asked."""
+    old = room.run()
+    room.sender.store.put_json("plans", old.plan, {"plan": old.plan})  # as assembling does
+    room.push(old)
+    done = room.again(room.take().id, data=room.data)
+    back = room.registry.repository("memory/lab/back")
+    sent = push_run(done.new.id, back, "again", Luggage(), room.receiver.work)
+    assert sent.record.rerun_of == old.id and sent.image.descriptor.digest == done.new.manifest
+    came = take(find_run(back, at("again"), "memory/lab/back:again"), HERE, room.sender.work)
+    assert came.id == done.new.id and came.origin and came.rerun_of == old.id
+    found = diff(room.sender.store, old.id, came.id)
+    assert found.packages == () and found.problems == ()
+    push_run(old.id, back, "on", Luggage(), room.receiver.work)
+    third = Lab(room.data.parent / "third", room.data.parent / "x")
+    assert take(find_run(back, at("on"), "memory/lab/back:on"), HERE, third.work).id == old.id
+
+
+def test_layers_that_were_collected_are_asked_for_again(room: Room) -> None:
+    old = room.run()
+    room.push(old)
+    room.take()
+    room.receiver.store.close()
+    room.receiver.store.gc(Policy(older_than=0, grace=0, now=4e9))
+    work = dataclasses.replace(room.receiver.work, repositories=lambda place: room.repository)
+    back = room.registry.repository("memory/lab/back")
+    layer = pack(old.id, Luggage(), room.sender.work).image.layers[0].digest.removeprefix("sha256:")
+    assert room.receiver.store.blob(layer) is None
+    push_run(old.id, back, "on", Luggage(), work)
+    assert f"sha256:{layer}" in back.blobs

@@ -107,7 +107,7 @@ def _archive(subjects: Sequence[_Subject], target: Target, work: Work, along: Al
         for s in subjects:
             files = _files(s, work)
             if along.images:
-                made[s.plan.digest] = _image(s.plan, work)
+                made[s.plan.digest] = shipped_image(s.plan, work)
             bundles.append(_bundle(s, files, made.get(s.plan.digest), work))
         packed = [pack(run, Luggage(large=along.large), work) for run in along.runs]
         shipped = [*_shipped(subjects, made), *(Shipped((p.image,)) for p in packed if p.image not in made.values())]
@@ -252,11 +252,13 @@ def _size(sha256: str, title: str, work: Work) -> int:
     return path.stat().st_size
 
 
-def _image(plan: Plan, work: Work) -> Image:
+def shipped_image(plan: Plan, work: Work) -> Image:
+    """The image of a plan as it is shipped, one of others as it came. Raises as make_blobs, ArchiveError."""
     from bareboat.builder.blobs import make_blobs
     from bareboat.verbs.lock import sources
 
     if plan.image is not None and not plan.wheels and not plan.generated:
+        _fetch_base(plan.image, sources(work), work)
         return _foreign(plan, plan.image, work)
     return make_blobs(work.store, plan, sources(work), work.tell.progress)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.errors import ArchiveError, RecordError, ResolveError, UsageError
+from bareboat.errors import ArchiveError, RecordError, UsageError
 from bareboat.image.manifest import Manifest, read_config, read_manifest
 from bareboat.image.planning import image_plan
 from bareboat.image.spec import PLAN
@@ -211,23 +211,10 @@ def _bytes(found: Found, part: Part, store: Store) -> Iterator[bytes]:
 
 
 def _keep(found: Found, part: Part, store: Store) -> None:
-    store.put_blob(_whole(found.repository, part), sha256=part.sha256, size=part.size,
+    from bareboat.registry.transfer import read_blob
+
+    store.put_blob(read_blob(found.repository, part.descriptor), sha256=part.sha256, size=part.size,
                    where=f"{found.shown}: {part.kind}")
-
-
-def _whole(repository: Repository, part: Part) -> Iterator[bytes]:
-    """The bytes of a blob, asked for again from where they ended as long as more come."""
-    at = 0
-    while True:
-        before = at
-        try:
-            for chunk in repository.blob(part.descriptor, at):
-                at += len(chunk)
-                yield chunk
-            return
-        except ResolveError as error:
-            if error.code != "registry.cut" or at == before:
-                raise
 
 
 def _check(record: RunRecord, image: BaseImage, found: Found, store: Store) -> None:

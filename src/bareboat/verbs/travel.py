@@ -17,7 +17,7 @@ from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.runs import find
-from bareboat.verbs.show import log_path, plan_of
+from bareboat.verbs.show import log_path
 
 if TYPE_CHECKING:
     from bareboat.registry.base import Content, Repository
@@ -91,7 +91,8 @@ def push_run(run: str, repository: Repository, tag: str, luggage: Luggage, work:
     from bareboat.builder.pushing import Shipment, push
 
     packed = pack(run, luggage, work)
-    shipment = Shipment((_content(MANIFEST, packed.image.manifest), _content(MANIFEST, packed.artifact)),
+    of = packed.image.descriptor
+    shipment = Shipment((_content(of.media_type, packed.image.manifest), _content(MANIFEST, packed.artifact)),
                         _content(INDEX, packed.index))
     sent = push(work.store, repository, shipment, tag, work.tell.progress)
     work.tell.say(f"pushed run {packed.record.id} to {repository.name}:{tag}: {_told(packed)}; {sent.sent} blobs sent, "
@@ -142,9 +143,9 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
     Raises RecordError "record.unfinished", "record.plan-gone", "record.code-gone", "record.result-gone",
     "record.extension-gone", UsageError "usage.data-from".
     """
-    from bareboat.builder.blobs import make_blobs
     from bareboat.record.codec import encode_bytes
-    from bareboat.verbs.lock import sources
+    from bareboat.verbs.archive import shipped_image
+    from bareboat.verbs.rerun import image_of
 
     if len(luggage.data_from) > DATA_FROM_MOST:
         raise UsageError("usage.data-from", f"more than {DATA_FROM_MOST} characters", where="--data-from")
@@ -152,10 +153,7 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
     if not final(record.state):
         raise RecordError("record.unfinished", f"the run is still {record.state}", where=f"run {record.id}",
                           hint="wait for its end")
-    plan = plan_of(work.store, record)
-    if plan is None:
-        raise RecordError("record.plan-gone", "the store does not have the plan of this run's image",
-                          where=f"run {record.id}")
+    plan = image_of(record, work)  # of a run from elsewhere the image that came, never what its record calls a plan
     parts: list[Part] = []
     record = _with_code(record, parts, work)
     record = _with_overlays(record, parts, work)
@@ -170,7 +168,7 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
         parts.append(_of_file(kinds.LOG, log, "log", work))
     else:
         record = replace(record, log="")
-    image = make_blobs(work.store, plan, sources(work), work.tell.progress)
+    image = shipped_image(plan, work)
     if record.manifest and record.origin and record.manifest != image.descriptor.digest:
         raise RecordError("record.plan-gone", "the image made from the plan is not the one of the run",
                           where=f"run {record.id}", hint="push it again with the bareboat that ran it")
