@@ -101,3 +101,11 @@ def test_the_upper_tree_counts_and_each_is_read_once(tmp_path: Path) -> None:
     assert told(found) == {("deb", "libc6", "2.42-1", "amd64"), ("pypi", "a", "1", "")}
     assert contents(store, ("low", "high")) == found
     assert {key for key in store.keys("cache") if key.startswith("contents-")} == {"contents-1-low", "contents-1-high"}
+
+
+def test_names_that_are_not_utf8_are_written_out(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff-1.dist-info"
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "METADATA").write_text("Name: odd\nVersion: 1\n")
+    [package] = read_tree(tmp_path).packages
+    assert package.path == "\\xff-1.dist-info/METADATA" and package.path.encode()

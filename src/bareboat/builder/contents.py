@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,13 @@ def read_tree(root: Path) -> Contents:
             except (OSError, ValueError, TypeError, KeyError) as error:
                 why = str(error) or type(error).__name__
                 notes.append(f"/{path} could not be read ({why}): what it tells is not listed")
-    return Contents(tuple(sorted(found, key=lambda p: (p.path, p.name))), tuple(sorted(notes)))
+    plain = [replace(p, path=_plain(p.path)) for p in found]
+    return Contents(tuple(sorted(plain, key=lambda p: (p.path, p.name))), tuple(sorted(map(_plain, notes))))
+
+
+def _plain(text: str) -> str:
+    """A text that any document can hold: the bytes of a name that is not UTF-8 are written out."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _telling(inside: str, folders: list[str], names: list[str]) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bareboat.registry.base import Blob, Content
     from bareboat.store import Store
 
+FORMAT = "1"  # raised when the same plan would give another document
 SPDX, CYCLONEDX = "spdx", "cyclonedx"
 FORMS = (SPDX, CYCLONEDX)
 

@@ -20,6 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="a name, or the beginning of a plan digest; with --run PLACE")
     parser.add_argument("place", metavar="PLACE", nargs="?", help="where to; default: what the name says")
     parser.add_argument("--offline", action="store_true", default=None, help="fetch nothing to assemble it")
+    parser.add_argument("--sbom", choices=("spdx", "cyclonedx", "none"), default="", help="what bill of materials "
+                        "to attach to the image (default: spdx at a registry, none elsewhere)")
     add_run(parser)
 
 
@@ -40,5 +42,5 @@ def command(options: argparse.Namespace) -> int:
             raise UsageError("usage.run", "with --run only the place is named", hint="bareboat push --run RUN PLACE")
         print(send_run(options.run, options.image, extra, collaborators).top)
         return 0
-    print(push(options.image, parse_place(options.place or options.image), collaborators).digest)
+    print(push(options.image, parse_place(options.place or options.image), collaborators, options.sbom).digest)
     return 0

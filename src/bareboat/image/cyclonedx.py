@@ -36,7 +36,7 @@ def cyclonedx(inventory: Inventory) -> bytes:
     for part in parts:
         bom.components.add(part)
     bom.register_dependency(image, parts)
-    return JsonV1Dot6(bom).output_as_string(indent=1).encode()
+    return JsonV1Dot6(bom).output_as_string().encode()
 
 
 def _component(package: Package) -> Component:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bareboat import __version__
 from bareboat.image.inventory import Component, Inventory
+from bareboat.image.spec import canonical
 
 if TYPE_CHECKING:
     from spdx_tools.spdx.model import Package
@@ -16,9 +17,9 @@ IMAGE = "SPDXRef-Image"
 
 def spdx(inventory: Inventory) -> bytes:
     """The document; times and identifiers are the inventory's."""
-    import io
     from datetime import datetime
 
+    from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
     from spdx_tools.spdx.model import (
         Actor,
         ActorType,
@@ -30,7 +31,6 @@ def spdx(inventory: Inventory) -> bytes:
         RelationshipType,
         SpdxNoAssertion,
     )
-    from spdx_tools.spdx.writer.json import json_writer
 
     about = CreationInfo(
         spdx_version="SPDX-2.3", spdx_id="SPDXRef-DOCUMENT", name=inventory.name,
@@ -43,10 +43,8 @@ def spdx(inventory: Inventory) -> bytes:
     packages = [_package(component) for component in inventory.components]
     relations = [Relationship("SPDXRef-DOCUMENT", RelationshipType.DESCRIBES, IMAGE)]
     relations += [Relationship(IMAGE, RelationshipType.CONTAINS, p.spdx_id) for p in packages]
-    text = io.StringIO()
-    json_writer.write_document_to_stream(Document(about, packages=[image, *packages], relationships=relations), text,
-                                         validate=False)
-    return text.getvalue().encode()
+    document = Document(about, packages=[image, *packages], relationships=relations)
+    return canonical(DocumentConverter().convert(document))  # type: ignore[no-untyped-call]
 
 
 def _package(component: Component) -> Package:

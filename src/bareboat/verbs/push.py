@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from bareboat.builder.pushing import Pushed, Shipment
 from bareboat.builder.pushing import push as send
+from bareboat.builder.sbom import SPDX
 from bareboat.image.manifest import read_manifest
 from bareboat.registry.base import Content
-from bareboat.registry.places import DAEMON, Place
+from bareboat.registry.places import DAEMON, REGISTRY, Place
 from bareboat.verbs import origins
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.images import plan_of, required
 from bareboat.verbs.registries import repository
+from bareboat.verbs.sbom import attach
 
 if TYPE_CHECKING:
     from bareboat.image.spec import Image
 
 
-def push(name: str, place: Place, work: Work) -> Pushed:
+def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
     """Make the image's layers where they are missing, and bring what the place does not have.
 
+    sbom: the form of the bill of materials that is attached, "none", or "": SPDX at a registry, none elsewhere.
     Raises UsageError "image.unknown", RegistryError, and what assembling raises.
     """
     began = time.monotonic()
@@ -32,6 +35,11 @@ def push(name: str, place: Place, work: Work) -> Pushed:
     pushed = send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
                   origins.mounts(place.reference, work))
     origins.remember(place.reference, _digests(shipment), work)
+    form = sbom or (SPDX if place.kind == REGISTRY else "none")
+    if form != "none":
+        document = work.store.get_json("plans", required(name, work))
+        assert isinstance(document, dict)
+        attach([(shipment.manifests[0].descriptor, plan_of(document["plan_blob"], work))], target, form, work)
     _say(pushed, place, time.monotonic() - began, work)
     return pushed
 
