@@ -56,7 +56,7 @@ def attach(images: Sequence[tuple[Descriptor, Plan]], target: Repository, form: 
 
 
 def _kept(plan: Plan, form: str, work: Work) -> Document:
-    """The document of a plan as it was made the last time, if it was: a push that sends nothing does not wait for it."""
+    """The document of a plan, from the last time it was made where it was: a push that sends nothing is not to wait."""
     from bareboat.builder.sbom import FORMAT, Document, sbom_document
 
     key = f"sbom-{FORMAT}-{__version__}-{form}-{plan.digest.removeprefix('sha256:')}"
