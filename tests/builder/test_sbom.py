@@ -227,3 +227,14 @@ def test_names_of_strangers_stay_data(store: Store) -> None:
     assert validate_full_spdx_document(JsonLikeDictParser().parse(read)) == []
     cyclonedx = json.loads(sbom_document(store, plan, CYCLONEDX).data)
     assert evil in [c["name"] for c in cyclonedx["components"]]
+
+
+@pytest.mark.parametrize("reference", ["oci:/home/me/secret/seg:1", "archive:sha256:" + "c" * 64, "docker-daemon:x:1"])
+def test_where_a_base_lay_on_this_disk_is_not_told(store: Store, reference: str) -> None:
+    plan = foreign(store)
+    assert plan.image is not None
+    local = replace(plan, image=replace(plan.image, reference=reference))
+    for form in (SPDX, CYCLONEDX):
+        document = sbom_document(store, local, form, "seg:1")
+        assert ("oci", "image", plan.image.manifest) in listed(document)
+        assert b"secret" not in document.data and b"oci:/" not in document.data

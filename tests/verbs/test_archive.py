@@ -464,3 +464,18 @@ def test_an_image_of_others_goes_and_comes_as_it_is(project: World, to: str) -> 
     assert root is not None and (root / "usr/a").read_bytes() == b"one" and (root / "usr/b").stat().st_size == 2997
     assert not (root / "usr/gone").exists()
     assert made.images == 1 and made.files == 5  # manifest, config, two layers, the plan
+
+
+def test_load_takes_the_images_of_an_archive(project: World) -> None:
+    from bareboat.verbs.load import load as load_images
+
+    named(project, "lab/seg:1")
+    path, _ = written(project, "out.tar")
+    at = elsewhere(project)
+    with open(path, "rb") as file:
+        [(names, _)] = load_images(file, str(path), "linux/amd64", at)
+    assert names == ("lab/seg:1",)
+    bare, _ = written(project, "bare.tar", images=False)
+    with open(bare, "rb") as file, pytest.raises(BareboatError) as caught:
+        load_images(file, str(bare), "linux/amd64", at)
+    assert caught.value.code == "archive.unknown" and "--restore" in caught.value.hint

@@ -67,6 +67,8 @@ def test_what_a_base_of_others_brings(world: World) -> None:
     assert found.chains == (("requirements.txt:1", "gamma 1.0", "torch 2.1 (>=2)", "numpy 1.26"),
                             ("ghcr.io/lab/base:1", "numpy 1.26"))
     assert found.source.startswith("ghcr.io/lab/base:1@sha256:") and found.needed_by == ("torch",)
+    [found] = why("numpy", Subject("base", base, ours.made), world.work)  # where no interpreter is known
+    assert found.chains == (("ghcr.io/lab/base:1", "numpy 1.26"),) and found.needed_by == ("torch",)
     [found] = why("libc6", Subject("base", base, ours.made), world.work)
     assert found.chains == (("ghcr.io/lab/base:1", "libc6 2.36"),) and found.needed_by == ("libb",)
 

@@ -43,7 +43,9 @@ def command(options: argparse.Namespace) -> int:
         lines = [f"{r.name} {r.version}", *([f"  size    {', '.join(rooms)}"] if rooms else []),
                  *([f"  from    {r.source}"] if r.source else []), *([f"  layer   {r.layer}"] if r.layer else [])]
         lines += [f"  {'because' if not n else '       '} {' → '.join(way)}" for n, way in enumerate(r.chains)]
-        if not r.chains and r.needed_by:
-            lines.append(f"  needed  by {', '.join(r.needed_by)}")
+        shown = " ".join(word for way in r.chains for word in way)
+        others = [name for name in r.needed_by if name not in shown]
+        if others:
+            lines.append(f"  needed  by {', '.join(others)}")
         print(("\n" if number else "") + "\n".join(plain(line) for line in lines))
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from bareboat.image.plan import Plan
 from bareboat.image.spec import CREATED
-from bareboat.lock import Deb, Wheel
+from bareboat.lock import BaseImage, Deb, Wheel
 from bareboat.values import dataclass
 
 
@@ -90,18 +90,29 @@ def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", creat
 
 def _planned(plan: Plan) -> Iterable[Component]:
     if plan.image is not None:
-        from bareboat.image.reference import parse_reference
-
-        of = parse_reference(plan.image.reference)
-        at = {"repository_url": of.name, **({"tag": of.tag} if of.tag else {})}
-        name = of.repository.rpartition("/")[2]
-        yield Component("oci", of.name, plan.image.manifest, _purl("oci", "", name, plan.image.manifest, at),
-                        plan.image.manifest.removeprefix("sha256:"), of.name)
+        yield _base(plan.image)
     for deb in plan.debs:
         yield Component("deb", deb.name, deb.version, _deb_purl(plan, deb), deb.sha256, deb.path)
     for wheel in plan.wheels:
         yield Component("pypi", wheel.name, wheel.version, _purl("pypi", "", wheel.name, wheel.version, {}),
                         wheel.sha256, _source(wheel))
+
+
+def _base(image: BaseImage) -> Component:
+    """The image of others; one from a layout or file has no repository, and where it lay here is nobody's business."""
+    from bareboat.errors import UsageError
+    from bareboat.image.reference import parse_reference
+
+    sha256 = image.manifest.removeprefix("sha256:")
+    try:
+        if image.reference.startswith(("oci:", "archive:", "docker-daemon:")):
+            raise UsageError("reference.transport", "no registry")
+        of = parse_reference(image.reference)
+    except UsageError:
+        return Component("oci", "image", image.manifest, _purl("oci", "", "image", image.manifest, {}), sha256)
+    at = {"repository_url": of.name, **({"tag": of.tag} if of.tag else {})}
+    name = of.repository.rpartition("/")[2]
+    return Component("oci", of.name, image.manifest, _purl("oci", "", name, image.manifest, at), sha256, of.name)
 
 
 def _source(wheel: Wheel) -> str:

@@ -143,6 +143,8 @@ def _of_index(repository: StoredRepository, data: bytes, where: str) -> tuple[Na
         raise _malformed("index.json is no index", where)
     found: dict[Descriptor, list[str]] = {}
     for entry in index.manifests:
+        if entry.artifact_type:  # what lies beside images: sources of `bareboat archive`, attached documents
+            continue
         notes = dict(entry.annotations)
         name = notes.get(CONTAINERD_NAME) or notes.get(REF_NAME, "")
         repository.media_types[entry.descriptor.digest] = entry.descriptor.media_type

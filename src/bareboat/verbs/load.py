@@ -25,7 +25,8 @@ def load(file: BinaryIO, where: str, platform: str, work: Work) -> list[tuple[tu
     """
     stored, found = read_archive(work.store, opened(file, where), where)
     if not found:
-        raise ArchiveError("archive.unknown", "its index names no image", where=where)
+        raise ArchiveError("archive.unknown", "its index names no image", where=where,
+                           hint="what `bareboat archive` wrote is taken by `bareboat archive --restore`")
     loaded = []
     for named in found:
         names = tuple(dict.fromkeys(short_name(n) for n in named.names))

@@ -15,7 +15,7 @@ from bareboat.verbs.subject import Subject
 if TYPE_CHECKING:
     from bareboat.image.inventory import Component
     from bareboat.image.plan import Plan
-    from bareboat.lock import Deb, Wheel
+    from bareboat.lock import BaseImage, Deb, Wheel
 
 CHAINS = 12  # ways that are told at most
 
@@ -83,8 +83,13 @@ def _found(component: Component, of: Subject, found: Contents, work: Work) -> Re
     if base is not None:
         ways = (*ways, (base.reference, itself))
     return Reason(component.name, component.version, component.kind, 0, 0,
-                  f"{base.reference}@{base.manifest}" if base else f"in the image: {told}", "", "the base", ways,
+                  _found_at(base) if base else f"in the image: {told}", "", "the base", ways,
                   graph.needed_by(name))
+
+
+def _found_at(base: BaseImage) -> str:
+    """Where a base was found, with the digest of its manifest."""
+    return base.reference if base.manifest in base.reference else f"{base.reference}@{base.manifest}"
 
 
 def _holder(paths: Iterable[str], plan: Plan) -> str:
@@ -107,7 +112,7 @@ def python_graph(of: Subject, found: Contents, work: Work) -> Graph:
     from bareboat.resolve.python.target import Target, marker_environment
 
     plan = of.plan
-    env = marker_environment(Target(plan.interpreter.full or "3", plan.libc, plan.platform))
+    env = marker_environment(Target(plan.interpreter.full or _python_of(found), plan.libc, plan.platform))
     wheels = {w.name: w for w in plan.wheels}
     versions = {w.name: w.version for w in plan.wheels}
     texts: dict[str, list[str]] = {}
@@ -120,6 +125,14 @@ def python_graph(of: Subject, found: Contents, work: Work) -> Graph:
         versions.setdefault(name, package.version)
     needs = {name: _needs(lines, versions, env) for name, lines in texts.items()}
     return Graph(_roots(of, wheels, needs, work), needs, versions)
+
+
+def _python_of(found: Contents) -> str:
+    """The Python of an image that nobody here assembled, by the folder that most of its packages lie in."""
+    import re
+
+    versions = [m[1] for p in found.packages if (m := re.search(r"/python(\d+\.\d+)/", f"/{p.path}"))]
+    return max(set(versions), key=lambda v: (versions.count(v), v), default="3.12") + ".0"
 
 
 def _needs(lines: Iterable[str], known: Mapping[str, str], env: Mapping[str, str]) -> tuple[Node, ...]:
