@@ -15,7 +15,7 @@ from tests.builder.image_factory import plan_in
 from tests.record_kit import Lab
 
 from bareboat.cli import main
-from bareboat.errors import BareboatError
+from bareboat.errors import BareboatError, StoreError
 from bareboat.image.manifest import choose, read_manifest
 from bareboat.image.spec import CONFIG, INDEX, MANIFEST, PLAN, Descriptor, canonical, describe
 from bareboat.record import artifact as kinds
@@ -27,9 +27,10 @@ from bareboat.registry.base import Content
 from bareboat.registry.memory import MemoryRegistry, MemoryRepository
 from bareboat.registry.places import Place, parse_place
 from bareboat.store.gc import Policy
-from bareboat.verbs.arrivals import arrive, find_run, forget, take
+from bareboat.verbs.arrivals import forget, take
 from bareboat.verbs.diff import diff
 from bareboat.verbs.rerun import RerunRequest, rerun
+from bareboat.verbs.run_places import arrive, find_run
 from bareboat.verbs.runs import find, taken_in
 from bareboat.verbs.save import Target
 from bareboat.verbs.show import write_results
@@ -613,3 +614,70 @@ def test_layers_that_were_collected_are_asked_for_again(room: Room) -> None:
     assert room.receiver.store.blob(layer) is None
     push_run(old.id, back, "on", Luggage(), work)
     assert f"sha256:{layer}" in back.blobs
+
+
+def test_taking_in_that_was_interrupted_goes_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was there when it ended, the next one is whole; nothing half is listed in between."""
+    from bareboat.store.runs import RunStore
+
+    room.push(room.run())
+    write = RunStore.write
+
+    def full(self: RunStore, *args: object, **more: object) -> None:
+        raise StoreError("store.full", "no space left")
+
+    monkeypatch.setattr(RunStore, "write", full)
+    assert refused(room.take).code == "store.full"
+    assert nothing_kept(room.receiver)
+    monkeypatch.setattr(RunStore, "write", write)
+    came = room.take()
+    assert (room.receiver.store.runs.path(came.id) / "log").read_bytes() == b"done\n"
+
+
+def test_offline_a_run_that_was_taken_in_is_named(room: Room) -> None:
+    room.push(room.run())
+    came = take(find_run(room.repository, at("paper"), str(at("paper"))), HERE, room.receiver.work)
+    offline = dataclasses.replace(room.receiver.work, settings=dataclasses.replace(
+        room.receiver.work.settings, offline=True))
+    error = refused(lambda: arrive(str(at("paper")), HERE, offline))
+    assert error.code == "registry.offline" and f"taken in before: bareboat rerun {came.id[:6]}" in error.hint
+
+
+def test_an_image_as_it_came_is_not_taken_for_one_without_packages(room: Room) -> None:
+    old = room.run()
+    room.push(old)
+    done = room.again(room.take().id, data=room.data)
+    room.sender.store.runs.create(done.new.id)
+    room.sender.store.runs.write(done.new.id, room.receiver.store.runs.read(done.new.id))
+    plan = room.receiver.store.blob(done.new.plan_blob)
+    assert plan is not None
+    room.sender.store.put_blob([plan.read_bytes()])
+    found = diff(room.sender.store, old.id, done.new.id)  # nobody noted the manifest of the first
+    assert found.packages == () and "as it came" in found.problems[0] and not found.same
+
+
+@pytest.mark.parametrize("strange", [True, False])
+def test_a_stranger_does_not_move_the_cursor(room: Room, strange: bool) -> None:
+    """What the program writes to a terminal of ours: colours stay, titles and clipboards are written out."""
+    import pty
+
+    from bareboat.cli.plain import replay
+
+    room.push(room.run("say('\\x1b]0;title\\x07\\x1b[31mred\\x1b[0m\\x1b[2Jend\\n')"))
+    work, steps = (room.receiver.work, room.receiver.steps) if strange else (room.sender.work, room.sender.steps)
+    if strange:
+        room.take()
+    [run] = work.store.runs.ids()
+    ours, terminal = pty.openpty()
+    saved = os.dup(1)
+    os.dup2(terminal, 1)
+    try:
+        rerun(RerunRequest(run, data=room.data, harmless=replay), work, steps)
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(terminal)
+    said = os.read(ours, 4096)
+    os.close(ours)
+    assert b"end" in said and b"\x1b[31mred\x1b[0m" in said
+    assert (b"\x1b]0;" in said) is not strange and (b"\x1b[2J" in said) is not strange

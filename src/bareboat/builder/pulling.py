@@ -139,7 +139,8 @@ def _with_config(store: Store, repository: Repository, content: Content, documen
     of = document.config.descriptor
     if of.media_type not in CONFIGS:
         kind = document.artifact_type or of.media_type or "unknown"
-        raise ArchiveError("image.artifact", f"is no image but an artifact of type {kind}", where=where)
+        hint = f"it is a run: bareboat rerun {where}" if kind.startswith("application/vnd.bareboat.run.") else ""
+        raise ArchiveError("image.artifact", f"is no image but an artifact of type {kind}", where=where, hint=hint)
     if of.size > CONFIG_MOST:
         raise ArchiveError("config.too-large", f"a config of {of.size:,} bytes", where=where)
     path = store.verified_blob(hex_of(of, where))

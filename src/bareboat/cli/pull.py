@@ -34,7 +34,7 @@ def command(options: argparse.Namespace) -> int:
     if options.tag:
         check_name(options.tag)
     if options.run:
-        from bareboat.verbs.arrivals import arrive
+        from bareboat.verbs.run_places import arrive
 
         record = arrive(options.place, options.platform or host_platform(),
                         work(Reporter(options.level), offline=options.offline), large=options.with_results)

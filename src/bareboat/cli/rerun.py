@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.cli.plain import plain
+from bareboat.cli.plain import plain, replay
 from bareboat.cli.term import Reporter, style
 from bareboat.cli.verdict import COLOURS, add_tolerance, tolerance, verdict_document, verdict_lines
 
@@ -77,6 +77,7 @@ def command(options: argparse.Namespace) -> int:
         network=options.network,
         tolerance=tolerance(options),
         quiet=options.json,
+        harmless=replay,
         env=_env(options.env) if options.env else None,
     )
     collaborators = work(Reporter(options.level), offline=options.offline)

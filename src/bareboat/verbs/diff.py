@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
-from bareboat.record.causes import DataAnswer, data_answers, same_image
+from bareboat.record.causes import HERE, DataAnswer, data_answers, same_image
 from bareboat.record.gathered import ResultFile
 from bareboat.record.patch import Side, file_patch
 from bareboat.record.tolerance import Tolerance
@@ -50,6 +50,9 @@ def diff(store: Store, old: str, new: str, tolerance: Tolerance = Tolerance()) -
         left, right = plan_of(store, a), plan_of(store, b)
         if left is None or right is None:
             problems.append("the packages differ; the store no longer has both lists of them")
+        elif _as_it_came(left) != _as_it_came(right):
+            problems.append("one ran in an image as it came, whose packages no plan here lists; that it is the other's "
+                            "is known once that one was pushed or saved with --run")
         else:
             packages = package_changes(left, right)
             if not packages:
@@ -63,6 +66,11 @@ def diff(store: Store, old: str, new: str, tolerance: Tolerance = Tolerance()) -
         a, b, packages, _settings(a, b), _changes(_env(a), _env(b)), data_answers(a, b), code, machine(a, b),
         compare(a, b, reader(store), tolerance), tuple(problems),
     )  # fmt: skip
+
+
+def _as_it_came(plan: Plan) -> bool:
+    """Whether it is an image of others and nothing else; what it says itself of its plan is its maker's word."""
+    return plan.image is not None and not plan.wheels
 
 
 def _with_manifest(record: RunRecord, store: Store) -> RunRecord:
@@ -117,7 +125,8 @@ def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[Change, ...]:
 
 
 def _env(record: RunRecord) -> dict[str, str]:
-    return {**dict(record.env), **dict.fromkeys(record.withheld, "(withheld)")}
+    found = {**dict(record.env), **dict.fromkeys(record.withheld, "(withheld)")}
+    return {name: value for name, value in found.items() if name not in HERE}
 
 
 def _settings(old: RunRecord, new: RunRecord) -> tuple[Change, ...]:

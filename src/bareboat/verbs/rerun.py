@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.rerun_data import check_data
 from bareboat.verbs.rerun_mounts import foreign
+from bareboat.verbs.rerun_output import output
 from bareboat.verbs.runs import find
 from bareboat.verbs.show import plan_of
 from bareboat.workload import Limits, Mount, Rootfs, Workload
@@ -38,6 +39,7 @@ class RerunRequest:
     go on though the data are not the run's. network: "" as recorded, but none for a record from elsewhere. env:
     variables of the caller's, for those that were withheld; None: this process's for a record of this machine, else
     none: a stranger's record would name whatever it likes. quiet: the program's output goes into the log alone.
+    harmless: what a stranger's program says goes through this on its way to a terminal.
     """
 
     run: str
@@ -48,6 +50,7 @@ class RerunRequest:
     network: str = ""
     env: Mapping[str, str] | None = None
     quiet: bool = False
+    harmless: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None
     tolerance: Tolerance = Tolerance()  # noqa: RUF009 - a frozen value
 
 
@@ -114,11 +117,8 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
     prepared = _prepare(old, request, work, _Made(made, mounts, identity, results, by))
     _make_folder(results)
     work.tell.say(f"repeating run {old.id} as {identity}, results in {folder}/results")
-    if request.quiet:
-        with open(os.devnull, "wb") as null:
-            new = by.execute(replace(prepared, stdout=null.fileno(), stderr=null.fileno()), work)
-    else:
-        new = by.execute(prepared, work)
+    with output(old, request) as (out, err):
+        new = by.execute(replace(prepared, stdout=out, stderr=err), work)
     return Repetition(old, new, compare(old, new, reader(work.store), request.tolerance), folder)
 
 
@@ -160,8 +160,8 @@ def run_meant(text: str, work: Work) -> RunRecord:
     A word with "/", ":" or "@" in it is a place, whatever somebody else's run calls itself; only a run of one's own
     goes before it. Raises RecordError "record.missing", "record.ambiguous", and as arrivals.arrive.
     """
-    from bareboat.verbs.arrivals import arrive, is_elsewhere
     from bareboat.verbs.lock import host_platform
+    from bareboat.verbs.run_places import arrive, is_elsewhere
 
     elsewhere = is_elsewhere(text)
     try:
@@ -185,7 +185,8 @@ class _Made:
 
 def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> Prepared:
     store = work.store
-    tty = old.tty and not request.quiet and os.isatty(0) and os.isatty(1)
+    filtered = request.harmless is not None and foreign(old)  # a terminal of its own would be relayed as it is
+    tty = old.tty and not request.quiet and not filtered and os.isatty(0) and os.isatty(1)
     host_env, host_mounts = made.by.inherited(os.environ, tty=tty)
     network = _network(old, request, work)
     if foreign(old) and network == "none":  # how to reach the network is of no use there, and may hold a password

@@ -13,6 +13,8 @@ from bareboat.verbs import rerun_mounts
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Mount
 
+TOLD = 1 << 30  # bytes that take long enough to say that they are read
+
 if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.verbs.rerun import RerunRequest
@@ -26,11 +28,15 @@ def check_data(old: RunRecord, made: tuple[Mount, ...], request: RerunRequest, w
     """
     if rerun_mounts.made_here(old):
         return
+    from bareboat.units import format_size
+
     known = {d.target: d.fingerprint for d in old.data}
     differing = []
     for target, source in rerun_mounts.data_of(old, made):
         if target not in known:
             continue
+        if known[target].bytes > TOLD:
+            work.tell.say(f"comparing the data at {target} with those of the run: {format_size(known[target].bytes)}")
         answer = compare(known[target], source, work.store)
         work.tell.say(f"data at {target}: {answer.answer}: {answer.detail}")
         if answer.answer == CHANGED:

@@ -151,8 +151,9 @@ def _run(digest: str, holding: _Holding, where: str, work: Work) -> str:
     """Take a run in as one that came from elsewhere, its image from the blobs that are in the store now."""
     from bareboat.registry.archive import StoredRepository
     from bareboat.registry.places import ARCHIVE, Place
-    from bareboat.verbs.arrivals import find_run, take
+    from bareboat.verbs.arrivals import take
     from bareboat.verbs.lock import host_platform
+    from bareboat.verbs.run_places import find_run
 
     for of, data in holding.documents.items():
         work.store.put_blob([data], sha256=of.removeprefix("sha256:"), where=where)
