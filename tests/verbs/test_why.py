@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import pytest
 from tests.world_kit import World, carrying
@@ -49,6 +51,20 @@ def test_what_another_package_carries(world: World) -> None:
     world.require("gamma")
     [found] = why("Inner.Part", of(world), world.work)
     assert (found.version, found.chains) == ("7", (("gamma 1.0", "inner_part 7"),))
+
+
+def test_a_uv_lock_is_explained_by_the_file_beside_it(world: World) -> None:
+    from bareboat.host.process import Command, run
+    from bareboat.resolve.python.uv import find_uv
+
+    world.publish("delta", "1.0")
+    world.publish("gamma", "3.0", 'delta; extra == "fast"')
+    (world.root / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.10"\n'
+                                               'dependencies = ["gamma[fast]"]\n')
+    done = run(Command((find_uv(), "lock", "-q", "--python", sys.executable), env=dict(os.environ), cwd=world.root))
+    assert done.code == 0, done.stderr
+    [found] = why("delta", of(world), world.work)
+    assert found.chains == (("pyproject.toml", "gamma[fast] 3.0", "delta 1.0"),)
 
 
 def test_what_a_base_of_others_brings(world: World) -> None:

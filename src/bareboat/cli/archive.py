@@ -50,7 +50,7 @@ def command(options: argparse.Namespace) -> int:
             print(json.dumps(asdict(restored), indent=2))
         else:
             print("\n".join((*(plan for _, plan, _ in restored.images), *restored.runs)))
-        names = [name for name, _, _ in restored.images] + [f"run {run}" for run in restored.runs]
+        names = dict.fromkeys([*(name for name, _, _ in restored.images), *(f"run {run}" for run in restored.runs)])
         collaborators.tell.say(f"restored {', '.join(names)}: {restored.files} files, {size(restored.bytes)}")
         return 0
     along = Along(not options.no_image, tuple(options.run), options.with_results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bareboat.builder.contents import DATABASE_MOST, DPKG, METADATA_MOST, Contents, contents, fields_of, read_text
@@ -206,6 +206,9 @@ def _stated(of: Subject, known: Mapping[str, Wheel], work: Work) -> tuple[tuple[
     plan = of.plan
     locked = PlatformLock(plan.platform, base_of(plan), plan.wheels)
     request = python_request(of.project, locked, work.store.home, work)
+    d = request.dependencies
+    if d.source == "uv.lock":  # what was locked stands in the project's own file beside it
+        request = replace(request, dependencies=replace(d, source="pyproject", files=("pyproject.toml",)))
     try:
         lines = stated.lines(request)
     except BareboatError:
