@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.record_kit import Lab, plan
@@ -86,3 +87,19 @@ def test_rerun_exit_codes(lab, capsys, monkeypatch, tmp_path):
 def test_plain():
     assert plain("a\x1b[0m\n\udcff") == "a\\x1b[0m\\n\\udcff"
     assert [took(s) for s in (1.25, 125, 7300)] == ["1.2 s", "2 min 05 s", "2 h 01 min"]
+
+
+def test_rerun_has_three_exit_codes(lab, capsys, monkeypatch, tmp_path):
+    """What run says of a program that is not there, 127, would be no verdict."""
+    from bareboat import wiring
+    from bareboat.errors import ProgramError
+    from bareboat.verbs import rerun as verb
+
+    def missing(prepared, work):
+        raise ProgramError("program.not-found", "not found in the image", exit_code=127)
+
+    monkeypatch.setattr(verb, "steps", lambda: replace(lab.steps, execute=missing))
+    monkeypatch.setattr(wiring, "work", lambda tell, **said: lab.work)
+    monkeypatch.chdir(tmp_path)
+    assert main(["rerun", lab.run("x = 1").id]) == 125
+    assert "program.not-found" in capsys.readouterr().err

@@ -34,7 +34,7 @@ from bareboat.verbs.run_places import arrive, find_run
 from bareboat.verbs.runs import find, taken_in
 from bareboat.verbs.save import Target
 from bareboat.verbs.show import write_results
-from bareboat.verbs.travel import Luggage, Packed, pack, push_run, save_run
+from bareboat.verbs.travel import Destination, Luggage, Packed, pack, push_run, save_run, send_run
 
 HERE = "linux/amd64"
 SAME = "(results / 'a.csv').write_text('x\\n' + str(len((data / 'd.txt').read_text())) + '.5\\n'); say('done\\n')"
@@ -64,7 +64,7 @@ class Room:
         return self.sender.run(code, self.plan, **more)  # type: ignore[no-any-return]
 
     def push(self, run: RunRecord, tag: str = "paper", luggage: Luggage = Luggage()) -> Packed:  # noqa: B008
-        return push_run(run.id, self.repository, tag, luggage, self.sender.work)
+        return push_run(run.id, Destination(self.repository, tag), luggage, self.sender.work)
 
     def take(self, wanted: str = "paper") -> RunRecord:
         return take(find_run(self.repository, at(wanted), f"memory/lab/seg:{wanted}"), HERE, self.receiver.work)
@@ -591,13 +591,13 @@ def test_a_repetition_is_sent_back_and_so_is_a_run_from_elsewhere(room: Room) ->
     room.push(old)
     done = room.again(room.take().id, data=room.data)
     back = room.registry.repository("memory/lab/back")
-    sent = push_run(done.new.id, back, "again", Luggage(), room.receiver.work)
+    sent = push_run(done.new.id, Destination(back, "again"), Luggage(), room.receiver.work)
     assert sent.record.rerun_of == old.id and sent.image.descriptor.digest == done.new.manifest
     came = take(find_run(back, at("again"), "memory/lab/back:again"), HERE, room.sender.work)
     assert came.id == done.new.id and came.origin and came.rerun_of == old.id
     found = diff(room.sender.store, old.id, came.id)
     assert found.packages == () and found.problems == ()
-    push_run(old.id, back, "on", Luggage(), room.receiver.work)
+    push_run(old.id, Destination(back, "on"), Luggage(), room.receiver.work)
     third = Lab(room.data.parent / "third", room.data.parent / "x")
     assert take(find_run(back, at("on"), "memory/lab/back:on"), HERE, third.work).id == old.id
 
@@ -612,8 +612,40 @@ def test_layers_that_were_collected_are_asked_for_again(room: Room) -> None:
     back = room.registry.repository("memory/lab/back")
     layer = pack(old.id, Luggage(), room.sender.work).image.layers[0].digest.removeprefix("sha256:")
     assert room.receiver.store.blob(layer) is None
-    push_run(old.id, back, "on", Luggage(), work)
+    push_run(old.id, Destination(back, "on"), Luggage(), work)
     assert f"sha256:{layer}" in back.blobs
+
+
+def test_a_place_for_a_run(room: Room) -> None:
+    old = room.run()
+    work = dataclasses.replace(room.sender.work, repositories=lambda place: room.registry.repository("memory/lab/seg"))
+    packed = send_run(old.id, "memory.example/lab/seg:paper", Luggage(), work)
+    assert room.repository.names["paper"] == packed.top
+    send_run(old.id, "memory.example/lab/seg", Luggage(), work)
+    assert room.repository.names["latest"] == packed.top
+    for place in ("docker-daemon:seg:1", f"memory.example/lab/seg@{packed.top}"):
+        assert refused(lambda: send_run(old.id, place, Luggage(), work)).code == "usage.run-place"  # noqa: B023
+
+
+def test_an_index_of_two_runs(room: Room) -> None:
+    first, other = room.push(room.run()), room.push(room.run(RANDOM), "other")
+    document = json.loads(first.index)
+    document["manifests"].append(json.loads(other.index)["manifests"][1])
+    data = canonical(document)
+    room.repository.put_manifest(Content(INDEX, describe(INDEX, data).digest, data), "both")
+    error = refused(lambda: find_run(room.repository, at("both"), str(at("both"))))
+    assert error.code == "run.which" and first.digest in error.hint and other.digest in error.hint
+
+
+def test_a_large_result_of_a_stranger_is_known_by_its_digest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bareboat.verbs import diff as verb
+
+    old = room.run(RANDOM)
+    room.push(old)
+    came = room.take()
+    detail = room.again(came.id, data=room.data).verdict.files[0].detail
+    monkeypatch.setattr(verb, "COMPARED_MOST", 3)
+    assert "not kept" not in detail and "not kept" in room.again(came.id, data=room.data).verdict.files[0].detail
 
 
 def test_taking_in_that_was_interrupted_goes_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

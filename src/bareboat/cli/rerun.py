@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bareboat.cli.plain import plain, replay
 from bareboat.cli.term import Reporter, style
 from bareboat.cli.verdict import COLOURS, add_tolerance, tolerance, verdict_document, verdict_lines
+from bareboat.errors import BAREBOAT_FAILED, ProgramError
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
@@ -87,7 +88,11 @@ def command(options: argparse.Namespace) -> int:
 def _one(request: RerunRequest, options: argparse.Namespace, work: Work) -> int:
     from bareboat.verbs.rerun import rerun
 
-    done = rerun(request, work)
+    try:
+        done = rerun(request, work)
+    except ProgramError as error:
+        error.exit_code = BAREBOAT_FAILED  # 126 and 127 are what a program of run may be; here they are no verdict
+        raise
     if options.json:
         print(
             json.dumps(

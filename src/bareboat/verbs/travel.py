@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,15 @@ class Luggage:
     large: bool = False
     log: bool = True
     data_from: str = ""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run is pushed to. mount: a digest → another repository of that registry that should have it, or ""."""
+
+    repository: Repository
+    tag: str
+    mount: Callable[[str], str] = lambda _digest: ""
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,21 @@ def send_run(run: str, text: str, luggage: Luggage, work: Work) -> Packed:
     """As push_run, to a place as people write it. Raises UsageError "reference.*", "usage.run-place"."""
     from bareboat.image.reference import is_digest
     from bareboat.registry.places import DAEMON, parse_place
+    from bareboat.verbs import origins
     from bareboat.verbs.registries import repository
 
     place = parse_place(text)
     if place.kind == DAEMON or is_digest(place.wanted):
         raise UsageError("usage.run-place", "a run is pushed to a registry or a layout, under a tag", where=text[:200],
                          hint="name a tag: HOST/REPOSITORY:TAG or oci:DIR:TAG")
-    return push_run(run, repository(place, work), place.wanted or "latest", luggage, work)
+    to = Destination(repository(place, work, create=True), place.wanted or "latest",
+                     origins.mounts(place.reference, work))
+    packed = push_run(run, to, luggage, work)
+    origins.remember(place.reference, (layer.digest for layer in packed.image.layers), work)
+    return packed
 
 
-def push_run(run: str, repository: Repository, tag: str, luggage: Luggage, work: Work) -> Packed:
+def push_run(run: str, to: Destination, luggage: Luggage, work: Work) -> Packed:
     """Bring a run and the image it ran in to a repository under a tag. Idempotent; blobs first, then manifests, the tag
     last (trap 69). Raises RecordError, RegistryError, and what making the image raises.
     """
@@ -94,9 +108,9 @@ def push_run(run: str, repository: Repository, tag: str, luggage: Luggage, work:
     of = packed.image.descriptor
     shipment = Shipment((_content(of.media_type, packed.image.manifest), _content(MANIFEST, packed.artifact)),
                         _content(INDEX, packed.index))
-    sent = push(work.store, repository, shipment, tag, work.tell.progress)
-    work.tell.say(f"pushed run {packed.record.id} to {repository.name}:{tag}: {_told(packed)}; {sent.sent} blobs sent, "
-                  f"{sent.there + sent.mounted} there already")
+    sent = push(work.store, to.repository, shipment, to.tag, work.tell.progress, to.mount)
+    work.tell.say(f"pushed run {packed.record.id} to {to.repository.name}:{to.tag}: {_told(packed)}; {sent.sent} blobs "
+                  f"sent, {sent.there + sent.mounted} there already")
     return packed
 
 
