@@ -205,9 +205,10 @@ class Registry(Server):
     def answer(self, request: Request) -> Reply:
         if request.path == "/token":
             return self.token(request)
-        refused = self.refused(request)
-        if refused is not None:
-            return refused
+        return self.refused(request) or self.route(request)
+
+    def route(self, request: Request) -> Reply:
+        """The answer to who may ask."""
         if request.path == "/v2/":
             return Reply(200, {"Docker-Distribution-Api-Version": "registry/2.0"}, b"{}")
         route = _ROUTE.fullmatch(request.path)

@@ -17,7 +17,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10_000, help="of each row (default 10,000)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--registry", action="store_true", help="row 11 alone: every cell, and how each ended")
     options = parser.parse_args()
+    if options.registry:
+        return registry()
     n, seed = options.rounds, options.seed
     rows = [lambda: kills(n, seed=seed), lambda: writers(n, seed=seed), lambda: users(n, seed=seed),
             lambda: rot(n, seed=seed), lambda: errors(n, seed=seed)]  # fmt: skip
@@ -34,6 +37,26 @@ def main() -> int:
             print(f"    {line}", flush=True)
         failed += bool(figures.bad)
     return 1 if failed else 0
+
+
+def registry() -> int:
+    """Row 11, a line a fault and a column an operation, and its controls."""
+    from tests.faults.registry_table import OPERATIONS, controls, table
+
+    began = time.monotonic()
+    figures, outcomes = table()
+    print("columns: " + ", ".join(operation.name for operation in OPERATIONS))
+    for fault in dict.fromkeys(o.fault for o in outcomes):
+        cells = [o for o in outcomes if o.fault == fault]
+        print(f"{fault:44} " + " ".join("+" if o.how == "recovered" else o.code.removeprefix("registry.") or o.how
+                                        for o in cells))
+    print(f"{figures.line()} ({time.monotonic() - began:.0f} s)", flush=True)
+    for line in figures.bad[:20]:
+        print(f"    {line}")
+    caught = controls()
+    for name, count, first in caught:
+        print(f"control: {name}: {count} bad findings, the first: {first[:160]}")
+    return 1 if figures.bad or not all(count for _, count, _ in caught) else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A sample of SECURITY.md's rows 1 to 5 and 20, each with a broken control that it must catch.
+"""A sample of SECURITY.md's rows 1 to 5, 11 and 20, each with a broken control that it must catch.
 
 BAREBOAT_FAULT_ROUNDS sets the count; `python -m tests.faults --rounds 10000` prints the figures.
 """
@@ -6,6 +6,7 @@ BAREBOAT_FAULT_ROUNDS sets the count; `python -m tests.faults --rounds 10000` pr
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from tests.faults.concurrent import users, writers
@@ -13,6 +14,7 @@ from tests.faults.crash import crashes, has_strace
 from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
 from tests.faults.kills import kills
 from tests.faults.kit import rounds
+from tests.faults.registry_table import FAULTS, OPERATIONS, controls, table
 from tests.faults.rot import rot
 
 
@@ -83,6 +85,19 @@ def test_row_20_small_disks() -> None:
     required(has_namespaces(), "user namespaces")
     figures = small_disks(max(12, rounds(0) // 50))
     assert figures.bad == [] and figures.counts["refused with path"] > 0, figures.line()
+
+
+def test_row_11_registry_faults() -> None:
+    required(shutil.which("openssl") is not None, "openssl")
+    figures, outcomes = table()
+    assert figures.bad == [], figures.line()
+    assert len(outcomes) == len(FAULTS) * len(OPERATIONS) >= 374 and all(o.met for o in outcomes), figures.line()
+    assert {o.how for o in outcomes} == {"recovered", "error"}
+
+
+def test_row_11_catches_clients_that_are_broken() -> None:
+    for name, count, _ in controls():
+        assert count > 0, name
 
 
 def required(present: bool, what: str) -> None:

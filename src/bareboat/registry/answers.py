@@ -91,7 +91,7 @@ def unique_json(data: bytes) -> Any:
 def tag_list(data: bytes) -> list[str]:
     """The tags of one page ("Listing Tags"). Raises ValueError."""
     doc = unique_json(data)
-    tags = doc.get("tags") if isinstance(doc, dict) else 0
+    tags = doc.get("tags", 0) if isinstance(doc, dict) else 0
     if tags is None:
         return []
     if not isinstance(tags, list) or not all(isinstance(t, str) and _TAG.fullmatch(t) for t in tags):

@@ -148,9 +148,11 @@ class RemoteRepository:
         """Opened here, so that a mirror without it is passed over; what comes later is the caller's to repeat."""
         answer = self._open_blob(wire, descriptor, at)
         skip = at if answer.status == 200 else 0
-        if answer.length is not None and answer.length - skip > descriptor.size - at:
+        whole = answer.length + at - skip if answer.length is not None else descriptor.size
+        # all of it is said to be of another size; a range that ends early is only asked for again
+        if whole > descriptor.size or (whole < descriptor.size and answer.status == 200):
             answer.close()
-            raise self._too_long(descriptor)
+            raise self._wrong_size(descriptor)
         return self._bytes(answer, skip, descriptor, at)
 
     def _open_blob(self, wire: Wire, descriptor: Descriptor, at: int) -> Answer:
@@ -175,7 +177,7 @@ class RemoteRepository:
                     skip, chunk = skip - dropped, chunk[dropped:]
                 left -= len(chunk)
                 if left < 0:
-                    raise self._too_long(descriptor)
+                    raise self._wrong_size(descriptor)
                 if chunk:
                     yield chunk
         finally:
@@ -185,8 +187,8 @@ class RemoteRepository:
                                 where=self._where(descriptor.digest),
                                 hint="try again: it goes on where it stopped")
 
-    def _too_long(self, descriptor: Descriptor) -> RegistryError:
-        return RegistryError("registry.size", f"the registry sends more than the {descriptor.size:,} bytes it should",
+    def _wrong_size(self, descriptor: Descriptor) -> RegistryError:
+        return RegistryError("registry.size", f"the registry does not send the {descriptor.size:,} bytes it should",
                              where=self._where(descriptor.digest), hint="the registry is at fault; nothing was kept")
 
     def _put(self, reference: str, content: Content) -> Answer:
@@ -194,7 +196,7 @@ class RemoteRepository:
         tries = Tries(self._settings.policy)
         ask = Ask("PUT", _path(wire, "manifests", reference), _scopes(wire, "pull,push"),
                   {"Content-Type": content.media_type}, lambda: iter((content.data,)), len(content.data),
-                  (200, 201, 202), where)
+                  (200, 201, 202, 204), where)
         while True:
             wait = 0.0
             try:
@@ -211,10 +213,16 @@ class RemoteRepository:
                     raise
                 error = caught
             tries.again(error, wait)  # the same bytes under the same name: again is no harm
+        if answer.status != 201:  # not what the specification says, though some say it
+            try:
+                self._head(wire, content.digest)
+            except RegistryError as missing:
+                raise wire.wrong(f"the registry answers with HTTP status {answer.status} and does not have it "
+                                 f"afterwards: {missing.what}", where) from None
         said = answer.header("Docker-Content-Digest")
-        if said and is_digest(said) and answers.digest_of(content.data, said) != said:
-            raise RegistryError("registry.digest", f"the registry took it for {said}, which it is not", where=where,
-                                hint="what lies there now is not what was sent: tell whoever runs the registry")
+        if said and (not is_digest(said) or answers.digest_of(content.data, said) != said):
+            raise RegistryError("registry.digest", f"the registry took it for {said[:100]!r}, which it is not",
+                                where=where, hint="what lies there is not what was sent: tell whoever runs it")
         return answer
 
     def _tags(self, wire: Wire) -> list[str]:

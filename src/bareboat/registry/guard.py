@@ -6,6 +6,7 @@ Only time spent waiting for the network counts: who reads slowly, because the di
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
@@ -66,6 +67,35 @@ class Guard:
             pass
 
 
+class WholeHead(http.client.HTTPResponse):
+    """A response whose head must end: http.client takes one that was cut for a short one, and its status for meant."""
+
+    def begin(self) -> None:
+        file: Any = self.fp
+        lines: Any = _Lines(file)
+        self.fp = lines
+        super().begin()
+        if self.fp is lines:
+            self.fp = file
+        if lines.last not in (b"\r\n", b"\n"):
+            self.close()
+            raise http.client.RemoteDisconnected("the connection ended in the middle of the response's head")
+
+
+class _Lines:
+    """A file that remembers its last line."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.last = file, b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.file.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 class Watched:
     """Which guard watches the requests that this thread makes, and urllib3's pools that tell it their sockets."""
 
@@ -84,10 +114,12 @@ class Watched:
         here = self._here
 
         class Http(HTTPConnection):
+            response_class = WholeHead
             send = _send(HTTPConnection, here)
             getresponse = _getresponse(HTTPConnection, here)
 
         class Https(HTTPSConnection):
+            response_class = WholeHead
             send = _send(HTTPSConnection, here)
             getresponse = _getresponse(HTTPSConnection, here)
 

@@ -19,9 +19,9 @@ _REPEATABLE = frozenset({"GET", "HEAD", "POST"})
 class Policy:
     """Bounds of every request. Seconds and bytes.
 
-    tries: of a request, and of a blob without a new byte; deadline: of a request with all its tries, bodies of blobs
-    not counted; floor: bytes a second over `window` below which a connection is given up; chunk: of an upload that
-    does not go in one PUT.
+    tries: of a request, and of a blob that does not get on; gain: bytes that are a step forward, or a registry could
+    give a blob by single bytes; deadline: of a request with all its tries, bodies of blobs not counted; floor: bytes a
+    second over `window` below which a connection is given up; chunk: of an upload that does not go in one PUT.
     """
 
     tries: int = 5
@@ -33,6 +33,7 @@ class Policy:
     floor: int = 1024
     window: float = 30.0
     chunk: int = 16 * MIB
+    gain: int = MIB
 
 
 def may_repeat(method: str, status: int) -> bool:
@@ -52,10 +53,11 @@ class Tries:
         self._policy, self._failed = policy, 0
         self._end = time.monotonic() + policy.deadline
 
-    def progress(self) -> None:
-        """Something was gained: what failed before counts no more."""
-        self._failed = 0
+    def progress(self, gained: int) -> None:
+        """So many bytes were gained: if they are a step forward, what failed before counts no more."""
         self._end = time.monotonic() + self._policy.deadline
+        if gained >= self._policy.gain:
+            self._failed = 0
 
     def rest(self) -> None:
         """Something long was done, though in vain: the deadline begins again, what failed still counts."""

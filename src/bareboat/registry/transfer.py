@@ -11,7 +11,7 @@ from bareboat.registry.policy import Policy, Tries
 
 
 def read_blob(repository: Repository, descriptor: Descriptor, policy: Policy | None = None) -> Iterator[bytes]:
-    """Every byte of a blob once; goes on where a connection was cut, as long as each brings something new.
+    """Every byte of a blob once; goes on where a connection was cut, as long as that gets on.
 
     The last chunk comes when size and digest are right. Raises RegistryError "registry.digest", "registry.size",
     "registry.cut" (after the policy's tries) and what Repository.blob raises.
@@ -30,10 +30,9 @@ def read_blob(repository: Repository, descriptor: Descriptor, policy: Policy | N
                 held = chunk
             break
         except RegistryError as error:
-            if error.code not in ("registry.cut", "registry.unreachable"):
+            if error.code != "registry.cut":  # what cannot be reached was tried often enough below
                 raise
-            if at > before:
-                tries.progress()
+            tries.progress(at - before)
             tries.again(error)
     if at != descriptor.size:
         raise RegistryError("registry.size", f"{at:,} bytes came, {descriptor.size:,} were to come",

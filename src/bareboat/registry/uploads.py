@@ -81,13 +81,12 @@ class _Upload:
             if error is None:
                 if not self._place:
                     return
-                tries.progress()
+                tries.progress(self._at - before)
                 continue
             whole = False
             if self._resume(tries):
                 return
-            if self._at > before:
-                tries.progress()
+            tries.progress(self._at - before)
             tries.again(error, wait)
 
     def _begin(self, tries: Tries) -> None:
@@ -131,7 +130,7 @@ class _Upload:
         if answer.status == 413 and self._chunk > self._least:
             self._chunk = max(self._chunk // 2, self._least)
             return error, wait
-        if answer.status not in (404, 416) and not passes(answer.status):
+        if answer.status not in (404, 416) and not _unclear(answer.status):
             raise error
         return error, wait
 
@@ -153,7 +152,7 @@ class _Upload:
             self._at, self._place = self._size, ""
             return None, 0.0
         wait, error = self._wire.wait(answer), self._wire.failure(answer, ask)
-        if answer.status not in (404, 413, 416) and not passes(answer.status):
+        if answer.status not in (404, 413, 416) and not _unclear(answer.status):
             raise error
         if answer.status == 413 and start >= self._size:
             raise error
@@ -206,3 +205,8 @@ class _Upload:
     @property
     def _where(self) -> str:
         return f"{self._wire.where}@{self._digest}"
+
+
+def _unclear(status: int) -> bool:
+    """Whether the upload itself must be looked at: it passes, or it is some success or other."""
+    return passes(status) or 200 <= status < 300
