@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bareboat.builder.contents import Contents, contents, read_tree
 from bareboat.store import Store
@@ -109,3 +113,22 @@ def test_names_that_are_not_utf8_are_written_out(tmp_path: Path) -> None:
     Path(os.fsdecode(folder), "METADATA").write_text("Name: odd\nVersion: 1\n")
     [package] = read_tree(tmp_path).packages
     assert package.path == "\\xff-1.dist-info/METADATA" and package.path.encode()
+
+
+@given(st.sampled_from(["var/lib/dpkg/status", "var/lib/dpkg/status.d/x", "lib/apk/db/installed", "a.egg-info",
+                        "a.dist-info/METADATA", "conda-meta/x.json"]),
+       st.one_of(st.binary(max_size=300), st.lists(st.sampled_from(
+           ["Package: a", "Version: 1", "Status: install ok installed", "Status: x", "P:b", "V:2", "Name: c", "Name:",
+            " folded", "", "{", '{"name": 1, "version": []}', "[]", "\0", ":", "\r"]), max_size=12).map(
+           lambda lines: "\n".join(lines).encode())))
+@settings(deadline=None, max_examples=150)
+def test_whatever_the_file_holds_is_read_or_said(path: str, data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        found = read_tree(Path(folder))
+    for package in found.packages:
+        assert package.name and package.version and package.path == path
+        assert json.dumps([package.name, package.version]).isascii()
+    assert not found.notes or path in found.notes[0]

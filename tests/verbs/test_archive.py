@@ -250,6 +250,10 @@ def _rewrite(path: Path, change: Callable[[dict[str, object]], dict[str, object]
     _reindex(path, manifests=[{**row, **_put(path, canonical(manifest))}])
 
 
+def odd_name(path: Path) -> None:
+    _rewrite(path, lambda config: {**config, "names": ["../../Etc"]})
+
+
 def lacks_a_wheel(path: Path) -> None:
     manifest = json.loads(_bundle(path).read_bytes())
     manifest["layers"] = [x for x in manifest["layers"] if "alpha" not in str(x["annotations"])]
@@ -270,7 +274,8 @@ def _put(path: Path, data: bytes) -> dict[str, object]:
     (only_images, "archive.unknown"), (lambda p: (p / "index.json").unlink(), "archive.unknown"),
     (lambda p: (p / "index.json").write_text("{"), "manifest.malformed"), (link, "archive.malformed"),
     (pipe, "archive.malformed"), (other_plan, "archive.incomplete"), (broken_config, "archive.malformed"),
-    (lacks_a_wheel, "archive.incomplete"), (lambda p: _layer(p, "beta").write_bytes(b""), "blob."),
+    (lacks_a_wheel, "archive.incomplete"), (odd_name, "archive.malformed"),
+    (lambda p: _layer(p, "beta").write_bytes(b""), "blob."),
     (lambda p: os.truncate(_layer(p, "beta"), 1 << 30), "blob.size"),
 ], ids=str)
 def test_wrong_archives_are_refused_and_leave_no_image(project: World, change: Change, code: str) -> None:
@@ -464,6 +469,16 @@ def test_an_image_of_others_goes_and_comes_as_it_is(project: World, to: str) -> 
     assert root is not None and (root / "usr/a").read_bytes() == b"one" and (root / "usr/b").stat().st_size == 2997
     assert not (root / "usr/gone").exists()
     assert made.images == 1 and made.files == 5  # manifest, config, two layers, the plan
+
+
+def test_a_name_that_moves_is_told(project: World) -> None:
+    named(project, "lab/seg:1")
+    path, made = written(project, "out/")
+    at = elsewhere(project)
+    at.store.put_json("plans", "sha256:other", {"plan": "sha256:other", "trees": []})
+    at.store.tag("lab/seg:1", "sha256:other")
+    restore_archive(path, at)
+    assert at.store.tags() == {"lab/seg:1": made.plans[0]} and "was sha256:other until now" in at.tell.text  # type: ignore[attr-defined]
 
 
 def test_load_takes_the_images_of_an_archive(project: World) -> None:

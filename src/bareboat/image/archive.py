@@ -251,6 +251,8 @@ def _bundle(config: bytes, files: tuple[File, ...], where: str) -> Bundle:
     try:
         doc = json.loads(config)
         locks = tuple(sorted(doc["locks"].items()))
+        if not isinstance(doc["names"], list):
+            raise TypeError
         bundle = Bundle(doc["name"], tuple(doc["names"]), doc["plan"], doc["planBlob"], doc["platform"], locks, files,
                         doc.get("image", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

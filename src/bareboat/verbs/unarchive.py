@@ -96,6 +96,8 @@ def _restore(source: Source, where: str, work: Work) -> Restored:
             raise ArchiveError("archive.incomplete", f"{holding.files[next(iter(lacking))][1]} is not in it"
                                + (f", nor are {len(lacking) - 1} other files" if len(lacking) > 1 else ""), where=where,
                                hint="copy the archive again: this copy is not whole")
+        for bundle in holding.bundles:
+            _check_names(bundle, where)
         plans = [_plan(bundle, where, work) for bundle in holding.bundles]
         for bundle, plan in zip(holding.bundles, plans, strict=True):
             _make(bundle, plan, work)
@@ -196,8 +198,22 @@ def _make(bundle: Bundle, plan: Plan, work: Work) -> None:
     document = work.store.get_json("plans", made.plan)
     assert isinstance(document, dict)
     work.store.put_json("plans", made.plan, {**document, "locks": list(bundle.locks), "assembly": ASSEMBLY})
+    tags = work.store.tags()
     for name in bundle.names:
+        if tags.get(name, made.plan) != made.plan:
+            work.tell.say(f"{name} was {tags[name][:19]} until now")
         work.store.tag(name, made.plan)
+
+
+def _check_names(bundle: Bundle, where: str) -> None:
+    from bareboat.errors import UsageError
+    from bareboat.image.reference import parse_reference
+
+    for name in bundle.names:
+        try:
+            parse_reference(name)
+        except UsageError as error:
+            raise _malformed(f"{bundle.name}: {error.what}", where) from None
 
 
 class _Directory:
