@@ -218,3 +218,59 @@ def test_docker_loads_the_image_of_a_saved_run(sent: Sent, tmp_path: Path) -> No
     peer("skopeo", "copy", "--all", f"oci-archive:{tmp_path}/run.tar", f"oci:{tmp_path}/copy:again")
     digest = bareboat(sent.home, "save", "--run", sent.same, "-o", f"{tmp_path}/again.tar", cwd=sent.project)
     assert (tmp_path / "copy/blobs/sha256" / digest.removeprefix("sha256:")).is_file()
+
+
+def at(kind: str, target: str):  # type: ignore[no-untyped-def]
+    def change(document: dict) -> None:  # type: ignore[type-arg]
+        next(m for m in document["mounts"] if m["kind"] == kind)["target"] = target
+
+    return change
+
+
+ODD = {
+    "home is the root": lambda d: d.update(home="/"),
+    "home is /proc/1": lambda d: d.update(home="/proc/1/x"),
+    "nowhere to be": lambda d: d.update(cwd="/no\nwhere"),
+    "an empty word": lambda d: d.update(argv=[""]),
+    "an option for a program": lambda d: d.update(argv=["--help"]),
+    "too many words": lambda d: d.update(argv=["true", *["x" * 1000] * 5000]),
+    "a linker's variable": lambda d: d.update(env=[["LD_PRELOAD", "/x.so"], ["A B\n", "1"]]),
+    "results are everything": at("results", "/"),
+    "results are processes": at("results", "/proc"),
+    "results are programs": at("results", "/usr"),
+    "results are a file": at("results", "/etc/passwd"),
+    "code is a process": at("code", "/proc/self/x"),
+    "a name too long": at("results", "/" + "x" * 300),
+    "hardly any machine": lambda d: d.update(limits={"memory": 1, "pids": 1, "shm_size": 1, "scratch_size": 1}),
+    "more than any machine": lambda d: d.update(limits={"memory": 1 << 61, "cpus": 1e300, "scratch_size": 1 << 61}),
+}
+
+
+@pytest.fixture(scope="module")
+def taken(sent: Sent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store with a run from elsewhere."""
+    home = tmp_path_factory.mktemp("taken") / "home"
+    bareboat(home, "pull", "--run", sent.draw, cwd=sent.project)
+    yield home
+    remove(home)
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_record_runs_in_its_sandbox_or_says_why_not(what: str, sent: Sent, taken: Path, tmp_path: Path) -> None:
+    """With the real engine: never a bug, never another exit code than those of a verdict, and nothing outside."""
+    from bareboat.store import Store
+
+    store = Store.open(taken)
+    good = store.runs.read(sent.random)
+    changed = json.loads(json.dumps(good))
+    ODD[what](changed)
+    try:
+        store.runs.write(sent.random, changed)
+        done = call(sys.executable, "-m", "bareboat", "rerun", sent.random, "--data", str(sent.project / "data"),
+                    "--in", str(tmp_path / "again"), cwd=tmp_path, env={"BAREBOAT_HOME": str(taken)})
+    finally:
+        store.runs.write(sent.random, good)
+        store.close()
+    assert done.returncode in (0, 1, 125) and "[bug]" not in done.stderr, done.stderr
+    assert done.returncode != 125 or done.stderr.count("bareboat: error:") == 1, done.stderr
+    assert {p.name for p in tmp_path.iterdir()} <= {"again"}

@@ -352,6 +352,25 @@ def test_a_record_that_names_blobs_of_ours(room: Room) -> None:
     assert refused(room.take).code == "artifact.missing-blob"
 
 
+def test_the_control_without_strict_reading_ours_would_be_theirs(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were names of blobs not compared with what came, a record could make our own files its code, and say where."""
+    from bareboat.store.codepack import Entry, canonical_digest, index_bytes
+    from bareboat.verbs import arrivals
+
+    secret = b"our own secret"
+    store = room.receiver.store
+    pack = store.put_blob([secret])
+    entry = Entry("f", "src/run.py", 0o644, pack, size=len(secret), pack=pack)
+    index = store.put_blob([index_bytes([entry], (pack,))])
+    forged(room, with_record(code=CodeSnapshot(canonical_digest([entry]), index, (pack,))))
+    assert refused(room.take).code == "artifact.missing-blob"
+    monkeypatch.setattr(arrivals, "read_record", lambda data, *_: RunRecord.from_document(json.loads(data)))
+    monkeypatch.setattr(arrivals, "check_code", lambda *_: None)
+    came = room.take()
+    with pytest.raises(SyntaxError):  # it was about to be run
+        room.again(came.id, data=room.data)
+
+
 def test_a_run_of_this_id_that_is_another(room: Room) -> None:
     own = room.receiver.run("x = 1", plan_in(room.receiver.store, WHEELS))
     before = room.receiver.store.runs.read(own.id)
