@@ -24,6 +24,7 @@ from bench.report import machine, plot, table
 from bench.room import room
 from bench.start import start
 from bench.subject import REPOSITORY, install, remove
+from bench.travel import pull, push
 
 
 def main() -> int:
@@ -44,6 +45,8 @@ def main() -> int:
         "imports": lambda: imports(place, environments),
         "room": lambda: room(place),
         "memory": lambda: memory(place),
+        "pull": lambda: pull(place),
+        "push": lambda: push(place),
         "cold": lambda: cold(place, environments),  # last: it empties the caches that builds mount
     }
     wanted = options.only.split(",") if options.only else list(known)
@@ -78,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, required=True,
                         help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker")
     parser.add_argument("--only", default="", help="figures, with commas: start, metal, added, imports, room, memory, "
-                        "cold; then nothing is written to docs/ unless --out says where")
+                        "pull, push, cold; then nothing is written to docs/ unless --out says where")
     parser.add_argument("--environments", default="small,real", help="small, real (about 1 GB of downloads a round)")
     parser.add_argument("--rounds", type=int, help="rounds of the long figures; 5 unless told, 12 at most")
     parser.add_argument("--pairs", type=int, help="pairs of the short figures; 21 and 31 unless told")

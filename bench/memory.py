@@ -27,7 +27,7 @@ def memory(place: Place) -> Figure:
     wheel = _wheel(place.work / "memory")
     edit(project, f"./{wheel.name}\n")
     wheel.rename(project / wheel.name)
-    watched = _watch([str(subject.venv / "bin/bareboat"), "build"], project, subject.env)
+    watched = watch([str(subject.venv / "bin/bareboat"), "build"], project, subject.env)
     row = at_most(Row("peak memory with a 700 MB wheel", "", Series("bareboat build", (watched.together / 1e6,)),
                       Series("largest process alone", (watched.largest / 1e6,)), "MB"), value=GOAL)
     remove(place.work / "memory")
@@ -38,17 +38,18 @@ def memory(place: Place) -> Figure:
 
 
 @dataclass
-class _Watched:
+class Watched:
     together: int = 0
     anonymous: int = 0
     largest: int = 0
     names: set[str] = field(default_factory=set)
 
 
-def _watch(argv: list[str], cwd: Path, env: dict[str, str]) -> _Watched:
+def watch(argv: list[str], cwd: Path, env: dict[str, str]) -> Watched:
+    """Run a program and look at the memory of all its processes every few milliseconds."""
     process = subprocess.Popen(argv, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                stdin=subprocess.DEVNULL, start_new_session=True)
-    watched = _Watched()
+    watched = Watched()
     while process.poll() is None:
         sizes = [_resident(pid) for pid in _family(process.pid)]
         watched.together = max(watched.together, sum(s[0] for s in sizes))
