@@ -656,6 +656,18 @@ def test_an_index_of_two_runs(room: Room) -> None:
     assert error.code == "run.which" and first.digest in error.hint and other.digest in error.hint
 
 
+def test_an_index_of_too_many_images_does_not_keep_us_asking(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.push(room.run())
+    rows = [{**describe(MANIFEST, str(i).encode()).document(), "platform": {"os": "linux", "architecture": "amd64"}}
+            for i in range(2000)]
+    data = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": rows})
+    room.repository.put_manifest(Content(INDEX, describe(INDEX, data).digest, data), "many")
+    asked: list[str] = []
+    monkeypatch.setattr(MemoryRepository, "referrers", lambda self, digest, kind="": asked.append(digest) or ())
+    assert refused(lambda: find_run(room.repository, at("many"), str(at("many")))).code == "image.no-run"
+    assert 0 < len(asked) < 50
+
+
 def test_a_large_result_of_a_stranger_is_known_by_its_digest(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     from bareboat.verbs import diff as verb
 

@@ -14,6 +14,8 @@ from bareboat.record.values import RunRecord
 from bareboat.verbs.arrivals import Found, take
 from bareboat.verbs.collaborators import Work
 
+PLATFORMS_MOST = 16  # images of an index that are asked for their runs
+
 if TYPE_CHECKING:
     from bareboat.registry.base import Repository
     from bareboat.registry.places import Place
@@ -73,8 +75,8 @@ def find_run(repository: Repository, place: Place, shown: str) -> Found:
     document = read_manifest(content.data, content.media_type, shown)
     found = runs_in(document, content.descriptor)
     if not found:
-        images = [content.digest] if isinstance(document, Manifest) else [e.descriptor.digest
-                                                                         for e in document.manifests]
+        rows = [] if isinstance(document, Manifest) else document.manifests[:PLATFORMS_MOST]
+        images = [content.digest, *(e.descriptor.digest for e in rows)]
         found = tuple(dict.fromkeys(d for image in images for d in repository.referrers(image, kinds.RUN)))
     if not found:
         raise UsageError("image.no-run", "is an image without a run, so there is nothing to repeat", where=shown,
