@@ -42,3 +42,25 @@ def test_a_walled_worker_writes_in_its_directory_alone(tmp_path: Path) -> None:
     assert os.listdir(outside) == ["old"] and (outside / "old").read_text() == "old"
     assert sorted(n for n in os.listdir(inside) if n.startswith("linked")) == [
         f"linked-{n}" for n in range(len(attempts) + 1)]
+
+
+def test_threads_are_over_before_what_they_read_from_is_closed() -> None:
+    """Beside other threads the tasks run in threads: an error of the caller's must not close the pipe under them."""
+    import threading
+
+    let_go, ended = threading.Event(), []
+    other = threading.Thread(target=let_go.wait)
+    other.start()
+    try:
+        def task(number: int) -> None:
+            let_go.wait(5)
+            ended.append(number)
+
+        with pytest.raises(KeyError), Workers(2, task) as workers:
+            workers.submit(1)
+            threading.Timer(0.05, let_go.set).start()
+            raise KeyError
+        assert not [t for t in threading.enumerate() if t.name.startswith("unpack-")]
+    finally:
+        let_go.set()
+        other.join()

@@ -73,6 +73,10 @@ class Workers:
     ) -> None:
         self._close()
         self._end(kill=kind is not None)
+        if self._threads:  # they cannot be killed: each ends with the task it is at
+            self._failure = self._failure or error
+            for thread in self._threads:
+                thread.join()
         if self._receive >= 0:
             os.close(self._receive)
             self._receive = -1
