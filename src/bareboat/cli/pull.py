@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from bareboat.errors import UsageError
+
 SUMMARY = "Bring an image here from a registry, an OCI layout or Docker's daemon."
 EXAMPLES = ("  bareboat pull python:3.12-slim\n"
             "  bareboat pull nvcr.io/nvidia/pytorch:24.01-py3     goes on where it was cut\n"
@@ -31,6 +33,8 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.verbs.pull import pull
     from bareboat.wiring import work
 
+    if (options.run and options.tag) or (options.with_results and not options.run):
+        raise UsageError("usage.run", "--with-results is about a run, and -t about an image", hint="see pull --help")
     if options.tag:
         check_name(options.tag)
     if options.run:

@@ -39,6 +39,9 @@ def arrive(text: str, platform: str, work: Work, *, large: bool = False) -> RunR
     from bareboat.verbs.registries import repository
     from bareboat.verbs.runs import RunFilter, runs, taken_in
 
+    if text.startswith((".", "/")) or text.endswith(".tar"):
+        raise UsageError("run.no-file", "there is no such file", where=text[:200],
+                         hint="a directory is named oci:DIR; a registry HOST/REPOSITORY:TAG")
     place = parse_place(text)
     if place.kind == DAEMON:
         raise UsageError("reference.transport", "Docker's daemon keeps images, and no runs of them", where=text[:200],
