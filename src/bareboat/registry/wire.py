@@ -289,7 +289,12 @@ class Wire:
             headers = answer.all_of("WWW-Authenticate")
             if not headers:
                 break
-            if not auth.challenged(headers, ask.scopes, used):
+            try:
+                more = auth.challenged(headers, ask.scopes, used)
+            except RegistryError:
+                answer.close()
+                raise
+            if not more:
                 break
             answer.drain()
             used = auth.header(ask.scopes)
