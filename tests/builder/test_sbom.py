@@ -24,7 +24,7 @@ from bareboat.image.manifest import Manifest, read_manifest
 from bareboat.image.plan import Plan
 from bareboat.image.planning import image_plan, package_files
 from bareboat.image.spec import MANIFEST, Descriptor
-from bareboat.lock import BaseImage, ImageLayer, Wheel
+from bareboat.lock import BaseImage, CPython, ImageLayer, Wheel
 from bareboat.project.values import Package
 from bareboat.store import Store
 
@@ -238,3 +238,13 @@ def test_where_a_base_lay_on_this_disk_is_not_told(store: Store, reference: str)
         document = sbom_document(store, local, form, "seg:1")
         assert ("oci", "image", plan.image.manifest) in listed(document)
         assert b"secret" not in document.data and b"oci:/" not in document.data
+
+
+@pytest.mark.parametrize("form", [SPDX, CYCLONEDX])
+def test_a_relocatable_python_is_listed(store: Store, form: str) -> None:
+    plan = made(store)
+    python = CPython("3.12.11", "https://mirror.example/cpython-3.12.11.tar.gz", "d" * 64, 9)
+    object.__setattr__(plan, "cpython", python)
+    document = sbom_document(store, plan, form)
+    assert ("generic", "cpython", "3.12.11") in listed(document) and b"d" * 64 in document.data
+    assert not any("cpython" in note for note in document.notes)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from bareboat.image.plan import Plan
 from bareboat.image.spec import CREATED
-from bareboat.lock import BaseImage, Deb, Wheel
+from bareboat.lock import BaseImage, CPython, Deb, Wheel
 from bareboat.values import dataclass
 
 
@@ -29,8 +29,8 @@ class Installed:
 class Component:
     """A package of an image. purl: its package URL; sha256: of the archive it came from, "" where that is not known.
 
-    kind: as Installed has it, or "oci" (the image it stands on). source: where it was found or built from; paths: the
-    files in the image that tell of it.
+    kind: as Installed has it, "oci" (the image it stands on) or "generic" (a CPython). source: where it was found or
+    built from; paths: the files in the image that tell of it.
     """
 
     kind: str
@@ -83,7 +83,7 @@ def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", creat
         table[key] = known
     components = sorted(table.values(), key=lambda c: (c.kind, c.name, c.version, c.purl))
     silent = [f"{c.name} {c.version} is locked, and no file of the image tells of it" for c in components
-              if found and not c.paths and c.kind != "oci"]
+              if found and not c.paths and c.kind not in ("oci", "generic")]
     return Inventory(name or plan.digest, plan.digest, plan.platform, created or plan.date or CREATED,
                      tuple(components), (*notes, *silent))
 
@@ -91,11 +91,22 @@ def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", creat
 def _planned(plan: Plan) -> Iterable[Component]:
     if plan.image is not None:
         yield _base(plan.image)
+    cpython = cpython_of(plan)
+    if cpython is not None:
+        at = {"download_url": cpython.url, "checksum": f"sha256:{cpython.sha256}"}
+        yield Component("generic", "cpython", cpython.version, _purl("generic", "", "cpython", cpython.version, at),
+                        cpython.sha256, cpython.url)
     for deb in plan.debs:
         yield Component("deb", deb.name, deb.version, _deb_purl(plan, deb), deb.sha256, deb.path)
     for wheel in plan.wheels:
         yield Component("pypi", wheel.name, wheel.version, _purl("pypi", "", wheel.name, wheel.version, {}),
                         wheel.sha256, _source(wheel))
+
+
+def cpython_of(plan: Plan) -> CPython | None:
+    """The relocatable Python of a plan, where it has one."""
+    found: CPython | None = getattr(plan, "cpython", None)  # plans that were kept before there were any have no field
+    return found
 
 
 def _base(image: BaseImage) -> Component:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, UsageError
 from bareboat.image.archive import (
+    CPYTHON,
     DEB,
     LOCK,
     PLAN,
@@ -20,6 +21,7 @@ from bareboat.image.archive import (
     Shipped,
     archive_members,
 )
+from bareboat.image.inventory import cpython_of
 from bareboat.image.spec import Descriptor, Image
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LockMode
@@ -176,6 +178,8 @@ def _of_project(folder: Path | None, work: Work) -> list[_Subject]:
 def _digests(plan: Plan) -> Iterable[str]:
     yield from (d.sha256 for d in plan.debs)
     yield from (w.sha256 for w in plan.wheels)
+    if (cpython := cpython_of(plan)) is not None:
+        yield cpython.sha256
     if plan.image is not None:
         yield from (x.removeprefix("sha256:") for x in (plan.image.manifest, plan.image.config))
         yield from (layer.digest.removeprefix("sha256:") for layer in plan.image.layers)
@@ -186,6 +190,7 @@ def _files(s: _Subject, work: Work) -> list[File]:
     from bareboat.builder.blobs import fetch_wheels
     from bareboat.builder.image import base_of
     from bareboat.resolve.debian.fetch import fetch_debs, missing_debs
+    from bareboat.resolve.download import DEFAULT, Download, fetch
     from bareboat.verbs.lock import restore, sources
 
     plan, at = s.plan, sources(work)
@@ -198,9 +203,19 @@ def _files(s: _Subject, work: Work) -> list[File]:
     base = base_of(plan)
     if plan.image is None and missing_debs(work.store, base):
         fetch_debs(work.store, base, at.archive(plan.family), work.tell.progress)
+    cpython = cpython_of(plan)
+    if cpython is not None:
+        fetch(work.store, [Download(cpython.url, cpython.sha256, cpython.size, f"CPython {cpython.version}")],
+              lambda p: work.tell.progress("fetch", p.done, p.total), replace(DEFAULT, offline=at.offline))
+        parts.append(File(CPYTHON, cpython.sha256, cpython.size, _file_name(cpython.url)))
     found = [*parts, *(File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs)]
     found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
     return found
+
+
+def _file_name(url: str) -> str:
+    """The last part of an address, without what follows a ? or #."""
+    return url.partition("#")[0].partition("?")[0].rpartition("/")[2]
 
 
 def _fetch_base(image: BaseImage, at: Sources, work: Work) -> None:

@@ -65,6 +65,10 @@ def _reason(component: Component, of: Subject, found: Contents, work: Work) -> R
         graph = deb_graph(of, work)
         return Reason(deb.name, deb.version, "deb", deb.size, _deb_unpacked(deb, work), f"{deb.archive}: {deb.path}",
                       deb.sha256, _deb_layer(deb, plan), chains(graph, deb.name, CHAINS), graph.needed_by(deb.name))
+    if component.kind == "generic":
+        way = (f"Python {plan.interpreter.version}", f"{component.name} {component.version}")
+        return Reason(component.name, component.version, component.kind, 0, 0, component.source, component.sha256,
+                      "the base", (way,), ())
     return _found(component, of, found, work)
 
 
