@@ -205,6 +205,7 @@ class Transport:
         options["ssl_context"] = _context(ca_bundle(self._env), self._tls)
         if not self._tls.verify:
             options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # whoever asked for it knows
         if not proxy:
             return self._watched(urllib3.PoolManager(**options))
         clean, authorization = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
