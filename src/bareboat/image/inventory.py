@@ -84,8 +84,24 @@ def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", creat
     components = sorted(table.values(), key=lambda c: (c.kind, c.name, c.version, c.purl))
     silent = [f"{c.name} {c.version} is locked, and no file of the image tells of it" for c in components
               if found and not c.paths and c.kind not in ("oci", "generic")]
-    return Inventory(name or plan.digest, plan.digest, plan.platform, created or plan.date or CREATED,
+    return Inventory(name or plan.digest, plan.digest, plan.platform, moment(created or plan.date),
                      tuple(components), (*notes, *silent))
+
+
+def moment(text: str) -> str:
+    """A time of RFC 3339 in UTC and whole seconds; CREATED for what is none: others write the dates of their images."""
+    import re
+    from datetime import datetime, timezone
+
+    parts = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)?", text, re.ASCII)
+    if parts is None:
+        return CREATED
+    try:
+        zone = parts[2] or "Z"
+        found = datetime.fromisoformat(parts[1] + ("+00:00" if zone == "Z" else zone)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return CREATED
+    return found.replace(tzinfo=None).isoformat() + "Z"
 
 
 def _planned(plan: Plan) -> Iterable[Component]:
