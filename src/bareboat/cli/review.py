@@ -124,6 +124,7 @@ def _html_section(number: int, row: Row) -> str:
     if row.error is not None:
         return f"{head}</p>{_list([str(row.error)])}</section>"
     assert done is not None
+    head += f"<br>repeated as <code>{escape(done.new.id)}</code>, results in <code>{escape(str(done.folder))}</code>"
     files = "".join(
         f'<tr><td class="word {f.verdict.split()[0]}">{escape(f.verdict)}<td><code>{escape(f.path)}</code>'
         f"<td>{escape(f.detail)}</tr>" for f in done.verdict.files[:SHOWN])
