@@ -19,8 +19,8 @@ from bareboat.builder.image import (
     base_of,
     bottom_keys,
     drop_rotten,
-    generated_key,
     make_trees,
+    top_keys,
 )
 from bareboat.builder.wheels import FileSource, processors
 from bareboat.errors import ArchiveError
@@ -37,7 +37,7 @@ from bareboat.image.layer import (
 from bareboat.image.plan import Interpreter, Plan
 from bareboat.image.spec import Image, Layer, make_image
 from bareboat.image.wheel import read_layout, wheel_tree_key
-from bareboat.lock import Wheel
+from bareboat.lock import BaseImage, Wheel
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -62,6 +62,12 @@ def make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) -
     What gc took is fetched again first; a wheel that rotted on this disk is, too. Raises ResolveError, ArchiveError
     and StoreError as make_trees does; every layer that was finished stays for the next time.
     """
+    if plan.image is not None:
+        from bareboat.builder.foreign import as_it_came, fetch_base, is_foreign
+
+        fetch_base(store, plan.image, sources)
+        if is_foreign(plan):
+            return as_it_came(store, plan)
     make_trees(store, plan, sources, progress)
     try:
         return _make_blobs(store, plan, sources, progress)
@@ -83,12 +89,16 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
                                                    strict=True)):
             known[recipe.key] = made
             progress("layers", count + 1, len(missing))
-    layers = []
+    layers, below = [], None
+    if plan.image is not None:
+        from bareboat.builder.foreign import base_config, base_layers
+
+        layers, below = base_layers(plan.image), base_config(store, plan.image)
     for recipe in recipes:
         digests = known[recipe.key]
         assert digests is not None
         layers.append(Layer(digests, recipe.what, recipe.packages))
-    image = make_image(plan, layers)
+    image = make_image(plan, layers, below)
     for of, data in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
         store.put_blob([data], sha256=of.digest.removeprefix("sha256:"))
     return image
@@ -96,13 +106,16 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
 
 def wheel_groups(plan: Plan) -> tuple[WheelGroup, ...]:
     """The plan's wheels as layers. Besides them: the base's, generated files, and room for one with code."""
-    return group_wheels(plan.wheels, len(bottom_keys(plan)) + 2)
+    below = len(plan.image.layers) + 1 if plan.image is not None else len(bottom_keys(plan))
+    return group_wheels(plan.wheels, below + 2)
 
 
 def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
     """Every layer of a plan, bottom to top: base, wheels, generated files. Its trees must be in the store."""
     base, python = base_of(plan), plan.interpreter
-    for number, key in enumerate(base_tree_keys(base)):
+    if plan.image is not None and plan.image.removed:
+        yield _removals(store, plan.image)
+    for number, key in enumerate(() if plan.image is not None else base_tree_keys(base)):
         debs = [d for d in plan.debs if bool(d.extra) == bool(number)]
         what = f"{len(debs)} more system packages" if number else \
             f"{plan.family} {plan.suite} with Python {python.full}, {len(debs)} packages"
@@ -113,7 +126,24 @@ def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
             what = f"{len(group.wheels)} small packages, bucket {group.bucket}"
         packages = tuple(f"{w.name}=={w.version} sha256:{w.sha256}" for w in group.wheels)
         yield Recipe(group_key(group, python), what, packages, _splicer(store, group.wheels, python))
-    yield _tree_recipe(store, generated_key(plan.generated), "generated files", ())
+    for key in top_keys(plan):
+        yield _tree_recipe(store, key, "generated files", ())
+
+
+def _removals(store: Store, image: BaseImage) -> Recipe:
+    """The layer of whiteouts on a base of others."""
+    from bareboat.builder.foreign import removals
+    from bareboat.builder.layers import image_tree_key
+
+    key = image_tree_key(image)
+
+    def make() -> Generator[bytes, None, LayerDigests]:
+        tree = store.tree(key)
+        if tree is None:
+            raise ArchiveError("layer.tree", f"the tree {key} is not in the store", hint="run the command again")
+        return store_tree(removals(tree, image.removed))
+
+    return Recipe(f"layer-{LAYER_FORMAT}-without-{key}", f"without {len(image.removed)} files of the base", (), make)
 
 
 def group_key(group: WheelGroup, python: Interpreter) -> str:

@@ -18,7 +18,6 @@ from bareboat.image.inventory import cpython_of
 from bareboat.image.layout import Member, docker_manifest, names
 from bareboat.image.manifest import Entry, Index, Manifest, read_manifest
 from bareboat.image.plan import Plan
-from bareboat.image.spec import CONFIG as IMAGE_CONFIG
 from bareboat.image.spec import INDEX, MANIFEST, TITLE, Descriptor, Image, canonical, describe, platform_document
 from bareboat.values import dataclass
 
@@ -73,24 +72,6 @@ class Bundle:
         return canonical({"format": int(FORMAT), "name": self.name, "names": list(self.names), "plan": self.plan,
                           "planBlob": self.plan_blob, "platform": self.platform, "image": self.image,
                           "locks": dict(self.locks)})
-
-
-@dataclass(frozen=True)
-class ForeignImage(Image):
-    """An image as others made it: its documents are theirs, and so are their media types."""
-
-    media_type: str = MANIFEST
-    config_type: str = IMAGE_CONFIG
-
-    @property
-    def descriptor(self) -> Descriptor:
-        """Of the manifest."""
-        return describe(self.media_type, self.manifest)
-
-    @property
-    def config_descriptor(self) -> Descriptor:
-        """Of the image config."""
-        return describe(self.config_type, self.config)
 
 
 @dataclass(frozen=True)

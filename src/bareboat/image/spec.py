@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bareboat.image.layer import LayerDigests
 from bareboat.image.plan import Plan
-from bareboat.values import dataclass
+from bareboat.values import Any, dataclass
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -34,6 +34,7 @@ class Layer:
     digests: LayerDigests
     what: str
     packages: tuple[str, ...] = ()
+    media_type: str = LAYER
 
 
 @dataclass(frozen=True)
@@ -51,29 +52,37 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Image:
-    """A whole image as bytes: config and manifest, and the descriptors of its layers, bottom to top."""
+    """A whole image as bytes: config and manifest, and the descriptors of its layers, bottom to top.
+
+    media_type, config_type: those of others where it is theirs.
+    """
 
     platform: str
     plan: str
     config: bytes
     manifest: bytes
     layers: tuple[Descriptor, ...]
+    media_type: str = MANIFEST
+    config_type: str = CONFIG
 
     @property
     def descriptor(self) -> Descriptor:
         """Of the manifest: its digest is the image's."""
-        return describe(MANIFEST, self.manifest)
+        return describe(self.media_type, self.manifest)
 
     @property
     def config_descriptor(self) -> Descriptor:
         """Of the image config: its digest is what Docker calls the image's id."""
-        return describe(CONFIG, self.config)
+        return describe(self.config_type, self.config)
 
 
-def make_image(plan: Plan, layers: Sequence[Layer]) -> Image:
-    """The image of a plan and its layers, bottom to top. The same plan gives the same bytes, everywhere."""
-    config = canonical(image_config(plan, layers))
-    descriptors = tuple(Descriptor(LAYER, x.digests.digest, x.digests.size) for x in layers)
+def make_image(plan: Plan, layers: Sequence[Layer], base: Mapping[str, Any] | None = None) -> Image:
+    """The image of a plan and its layers, bottom to top. The same plan gives the same bytes, everywhere.
+
+    base: the image config of the image below ours, whose layers are the first ones.
+    """
+    config = canonical(image_config(plan, layers, base))
+    descriptors = tuple(Descriptor(x.media_type, x.digests.digest, x.digests.size) for x in layers)
     rows = []
     for layer, descriptor in zip(layers, descriptors, strict=True):
         row = descriptor.document()
@@ -91,21 +100,46 @@ def make_image(plan: Plan, layers: Sequence[Layer]) -> Image:
     return Image(plan.platform, plan.digest, config, manifest, descriptors)
 
 
-def image_config(plan: Plan, layers: Sequence[Layer]) -> dict[str, object]:
-    """The image config (config.md): one history entry and one DiffID a layer (trap 41)."""
+def image_config(plan: Plan, layers: Sequence[Layer], base: Mapping[str, Any] | None = None) -> dict[str, object]:
+    """The image config (config.md): one history entry and one DiffID a layer (trap 41).
+
+    What a base's config says besides (Healthcheck, OnBuild, Shell, …) stays (trap 42); its entrypoint does not: the
+    image runs what the project's own runs do.
+    """
+    below = dict(base or {})
+    of_base = below.get("config") if isinstance(below.get("config"), dict) else {}
+    under = {k: v for k, v in (of_base or {}).items() if k not in ("Entrypoint", "Cmd", "Env", "User", "WorkingDir")}
+    labels = dict(under.get("Labels") or {})
+    named = {} if base is not None else {BASE: f"{plan.family}:{plan.suite}"}
+    diff_ids = [layer.digests.diff_id for layer in layers]
+    known = len((below.get("rootfs") or {}).get("diff_ids") or ())
     return {
+        **below,
         **platform_document(plan.platform),
         "created": CREATED,
         "config": {
+            **under,
             "Cmd": ["python"],
             "Env": [f"{name}={value}" for name, value in plan.env],
-            "Labels": {BASE: f"{plan.family}:{plan.suite}", PLAN: plan.digest},
+            "Labels": {**labels, **named, PLAN: plan.digest},
             "User": USER,
             "WorkingDir": plan.workdir,
         },
-        "history": [{"created": CREATED, "created_by": f"bareboat: {layer.what}"} for layer in layers],
-        "rootfs": {"type": "layers", "diff_ids": [layer.digests.diff_id for layer in layers]},
+        "history": [*_history(below, layers[:known]), *(_row(layer) for layer in layers[known:])],
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
+
+
+def _history(below: Mapping[str, Any], layers: Sequence[Layer]) -> list[object]:
+    """The base's own history where it fits its layers, else a row for each of them."""
+    rows = below.get("history")
+    if isinstance(rows, list) and sum(not (isinstance(r, dict) and r.get("empty_layer")) for r in rows) == len(layers):
+        return rows
+    return [_row(layer) for layer in layers]
+
+
+def _row(layer: Layer) -> dict[str, str]:
+    return {"created": CREATED, "created_by": f"bareboat: {layer.what}"}
 
 
 def platform_document(platform: str) -> dict[str, str]:

@@ -17,17 +17,15 @@ from bareboat.image.archive import (
     Attached,
     Bundle,
     File,
-    ForeignImage,
     Shipped,
     archive_members,
 )
 from bareboat.image.inventory import cpython_of
-from bareboat.image.spec import Descriptor, Image
+from bareboat.image.spec import Image
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LockMode
 
 if TYPE_CHECKING:
-    from bareboat.builder.image import Sources
     from bareboat.image.plan import Plan
     from bareboat.lock import BaseImage, PlatformLock
     from bareboat.project.values import Project
@@ -99,6 +97,8 @@ def check_target(target: Target) -> None:
 
 
 def _archive(subjects: Sequence[_Subject], target: Target, work: Work, along: Along) -> Archived:
+    from bareboat.builder.blobs import make_blobs
+    from bareboat.verbs.lock import sources
     from bareboat.verbs.save import write
     from bareboat.verbs.travel import Luggage, pack
 
@@ -109,7 +109,7 @@ def _archive(subjects: Sequence[_Subject], target: Target, work: Work, along: Al
         for s in subjects:
             files = _files(s, work)
             if along.images:
-                made[s.plan.digest] = shipped_image(s.plan, work)
+                made[s.plan.digest] = make_blobs(work.store, s.plan, sources(work), work.tell.progress)
             bundles.append(_bundle(s, files, made.get(s.plan.digest), work))
         packed = [pack(run, Luggage(large=along.large), work) for run in along.runs]
         shipped = [*_shipped(subjects, made), *(Shipped((p.image,)) for p in packed if p.image not in made.values())]
@@ -195,7 +195,9 @@ def _files(s: _Subject, work: Work) -> list[File]:
 
     plan, at = s.plan, sources(work)
     if plan.image is not None:
-        _fetch_base(plan.image, at, work)
+        from bareboat.builder.foreign import fetch_base
+
+        fetch_base(work.store, plan.image, at)
     parts = _parts_of_base(plan.image, work) if plan.image is not None else []
     if s.project is not None and s.locked is not None:
         restore(s.project, s.locked, work)
@@ -216,24 +218,6 @@ def _files(s: _Subject, work: Work) -> list[File]:
 def _file_name(url: str) -> str:
     """The last part of an address, without what follows a ? or #."""
     return url.partition("#")[0].partition("?")[0].rpartition("/")[2]
-
-
-def _fetch_base(image: BaseImage, at: Sources, work: Work) -> None:
-    """Bring back what the store no longer has of an image of others, from where it was found."""
-    from bareboat.registry.transfer import read_blob
-
-    store, manifest = work.store, image.manifest.removeprefix("sha256:")
-    wanted = [Descriptor("", image.config, image.config_size)]
-    wanted += [Descriptor(layer.media_type, layer.digest, layer.size) for layer in image.layers]
-    missing = [d for d in wanted if store.blob(d.digest.removeprefix("sha256:")) is None]
-    if at.images is None or (not missing and store.blob(manifest) is not None):
-        return
-    repository = at.images(image)
-    if store.blob(manifest) is None:
-        store.put_blob([repository.manifest(image.manifest).data], sha256=manifest, where=image.reference)
-    for d in missing:
-        store.put_blob(read_blob(repository, d), sha256=d.digest.removeprefix("sha256:"), size=d.size,
-                       where=f"{image.reference}: {d.digest}")
 
 
 def _parts_of_base(image: BaseImage, work: Work) -> list[File]:
@@ -265,33 +249,6 @@ def _size(sha256: str, title: str, work: Work) -> int:
         raise ArchiveError("archive.missing", "is not in the store and cannot be had", where=title,
                            hint="archive it where it was made, or lock again")
     return path.stat().st_size
-
-
-def shipped_image(plan: Plan, work: Work) -> Image:
-    """The image of a plan as it is shipped, one of others as it came. Raises as make_blobs, ArchiveError."""
-    from bareboat.builder.blobs import make_blobs
-    from bareboat.verbs.lock import sources
-
-    if plan.image is not None and not plan.wheels and not plan.generated:
-        _fetch_base(plan.image, sources(work), work)
-        return _foreign(plan, plan.image, work)
-    return make_blobs(work.store, plan, sources(work), work.tell.progress)
-
-
-def _foreign(plan: Plan, image: BaseImage, work: Work) -> ForeignImage:
-    """An image of others as it is: its own bytes."""
-    from bareboat.image.manifest import Manifest, read_manifest
-
-    manifest, config = (work.store.verified_blob(d.removeprefix("sha256:")) for d in (image.manifest, image.config))
-    if manifest is None or config is None:
-        raise ArchiveError("archive.missing", "its manifest or config is not in the store", where=image.reference,
-                           hint=f"bareboat pull {image.reference}")
-    data = manifest.read_bytes()
-    document = read_manifest(data, image.media_type, image.reference)
-    assert isinstance(document, Manifest)  # it was read as one before
-    return ForeignImage(plan.platform, plan.digest, config.read_bytes(), data,
-                        tuple(layer.descriptor for layer in document.layers), image.media_type,
-                        document.config.descriptor.media_type)
 
 
 def _bundle(s: _Subject, files: list[File], image: Image | None, work: Work) -> Bundle:

@@ -157,8 +157,9 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
     Raises RecordError "record.unfinished", "record.plan-gone", "record.code-gone", "record.result-gone",
     "record.extension-gone", UsageError "usage.data-from".
     """
+    from bareboat.builder.blobs import make_blobs
     from bareboat.record.codec import encode_bytes
-    from bareboat.verbs.archive import shipped_image
+    from bareboat.verbs.lock import sources
     from bareboat.verbs.rerun import image_of
 
     if len(luggage.data_from) > DATA_FROM_MOST:
@@ -182,7 +183,7 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
         parts.append(_of_file(kinds.LOG, log, "log", work))
     else:
         record = replace(record, log="")
-    image = shipped_image(plan, work)
+    image = make_blobs(work.store, plan, sources(work), work.tell.progress)
     if record.manifest and record.origin and record.manifest != image.descriptor.digest:
         raise RecordError("record.plan-gone", "the image made from the plan is not the one of the run",
                           where=f"run {record.id}", hint="push it again with the bareboat that ran it")
