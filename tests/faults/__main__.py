@@ -10,6 +10,7 @@ from tests.faults.concurrent import users, writers
 from tests.faults.crash import crashes, has_strace
 from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
 from tests.faults.kills import kills
+from tests.faults.layers import layer_images
 from tests.faults.rot import rot
 
 
@@ -18,15 +19,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10_000, help="of each row (default 10,000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--registry", action="store_true", help="row 11 alone: every cell, and how each ended")
+    parser.add_argument("--layers", type=int, default=0, help="instead: row 6 with so many hostile images")
     options = parser.parse_args()
     if options.registry:
         return registry()
     n, seed = options.rounds, options.seed
     rows = [lambda: kills(n, seed=seed), lambda: writers(n, seed=seed), lambda: users(n, seed=seed),
             lambda: rot(n, seed=seed), lambda: errors(n, seed=seed)]  # fmt: skip
-    if has_strace:
+    if options.layers:
+        rows = [lambda: layer_images(options.layers, seed=seed),
+                lambda: layer_images(options.layers, seed=seed, walled=True)]
+    elif has_strace:
         rows += [lambda: crashes(n, seed=seed), lambda: failing_fsync(10)]
-    if has_namespaces():
+    if not options.layers and has_namespaces():
         rows.append(lambda: small_disks(max(1, n // 50)))
     failed = 0
     for row in rows:
