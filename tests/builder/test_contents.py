@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bareboat.builder.contents import Contents, contents, read_tree
+from bareboat.builder.contents import contents, read_tree
+from bareboat.image.inventory import Told
 from bareboat.store import Store
 
 
@@ -22,7 +23,7 @@ def put(root: Path, path: str, text: str) -> Path:
     return file
 
 
-def told(found: Contents) -> set[tuple[str, str, str, str]]:
+def told(found: Told) -> set[tuple[str, str, str, str]]:
     return {(p.kind, p.name, p.version, p.architecture) for p in found.packages}
 
 
@@ -56,6 +57,16 @@ def test_each_kind_of_database_is_read(tmp_path: Path) -> None:
         ("deb", "libc6", "2.41-1", "amd64"), ("deb", "bash", "5", "arm64"), ("apk", "musl", "1.2.5-r0", "x86_64"),
         ("apk", "zlib", "1.3", ""), ("pypi", "six", "1.16", ""), ("pypi", "old", "3", ""), ("pypi", "a", "1", ""),
         ("conda", "blas", "1.0", "linux-64")}
+
+
+@pytest.mark.parametrize(("text", "system"), [
+    ('NAME="Debian"\nID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n', ("debian", "bookworm")),
+    ('ID="alpine"\nVERSION_ID=3.20.1\n', ("alpine", "3.20.1")), ("", ("", "")), ("ID=a b\n", ("", ""))])
+def test_the_distribution(tmp_path: Path, text: str, system: tuple[str, str]) -> None:
+    put(tmp_path, "usr/lib/os-release", text)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").symlink_to("../usr/lib/os-release")
+    assert read_tree(tmp_path).system == system
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
@@ -104,7 +115,7 @@ def test_the_upper_tree_counts_and_each_is_read_once(tmp_path: Path) -> None:
     found = contents(store, ("low", "high", "missing"))
     assert told(found) == {("deb", "libc6", "2.42-1", "amd64"), ("pypi", "a", "1", "")}
     assert contents(store, ("low", "high")) == found
-    assert {key for key in store.keys("cache") if key.startswith("contents-")} == {"contents-1-low", "contents-1-high"}
+    assert {key for key in store.keys("cache") if key.startswith("contents-")} == {"contents-2-low", "contents-2-high"}
 
 
 def test_names_that_are_not_utf8_are_written_out(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_it_lists_what_is_really_installed(store: Store, form: str) -> None:
 def test_broken_controls_are_caught(store: Store, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison sees a package too many, one too few, and one in another version."""
     from bareboat.builder import sbom as builder
-    from bareboat.builder.contents import Contents
+    from bareboat.image.inventory import Told
 
     plan = made(store)
     really = scanned(store, plan)
@@ -101,7 +101,7 @@ def test_broken_controls_are_caught(store: Store, form: str, monkeypatch: pytest
     assert listed(sbom_document(store, fewer, form)) ^ really == {("pypi", "two", "1.0")}
     wrong = (replace(plan.debs[0], version="0"), *plan.debs[1:])
     assert len(listed(sbom_document(store, replace(plan, debs=wrong), form)) ^ really) >= 1
-    monkeypatch.setattr(builder, "contents", lambda store, keys: Contents())
+    monkeypatch.setattr(builder, "contents", lambda store, keys: Told())
     unlocked = {("pypi", "inner-part", "7"), ("pypi", "my-project", "0.3")}
     assert listed(sbom_document(store, plan, form)) ^ really == unlocked
 
@@ -213,6 +213,17 @@ def test_what_a_base_of_others_brings_is_listed(store: Store, form: str) -> None
                                 ("pypi", "numpy", "1.26"), ("oci", "base", "sha256:" + "b" * 64)}
     assert document.notes == ("/var/lib/rpm/rpmdb.sqlite is an RPM database: its packages are not listed",)
     assert b"RPM database" in document.data and b"repository_url=ghcr.io" in document.data
+
+
+@pytest.mark.parametrize(("release", "kind", "url"), [
+    ("ID=ubuntu\nVERSION_ID=24.04\nVERSION_CODENAME=noble\n", "var/lib/dpkg/status",
+     "pkg:deb/ubuntu/a@1?arch=amd64&distro=noble"),
+    ("ID=alpine\nVERSION_ID=3.20.1\n", "lib/apk/db/installed", "pkg:apk/alpine/a@1?arch=amd64&distro=alpine-3.20.1"),
+    ("", "var/lib/dpkg/status", "pkg:deb/debian/a@1?arch=amd64")])
+def test_packages_are_of_their_distribution(store: Store, release: str, kind: str, url: str) -> None:
+    text = "P:a\nV:1\nA:amd64\n" if "apk" in kind else "Package: a\nVersion: 1\nArchitecture: amd64\n"
+    read = json.loads(sbom_document(store, foreign(store, {"etc/os-release": release, kind: text}), CYCLONEDX).data)
+    assert url in [c["purl"] for c in read["components"]]
 
 
 def test_names_of_strangers_stay_data(store: Store) -> None:

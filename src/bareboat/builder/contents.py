@@ -10,63 +10,60 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.image.inventory import Installed
+from bareboat.image.inventory import Installed, Told
 
 if TYPE_CHECKING:
     from bareboat.store import Store
 
-FORMAT = "1"  # part of the key of what was read before: raised when the same tree would be read differently
+FORMAT = "2"  # part of the key of what was read before: raised when the same tree would be read differently
 DPKG, DPKG_FILES = "var/lib/dpkg/status", "var/lib/dpkg/status.d"
 APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+OS_RELEASE = ("usr/lib/os-release", "etc/os-release")
 RPM = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
 RPM_FILES = ("rpmdb.sqlite", "Packages", "Packages.db")
 DATABASE_MOST = 64 << 20  # bytes
 METADATA_MOST = 4 << 20
 
 
-@dataclass(frozen=True)
-class Contents:
-    """What is installed, by the path that says so, and what could not be read, one line each."""
-
-    packages: tuple[Installed, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def contents(store: Store, keys: Sequence[str]) -> Contents:
+def contents(store: Store, keys: Sequence[str]) -> Told:
     """What is installed in a stack of trees, bottom to top, where the upper of two files of one path counts.
 
     Each tree is read once and what it said is kept. Trees that are not in the store say nothing.
     """
     by_path: dict[str, list[Installed]] = {}
     notes: list[str] = []
+    system = ("", "")
     for key in keys:
         found = _of_tree(store, key)
+        system = found.system if found.system[0] else system
         paths: dict[str, list[Installed]] = {}
         for package in found.packages:
             paths.setdefault(package.path, []).append(package)
         by_path.update(paths)
         notes += [n for n in found.notes if n not in notes]
-    return Contents(tuple(p for path in sorted(by_path) for p in by_path[path]), tuple(notes))
+    return Told(tuple(p for path in sorted(by_path) for p in by_path[path]), tuple(notes), system)
 
 
-def _of_tree(store: Store, key: str) -> Contents:
+def _of_tree(store: Store, key: str) -> Told:
     note = f"contents-{FORMAT}-{key}"
     kept = store.get_json("cache", note)
     if isinstance(kept, dict):
-        return Contents(tuple(Installed(**row) for row in kept["packages"]), tuple(kept["notes"]))
+        first, second = kept["system"]
+        return Told(tuple(Installed(**row) for row in kept["packages"]), tuple(kept["notes"]), (first, second))
     root = store.tree(key)
     if root is None:
-        return Contents()
+        return Told()
     found = read_tree(root)
-    store.put_json("cache", note, {"packages": [asdict(p) for p in found.packages], "notes": list(found.notes)})
+    store.put_json("cache", note, {"packages": [asdict(p) for p in found.packages], "notes": list(found.notes),
+                                   "system": list(found.system)})
     return found
 
 
-def read_tree(root: Path) -> Contents:
+def read_tree(root: Path) -> Told:
     """What one unpacked tree says is installed in it, in order of the paths that say so."""
     found: list[Installed] = []
     notes: list[str] = []
@@ -85,7 +82,22 @@ def read_tree(root: Path) -> Contents:
                 why = str(error) or type(error).__name__
                 notes.append(f"/{path} could not be read ({why}): what it tells is not listed")
     plain = [replace(p, path=_plain(p.path)) for p in found]
-    return Contents(tuple(sorted(plain, key=lambda p: (p.path, p.name))), tuple(sorted(map(_plain, notes))))
+    return Told(tuple(sorted(plain, key=lambda p: (p.path, p.name))), tuple(sorted(map(_plain, notes))),
+                    _system(top))
+
+
+def _system(top: str) -> tuple[str, str]:
+    """What os-release(5) says of a tree."""
+    for path in OS_RELEASE:
+        try:
+            lines = read_text(f"{top}/{path}", METADATA_MOST).splitlines()
+        except (OSError, ValueError):
+            continue
+        said = {k: v.strip().strip("\"'") for k, _, v in (line.partition("=") for line in lines)}
+        name, version = said.get("ID", ""), said.get("VERSION_CODENAME") or said.get("VERSION_ID", "")
+        if all(c.isalnum() or c in "._-" for c in name + version):
+            return name, version
+    return "", ""
 
 
 def _plain(text: str) -> str:

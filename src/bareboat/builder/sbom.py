@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bareboat.registry.base import Blob, Content
     from bareboat.store import Store
 
-FORMAT = "1"  # raised when the same plan would give another document
+FORMAT = "2"  # raised when the same plan would give another document
 SPDX, CYCLONEDX = "spdx", "cyclonedx"
 FORMS = (SPDX, CYCLONEDX)
 
@@ -42,8 +42,7 @@ def plan_keys(plan: Plan) -> tuple[str, ...]:
 
 def take_inventory(store: Store, plan: Plan, name: str = "", created: str = "") -> Inventory:
     """Everything in the image of a plan whose trees are in the store: what was locked, and what its files tell."""
-    found = contents(store, plan_keys(plan))
-    return inventory(plan, found.packages, name, created, found.notes)
+    return inventory(plan, contents(store, plan_keys(plan)), name, created)
 
 
 def sbom_document(store: Store, plan: Plan, form: str = SPDX, name: str = "", created: str = "") -> Document:

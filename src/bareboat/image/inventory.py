@@ -6,7 +6,7 @@ Its forms, SPDX 2.3 and CycloneDX 1.6, are in spdx.py and cyclonedx.py.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bareboat.image.plan import Plan
 from bareboat.image.spec import CREATED
@@ -65,27 +65,35 @@ class Inventory:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, told))
 
 
-def inventory(plan: Plan, found: Sequence[Installed] = (), name: str = "", created: str = "",
-              notes: Iterable[str] = ()) -> Inventory:
+@dataclass(frozen=True)
+class Told:
+    """What the files of an image tell. system: its distribution's id, and code name or version, "" where not known."""
+
+    packages: tuple[Installed, ...] = ()
+    notes: tuple[str, ...] = ()
+    system: tuple[str, str] = ("", "")
+
+
+def inventory(plan: Plan, told: Told, name: str = "", created: str = "") -> Inventory:
     """Everything a plan installs, and what the files of its trees tell of besides; each package once, in order.
 
-    created: instead of the date of the lock. What is locked and of which no file tells is noted, when `found` says
-    anything at all.
+    created: instead of the date of the lock. What is locked and of which no file tells is noted, when they
+    say anything at all.
     """
     table: dict[tuple[str, str, str, str], Component] = {}
     for component in _planned(plan):
         table[_identity(component.kind, component.name, component.version, _architecture(component, plan))] = component
-    for one in found:
+    for one in told.packages:
         key = _identity(one.kind, one.name, one.version, one.architecture)
-        known = table.get(key) or Component(one.kind, one.name, one.version, _purl_of(one, plan))
+        known = table.get(key) or Component(one.kind, one.name, one.version, _purl_of(one, plan, told.system))
         if one.path not in known.paths:
             known = Component(**{**known.__dict__, "paths": (*known.paths, one.path)})
         table[key] = known
     components = sorted(table.values(), key=lambda c: (c.kind, c.name, c.version, c.purl))
     silent = [f"{c.name} {c.version} is locked, and no file of the image tells of it" for c in components
-              if found and not c.paths and c.kind not in ("oci", "generic")]
+              if told.packages and not c.paths and c.kind not in ("oci", "generic")]
     return Inventory(name or plan.digest, plan.digest, plan.platform, moment(created or plan.date),
-                     tuple(components), (*notes, *silent))
+                     tuple(components), (*told.notes, *silent))
 
 
 def moment(text: str) -> str:
@@ -154,10 +162,14 @@ def _deb_purl(plan: Plan, deb: Deb) -> str:
     return _purl("deb", plan.family, deb.name, deb.version, {"arch": deb.architecture, "distro": plan.suite})
 
 
-def _purl_of(one: Installed, plan: Plan) -> str:
-    space = {"deb": plan.family if plan.image is None else "debian", "apk": "alpine"}.get(one.kind, "")
-    at = {"arch": one.architecture} if one.architecture and one.kind in ("deb", "apk") else {}
-    return _purl(one.kind, space, one.name, one.version, at)
+def _purl_of(one: Installed, plan: Plan, system: tuple[str, str]) -> str:
+    if one.kind not in ("deb", "apk"):
+        return _purl(one.kind, "", one.name, one.version, {})
+    name, version = (plan.family, plan.suite) if plan.image is None else system
+    at = {"arch": one.architecture} if one.architecture else {}
+    if version:
+        at["distro"] = f"{name}-{version}" if version[:1].isdigit() else version
+    return _purl(one.kind, name or {"deb": "debian", "apk": "alpine"}[one.kind], one.name, one.version, at)
 
 
 def _purl(kind: str, space: str, name: str, version: str, qualifiers: dict[str, str]) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bareboat.builder.contents import DATABASE_MOST, DPKG, METADATA_MOST, Contents, contents, fields_of, read_text
+from bareboat.builder.contents import DATABASE_MOST, DPKG, METADATA_MOST, contents, fields_of, read_text
 from bareboat.errors import UsageError
 from bareboat.image.chains import Graph, Node, chains
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.subject import Subject
 
 if TYPE_CHECKING:
-    from bareboat.image.inventory import Component
+    from bareboat.image.inventory import Component, Told
     from bareboat.image.plan import Plan
     from bareboat.lock import BaseImage, Deb, Wheel
 
@@ -52,7 +52,7 @@ def why(package: str, of: Subject, work: Work) -> tuple[Reason, ...]:
     return tuple(_reason(c, of, found, work) for c in matching)
 
 
-def _reason(component: Component, of: Subject, found: Contents, work: Work) -> Reason:
+def _reason(component: Component, of: Subject, found: Told, work: Work) -> Reason:
     plan = of.plan
     wheel = next((w for w in plan.wheels if component.kind == "pypi" and w.sha256 == component.sha256), None)
     deb = next((d for d in plan.debs if component.kind == "deb" and d.sha256 == component.sha256), None)
@@ -72,7 +72,7 @@ def _reason(component: Component, of: Subject, found: Contents, work: Work) -> R
     return _found(component, of, found, work)
 
 
-def _found(component: Component, of: Subject, found: Contents, work: Work) -> Reason:
+def _found(component: Component, of: Subject, found: Told, work: Work) -> Reason:
     """A package that no lock names: brought by the base image, by a system package, or inside another package."""
     base = of.plan.image
     told = ", ".join(f"/{path}" for path in component.paths)
@@ -108,7 +108,7 @@ def _holder(paths: Iterable[str], plan: Plan) -> str:
     return ""
 
 
-def python_graph(of: Subject, found: Contents, work: Work) -> Graph:
+def python_graph(of: Subject, found: Told, work: Work) -> Graph:
     """What the Python packages of a plan and of its base need of each other, markers evaluated for the image's Python
     and platform. A package's own metadata are read from its tree."""
     from bareboat.builder.image import bottom_keys
@@ -131,7 +131,7 @@ def python_graph(of: Subject, found: Contents, work: Work) -> Graph:
     return Graph(_roots(of, wheels, needs, work), needs, versions)
 
 
-def _python_of(found: Contents) -> str:
+def _python_of(found: Told) -> str:
     """The Python of an image that nobody here assembled, by the folder that most of its packages lie in."""
     import re
 
