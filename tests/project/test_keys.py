@@ -48,7 +48,7 @@ def accepted(document: object) -> bool:
         ("network = 'hots'", "project.value", "bareboat.toml: network", "Did you mean 'host'?"),
         ("platforms = ['linux/arm46']", "project.value", "bareboat.toml: platforms[0]", "'linux/arm64'"),
         ("platforms = []", "project.value", "bareboat.toml: platforms", "empty"),
-        ("base = 'alpine:3'", "project.value", "bareboat.toml: base", "debian:SUITE"),
+        ("base = 'alpine 3'", "project.value", "bareboat.toml: base", "debian:SUITE"),
         ("data = true", "project.value", "bareboat.toml: data", "false"),
         ("data = {source = 'd'}", "project.missing-key", "bareboat.toml: data", "target"),
         ("data = {source = 'd', target = 'data'}", "project.value", "bareboat.toml: data.target", "absolute"),

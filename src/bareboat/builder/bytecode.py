@@ -82,7 +82,8 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -
         jobs = []
         base = _key(_base_source(plan), python)
         if base in todo:
-            found = {s for key in bottom for s in _python_files(trees[key], _library(python))}
+            found = {s for key in bottom for s in _python_files(trees[key], _library(plan))
+                     if plan.image is None or not _is_compiled(trees[key], s)}
             jobs.append(_Job(base, tuple(sorted(found))))
         for source in dict.fromkeys(wheels):
             key, tree = _key(source, python), trees[source]
@@ -207,9 +208,24 @@ def _python_files(tree: Path | None, below: tuple[str, ...]) -> Iterator[str]:
                     yield path[len(os.fspath(tree)) :]
 
 
-def _library(python: Interpreter) -> tuple[str, ...]:
+def _is_compiled(tree: Path | None, source: str) -> bool:
+    """Whether whoever made an image has compiled this file."""
+    folder, _, name = source.rpartition("/")
+    stem = name.removesuffix(".py") + "."
+    try:
+        return any(n.startswith(stem) for n in os.listdir(f"{tree}{folder}/__pycache__"))
+    except OSError:
+        return False
+
+
+def _library(plan: Plan) -> tuple[str, ...]:
+    """Where the base's Python code is; of an image only its standard library, for whoever made it had its reasons."""
+    python = plan.interpreter
     major = python.version.partition(".")[0]
-    return tuple(dict.fromkeys((f"/usr/lib/python{python.version}", f"/usr/lib/python{major}")))
+    if plan.image is None and plan.cpython is None:
+        return tuple(dict.fromkeys((f"/usr/lib/python{python.version}", f"/usr/lib/python{major}")))
+    prefix = python.executable.rpartition("/bin/")[0]
+    return tuple(f"{prefix}/{lib}/python{python.version}" for lib in ("lib", "lib64"))
 
 
 def _sources(plan: Plan) -> list[str]:

@@ -69,7 +69,10 @@ def top_keys(plan: Plan) -> tuple[str, ...]:
 def base_of(plan: Plan) -> Base:
     """The locked base of a plan."""
     python = plan.interpreter
-    return Base(plan.family, plan.suite, plan.date, plan.debs, python.version, python.full, plan.libc)
+    base = Base(plan.family, plan.suite, plan.date, plan.debs, python.version, python.full, plan.libc)
+    if plan.image is None and plan.cpython is None:
+        return base
+    return replace(base, executable=python.executable, prefix=python.prefix, image=plan.image, cpython=plan.cpython)
 
 
 def make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Trees:

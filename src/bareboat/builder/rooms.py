@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.errors import ResolveError
-from bareboat.image.plan import Plan, interpreter
+from bareboat.image.plan import Plan, interpreter_of
 from bareboat.lock import Base, Wheel
 from bareboat.store import Store
 from bareboat.workload import Mount, Rootfs, Workload
@@ -43,7 +43,7 @@ class SandboxRoom:
     def run(self, spec: BuildSpec) -> str:
         """Run the driver to its end; the image it runs in is made first."""
         self.progress(f"building {spec.name}", 0, 0)
-        python = interpreter(self.base.python, self.base.python_full)
+        python = interpreter_of(self.base)
         tools = ("gcc", "g++", "make", "pkg-config", "libc6-dev", f"libpython{self.base.python}-dev")
         driver = Path(__file__).parent.parent / "resolve" / "python" / "pep517_inside.py"
         source = f"{_HOME}/{'source' if spec.source.is_dir() else spec.source.name}"
@@ -68,7 +68,7 @@ class SandboxRoom:
     def errand(self, errand: Errand) -> tuple[int, str]:
         """Run a script of ours with the host's network."""
         self.progress("resolving packages inside the sandbox", 0, 0)
-        python = interpreter(self.base.python, self.base.python_full)
+        python = interpreter_of(self.base)
         mounts = [
             Mount(errand.script, f"{_HOME}/errand.py", read_only=True),
             Mount(errand.folder, f"{_HOME}/out"),
@@ -81,10 +81,10 @@ class SandboxRoom:
         return self._start(self._plan((), ()), argv, env, tuple(mounts), "host")
 
     def _plan(self, packages: tuple[str, ...], wheels: tuple[Wheel, ...]) -> Plan:
-        from bareboat.image.planning import environment_files, image_env
+        from bareboat.image.planning import env_over, environment_files, image_env
 
         base = self._with(packages)
-        python = interpreter(base.python, base.python_full)
+        python = interpreter_of(base)
         generated = tuple(sorted(environment_files(python), key=lambda g: g.path.encode()))
         return Plan(
             self.platform,
@@ -94,9 +94,11 @@ class SandboxRoom:
             base.packages,
             wheels,
             generated,
-            image_env(python),
+            image_env(python) if base.image is None else env_over(base.image, python),
             date=base.date,
             libc=base.libc,
+            image=base.image,
+            cpython=base.cpython,
         )
 
     def _start(
@@ -191,7 +193,7 @@ class SandboxRoom:
 
     def _with(self, packages: tuple[str, ...]) -> Base:
         """The base with more packages of the same suite; locked once per room."""
-        if not packages:
+        if not packages or self.base.image is not None:  # an image has its compilers, or has none
             return self.base
         if packages not in self._bases:
             from bareboat.resolve.debian.lockbase import BaseRequest, lock_base

@@ -13,6 +13,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("context", nargs="?", metavar="CONTEXT", help="the project's folder (default: this one)")
     parser.add_argument("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="a name for the image")
     parser.add_argument("--locked", action="store_true", help="refuse when the lock is not up to date")
+    parser.add_argument("--replace", action="append", default=[], metavar="PACKAGE",
+                        help="a compiled package of the base image that may be replaced")
     parser.add_argument("--offline", action="store_true", default=None, help="use only what is on this machine")
 
 
@@ -25,7 +27,7 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.wiring import work
 
     folder = Path(options.context).absolute() if options.context else find_root(Path.cwd())
-    made = build(folder, tuple(options.tag), LockMode(options.locked),
+    made = build(folder, tuple(options.tag), LockMode(options.locked, replace=tuple(options.replace)),
                  work(Reporter(options.level), offline=options.offline))
     print(made.plan)
     return 0

@@ -25,7 +25,7 @@ DEFAULTS: dict[str, object] = {
     "volume": [], "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
-    "scratch": None, "scratch_size": None, "project": None, "data": None, "json": False, "level": None,
+    "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
 }
 
 
@@ -42,7 +42,7 @@ def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
 
     parsed: argparse.Namespace = parser_of("run").parse_args(options)
     parsed.program, parsed.project_run = program, at is not None
-    for flag in ("volume", "env", "env_file"):
+    for flag in ("volume", "env", "env_file", "replace"):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed
 
@@ -74,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--scratch", choices=("tmpfs", "disk"), help="where files outside results live until the end")
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
+    add("--replace", action="append", metavar="PACKAGE", help="a compiled package of the base that may be replaced")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
     add("--explain", action="store_true", help="print plan and sandbox, run nothing")
     add("--json", action="store_true", help="with --explain: for programs")
@@ -114,7 +115,7 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
                             _size(o.shm_size, "--shm-size")),
         network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
-        data=Path(o.data).absolute() if o.data else None, locked=o.locked)
+        data=Path(o.data).absolute() if o.data else None, locked=o.locked, replace=tuple(o.replace))
 
 
 def _document(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from bareboat.lock import ASSEMBLY_FORMAT, BaseImage, Deb, Wheel
+from bareboat.lock import ASSEMBLY_FORMAT, Base, BaseImage, CPython, Deb, Wheel
 from bareboat.values import dataclass
 
 PREFIX = "/opt/venv"  # where wheels are installed, for every Python with pyvenv.cfg
@@ -41,6 +41,15 @@ def interpreter(version: str, full: str) -> Interpreter:
                        f"{PREFIX}/lib/python{version}/site-packages")
 
 
+def interpreter_of(base: Base) -> Interpreter:
+    """The interpreter of a locked base: of a Debian base by its version, else as it was found."""
+    if not base.executable:
+        return interpreter(base.python, base.python_full)
+    prefix = base.prefix or PREFIX
+    return Interpreter(base.python, base.python_full, base.executable, prefix,
+                       f"{prefix}/lib/python{base.python}/site-packages")
+
+
 @dataclass(frozen=True)
 class GeneratedFile:
     """A file made by bareboat. path: relative to the root; content: UTF-8 text; link: target of a symlink instead."""
@@ -67,11 +76,14 @@ class Plan:
     date: str = ""
     libc: str = ""
     image: BaseImage | None = None  # instead of debs; alone it is an image that was pulled
+    cpython: CPython | None = None  # on the debs, at /opt/python
 
     def document(self) -> dict[str, object]:
         """What is hashed: sources by digest, never by where they were found."""
         i = self.interpreter
         image = {} if self.image is None else {"image": [self.image.manifest, list(self.image.removed)]}
+        if self.cpython is not None:
+            image["cpython"] = [self.cpython.version, self.cpython.sha256]
         return {
             **image,
             "format": ASSEMBLY_FORMAT,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bareboat.image.plan import GeneratedFile, Interpreter, Plan, interpreter
-from bareboat.lock import BaseImage, PlatformLock
+from bareboat.image.plan import GeneratedFile, Interpreter, Plan, interpreter_of
+from bareboat.lock import Base, BaseImage, PlatformLock
 from bareboat.project.values import Package, Project
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -11,23 +11,54 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def plan_for(project: Project, locked: PlatformLock) -> Plan:
     """The plan of a project's image on one platform. Pure: the same project and lock give the same digest."""
-    python = interpreter(locked.base.python, locked.base.python_full)
-    generated = environment_files(python)
+    base = locked.base
+    python = interpreter_of(base)
+    generated = environment_files(python, system=base.image is not None and base.system)
+    if base.image is not None:
+        generated += bridges(base, python)
     if project.package is not None:
         generated += package_files(project.package, python)
     return Plan(
         platform=locked.platform,
-        family=locked.base.family,
-        suite=locked.base.suite,
+        family=base.family,
+        suite=base.suite,
         interpreter=python,
-        debs=locked.base.packages,
+        debs=base.packages,
         wheels=locked.wheels,
         generated=tuple(sorted(generated, key=lambda g: g.path.encode())),
-        env=image_env(python),
+        env=image_env(python) if base.image is None else env_over(base.image, python),
         workdir=project.workdir,
-        date=locked.base.date,
-        libc=locked.base.libc,
+        date=base.date,
+        libc=base.libc,
+        image=base.image,
+        cpython=base.cpython,
     )
+
+
+def env_over(image: BaseImage, python: Interpreter) -> tuple[tuple[str, str], ...]:
+    """The variables of an image that others made, with our environment in front of its PATH."""
+    env = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **dict(image.env)}
+    env["PATH"] = f"{python.prefix}/bin:{env.get('PATH') or SYSTEM_PATH}"
+    if "VIRTUAL_ENV" in env:
+        env["VIRTUAL_ENV"] = python.prefix
+    return tuple(sorted(env.items()))
+
+
+def bridges(base: Base, python: Interpreter) -> list[GeneratedFile]:
+    """What makes the base's packages and ours see each other: a .pth in the base's site directory, so that its own
+    console scripts find ours; and where its Python is an environment's (which includes nobody), one in ours.
+
+    A line of code, for a path alone would not have its .pth files read (site.py); said once, for they would go round.
+    """
+    name = f"_bareboat{python.prefix.replace('/', '_')}.pth"
+    files = [GeneratedFile(f"{base.site.lstrip('/')}/{name}", _reach(python.site))]
+    if base.environment:
+        files.append(GeneratedFile(f"{python.site.lstrip('/')}/_bareboat_base.pth", _reach(base.site)))
+    return files
+
+
+def _reach(site: str) -> str:
+    return f"import sys, site; p = {site!r}; p in sys.path or site.addsitedir(p)\n"
 
 
 def image_plan(image: BaseImage, platform: str) -> Plan:
@@ -45,8 +76,11 @@ def image_env(python: Interpreter) -> tuple[tuple[str, str], ...]:
     return (("LANG", "C.UTF-8"), ("PATH", own + SYSTEM_PATH), ("PYTHONUNBUFFERED", "1"))
 
 
-def environment_files(python: Interpreter) -> list[GeneratedFile]:
-    """What makes the prefix an environment of the interpreter (PEP 405 where it knows pyvenv.cfg)."""
+def environment_files(python: Interpreter, *, system: bool = False) -> list[GeneratedFile]:
+    """What makes the prefix an environment of the interpreter (PEP 405 where it knows pyvenv.cfg).
+
+    system: whether it sees the packages that the interpreter comes with.
+    """
     prefix = python.prefix.lstrip("/")
     major = python.version.split(".")[0]
     names = ("python", f"python{major}", f"python{python.version}")
@@ -54,7 +88,7 @@ def environment_files(python: Interpreter) -> list[GeneratedFile]:
     if major != "2":
         home = python.executable.rsplit("/", 1)[0]
         files.append(GeneratedFile(f"{prefix}/pyvenv.cfg",
-                                   f"home = {home}\ninclude-system-site-packages = false\n"
+                                   f"home = {home}\ninclude-system-site-packages = {str(system).lower()}\n"
                                    f"version = {python.full}\n"))
     return files
 

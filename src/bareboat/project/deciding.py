@@ -59,5 +59,6 @@ def request(project: Project) -> str:
         list(wanted.requirements),
         sorted(wanted.groups),
         sorted(wanted.extras),
+        *([sorted(project.replace)] if project.replace else []),
     ]
     return sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()

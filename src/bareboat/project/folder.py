@@ -103,6 +103,7 @@ def _load(folder: Path, overrides: Overrides | None) -> Project:
         file=file.name,
         python=_python(root, python, file, chosen, notes),
         base=chosen.base or table.get("base"),
+        replace=tuple(table.get("replace", ())),
         dependencies=dependencies,
         apt=apt,
         apt_source=apt_source,

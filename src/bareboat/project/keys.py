@@ -140,10 +140,20 @@ PROJECT = Table(
         ),
         Key(
             "base",
-            Text('"debian:SUITE" or "ubuntu:SUITE"', r"(debian|ubuntu):[a-z][a-z0-9.-]{0,40}"),
-            "What the image is made on.",
+            Text(
+                '"debian:SUITE" or "ubuntu:SUITE", an image as "python:3.12-slim" or "docker://HOST/NAME:TAG", '
+                'or a layout as "oci:DIR:TAG"',
+                r"(debian|ubuntu):[a-z][a-z0-9.-]{0,40}|oci:[^\u0000]+|(docker://)?[A-Za-z0-9][A-Za-z0-9./:@_-]{0,400}",
+            ),
+            "What the image is made on: assembled from a suite's packages, or an image that others made.",
             '"debian:trixie"',
             default="the suite that has the Python",
+        ),
+        Key(
+            "replace",
+            NAMES,
+            "Compiled Python packages of a base image that the lock may replace.",
+            '["torch"]',
         ),
         Key(
             "apt",

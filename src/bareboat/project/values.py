@@ -102,7 +102,8 @@ class Project:
     name: str
     file: str | None  # "bareboat.toml", "pyproject.toml" or None: convention alone
     python: PythonRequest = PythonRequest()
-    base: str | None = None  # "debian:bookworm", "ubuntu:noble" or None: the suite that has the Python
+    base: str | None = None  # "debian:bookworm", an image, a layout; None: the suite that has the Python
+    replace: tuple[str, ...] = ()  # packages of a base image that may be replaced
     dependencies: Dependencies = Dependencies()
     apt: tuple[str, ...] = ()
     apt_source: str = ""  # the file and key the list came from

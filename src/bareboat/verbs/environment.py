@@ -47,7 +47,7 @@ def environment(project: Project, mode: LockMode, work: Work) -> Environment:
 
     inputs = read_inputs(project)
     key = _key(project, inputs)
-    if not mode.upgrade:
+    if not mode.upgrade and not mode.replace:
         found = known(work, key)
         if found is not None:
             return found
@@ -134,5 +134,5 @@ def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
     import os
 
     document = [__version__, os.uname().machine, inputs, locks, project.workdir, project.base,
-                project.python.specifier, project.package.__dict__ if project.package else None]
+                *project.replace, project.python.specifier, project.package.__dict__ if project.package else None]
     return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

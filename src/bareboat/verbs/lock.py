@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bareboat.builder.image import Sources
     from bareboat.builder.rooms import SandboxRoom
     from bareboat.resolve.debian.archive import Archive
+    from bareboat.resolve.python.installed import OnBase
     from bareboat.resolve.python.request import Request
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     texts = {name: _read(project.root / name) for name in names}
     seen = _with_texts(inputs, texts)
     whole = is_current(old, seen, request) and all(texts[n] for n in names)
-    if old and whole and not mode.upgrade:
+    if old and whole and not mode.upgrade and _replaces(old, mode.replace):
         return Locked(old, ((LOCK_FILE, standing), *texts.items()))
     if mode.locked:
         raise _stale(old, seen, request)
@@ -68,8 +69,13 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         before = next((p for p in old.platforms if p.platform == platform), None) if old else None
         keep = before.base if before and base_is_current and mode.upgrade is not True else None
         base = keep or _base(project, platform, work)
-        wheels, texts[name] = _wheels(project, PlatformLock(platform, base, before.wheels if before else ()),
-                                      texts[name], mode, work)
+        standing_on = PlatformLock(platform, base, before.wheels if before else ())
+        on = _on_base(project, standing_on, mode, work) if base.image is not None else None
+        wheels, texts[name] = _wheels(project, standing_on, texts[name], mode, (on, work))
+        if on is not None:
+            from bareboat.verbs.bases import settled
+
+            base = settled(PlatformLock(platform, base, wheels), on, work)
         locked.append(PlatformLock(platform, base, wheels))
     if isinstance(mode.upgrade, tuple):
         _all_there(mode.upgrade, locked)
@@ -102,7 +108,7 @@ def _upgradable(project: Project, mode: LockMode, work: Work) -> LockMode:
 
 def _all_there(names: tuple[str, ...], locked: list[PlatformLock]) -> None:
     """Raises LockError "lock.unknown-package" when a package that should be upgraded is in no platform's lock."""
-    known = {w.name for p in locked for w in p.wheels}
+    known = {w.name for p in locked for w in p.wheels} | {b.name for p in locked for b in p.base.brought}
     missing = [name for name in names if name not in known]
     if missing:
         from bareboat.project.kinds import nearest
@@ -123,8 +129,9 @@ def _with_texts(inputs: tuple[tuple[str, str], ...], texts: dict[str, str]) -> t
 def _request(project: Project, platforms: tuple[str, ...]) -> str:
     """Two digests: what the base depends on, and what the wheels depend on besides the inputs' bytes."""
     d = project.dependencies
+    more = {"replace": list(project.replace)} if project.replace else {}
     base = request_digest({"python": project.python.specifier, "base": project.base, "apt": list(project.apt),
-                           "platforms": list(platforms)})
+                           "platforms": list(platforms), **more})
     wheels = request_digest({"source": d.source, "requirements": list(d.requirements), "groups": list(d.groups),
                              "extras": list(d.extras), "files": list(d.files)})
     return f"{base[:32]}-{wheels[:32]}"
@@ -149,20 +156,41 @@ def archive(family: str, work: Work) -> Archive:
 
 def _base(project: Project, platform: str, work: Work) -> Base:
     from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
+    from bareboat.verbs.bases import is_image, lock_image
 
+    if is_image(project.base):
+        return lock_image(project, platform, work)
     family, _, suite = (project.base or "").partition(":")
     request = BaseRequest(suite=suite, python=project.python.specifier, python_source=project.python.source,
                           apt=project.apt, apt_source=project.apt_source or "apt", platform=platform)
     return lock_base(request, archive(family, work))
 
 
+def _on_base(project: Project, standing: PlatformLock, mode: LockMode, work: Work) -> OnBase | None:
+    """What a resolution stands on when the base is an image."""
+    from bareboat.project.sources import normalised
+    from bareboat.verbs.bases import on_base
+
+    names = tuple(dict.fromkeys(normalised(n) for n in (*project.replace, *mode.replace)))
+    return on_base(standing, project, names, work)
+
+
+def _replaces(old: Lock, names: tuple[str, ...]) -> bool:
+    """Whether a lock already replaces what may be replaced now."""
+    from bareboat.project.sources import normalised
+
+    wanted = {normalised(name) for name in names}
+    return all(wanted <= {w.name for w in p.wheels} for p in old.platforms)
+
+
 def _wheels(project: Project, before: PlatformLock, pylock: str, mode: LockMode,
-            work: Work) -> tuple[tuple[Wheel, ...], str]:
+            at: tuple[OnBase | None, Work]) -> tuple[tuple[Wheel, ...], str]:
     from bareboat.resolve.python.locking import lock_wheels
 
+    on, work = at
     with work.store.scratch("lock") as scratch:
         request = python_request(project, before, scratch, work)
-        request = replace(request, previous=pylock, upgrade=mode.upgrade)
+        request = replace(request, previous=pylock, upgrade=mode.upgrade, on=on)
         locked = lock_wheels(request, room(before, work))
     return locked.wheels, locked.pylock_text
 
@@ -193,11 +221,11 @@ def _fetch_private(wheels: list[Wheel], project: Project, locked: PlatformLock, 
     known = credentials(request)
     if not known:
         return
-    from bareboat.image.plan import interpreter
+    from bareboat.image.plan import interpreter_of
     from bareboat.image.wheel import wheel_tree_key
     from bareboat.resolve.download import Download, Policy, fetch
 
-    python = interpreter(locked.base.python, locked.base.python_full)
+    python = interpreter_of(locked.base)
     found = ((w, with_credentials(w.url, known)) for w in wheels)
     items = [Download(url, w.sha256, w.size, w.filename) for w, url in found
              if url != w.url and work.store.tree(wheel_tree_key(w, python)) is None]
@@ -266,8 +294,9 @@ def _stale(old: Lock | None, inputs: tuple[tuple[str, str], ...], request: str) 
 
 def _say(old: Lock | None, new: Lock, seconds: float, work: Work) -> None:
     first = new.platforms[0]
-    head = f"locked {len(first.wheels)} packages, Python {first.base.python_full} on {first.base.family} " \
-           f"{first.base.suite} ({len(first.base.packages)} packages), {seconds:.1f} s"
+    base = first.base
+    on = base.suite if base.image else f"{base.family} {base.suite} ({len(base.packages)} packages)"
+    head = f"locked {len(first.wheels)} packages, Python {base.python_full} on {on}, {seconds:.1f} s"
     if old is None:
         work.tell.say(head)
         return

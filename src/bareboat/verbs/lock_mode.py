@@ -10,7 +10,11 @@ PYLOCK_FILE = "pylock.toml"
 
 @dataclass(frozen=True)
 class LockMode:
-    """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone."""
+    """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone.
+
+    replace: packages of a base image that may be replaced.
+    """
 
     locked: bool = False
     upgrade: bool | tuple[str, ...] = False
+    replace: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ class RunRequest:
     results: Path | None = None
     data: Path | None = None
     locked: bool = False
+    replace: tuple[str, ...] = ()
 
 
 def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment: Environment, project: Project | None,

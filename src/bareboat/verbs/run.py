@@ -54,7 +54,7 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         project = load(request.project or find_root(Path.cwd()), overrides)
         check_request(request, project)
         check(project)
-        made = environment(project, LockMode(locked=request.locked), work)
+        made = environment(project, LockMode(locked=request.locked, replace=request.replace), work)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:
         made = of_image(image, work, tuple(named), broken)

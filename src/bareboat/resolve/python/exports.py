@@ -7,6 +7,7 @@ from dataclasses import replace
 from bareboat.errors import LockError, ResolveError
 from bareboat.resolve.python import pylock, uv
 from bareboat.resolve.python.building import BuildRoom
+from bareboat.resolve.python.installed import settle
 from bareboat.resolve.python.pylock import Source
 from bareboat.resolve.python.request import LockedPython, Request
 from bareboat.resolve.python.requirements import Line
@@ -42,7 +43,7 @@ def lock_from_lock(request: Request, room: BuildRoom | None, depth: int) -> Lock
             raise LockError("pylock.malformed", f"cannot be read: {e}", where=name) from None
         wanted = pylock.Wanted(request.target, extras=d.extras, groups=d.groups or None)
     selection = pylock.select(text, wanted, name)
-    wheels = list(selection.wheels)
+    wheels = list(selection.wheels if request.on is None else settle(selection.wheels, request.on))
     lines = tuple(_line(source) for source in selection.sources)
     if lines and room is None:
         raise ResolveError("python.no-wheel", f"{lines[0].text} has no wheel and would have to be built", where=name)

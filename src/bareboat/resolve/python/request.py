@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bareboat.lock import Wheel
 from bareboat.project.values import Dependencies
 from bareboat.resolve.python.target import Target
+
+if TYPE_CHECKING:
+    from bareboat.resolve.python.installed import OnBase
 
 INDEX_AGE = 3600  # seconds
 
@@ -23,7 +27,8 @@ class Request:
     index_age: with a standing lock the index is asked again for a new package when what is cached of it
     is older than this many seconds.
     env: the caller's environment (UV_* settings, proxies, HOME); packages named in it are uv's business.
-    scratch: an existing private directory for temporary files.
+    scratch: an existing private directory for temporary files. on: a base that brings packages, which are not
+    locked again.
     """
 
     root: Path
@@ -36,6 +41,7 @@ class Request:
     offline: bool = False
     index_age: float = INDEX_AGE
     env: Mapping[str, str] = field(default_factory=dict)
+    on: OnBase | None = None
 
 
 @dataclass(frozen=True)

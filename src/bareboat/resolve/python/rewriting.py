@@ -267,6 +267,7 @@ def resolver(s: Session) -> Resolve:
             previous="",
             built=(),
             upgrade=False,
+            on=None,
             scratch=Path(mkdtemp(prefix="needs-", dir=s.request.scratch)),
         )
         return lock_wheels(inner, s.room, s.depth + 1).wheels

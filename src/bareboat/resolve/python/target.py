@@ -18,7 +18,7 @@ _UV_GLIBC = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)  # the minor versio
 
 @dataclass(frozen=True)
 class Target:
-    """python: "3.13.5" in full; libc: "glibc 2.41"; platform: "linux/amd64"."""
+    """python: "3.13.5" in full; libc: "glibc 2.41" or "musl 1.2"; platform: "linux/amd64"."""
 
     python: str
     libc: str
@@ -47,6 +47,13 @@ class Target:
         return int(major), int(minor)
 
     @property
+    def musl(self) -> tuple[int, int] | None:
+        """The version of musl, where that is the image's C library."""
+        name, _, version = self.libc.partition(" ")
+        major, _, minor = version.partition(".")
+        return (int(major), int(minor)) if name == "musl" and major.isdigit() and minor.isdigit() else None
+
+    @property
     def version(self) -> tuple[int, int]:
         """Major and minor version of the image's Python."""
         major, minor = self.python.split(".")[:2]
@@ -54,7 +61,9 @@ class Target:
 
 
 def uv_platform(target: Target) -> str:
-    """uv's name for the target: the newest manylinux it knows that is not above the image's glibc."""
+    """uv's name for the target: the newest manylinux it knows that is not above the image's glibc, or musl."""
+    if target.musl is not None:
+        return f"{target.machine}-unknown-linux-musl"
     known = [minor for minor in _UV_GLIBC if (2, minor) <= target.glibc]
     if not known:
         raise ResolveError("python.platform", f"{target.libc} is older than any manylinux standard in use")
@@ -83,7 +92,7 @@ def marker_environment(target: Target) -> dict[str, str]:
 @lru_cache(maxsize=8)
 def tags(target: Target) -> tuple[Tag, ...]:
     """Compatible wheel tags, best first: CPython, then generic; manylinux from the image's glibc
-    downwards."""
+    downwards, or musllinux from its musl (PEP 600, PEP 656)."""
     from packaging.tags import compatible_tags, cpython_tags
 
     platforms = _platforms(target)
@@ -98,6 +107,9 @@ def tags(target: Target) -> tuple[Tag, ...]:
 
 def _platforms(target: Target) -> list[str]:
     legacy = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+    if target.musl is not None:
+        major, minor = target.musl
+        return [f"musllinux_{major}_{n}_{target.machine}" for n in range(minor, -1, -1)] + [f"linux_{target.machine}"]
     lowest = 5 if target.machine == "x86_64" else 17
     out = []
     for minor in range(target.glibc[1], lowest - 1, -1):

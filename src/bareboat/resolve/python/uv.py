@@ -203,6 +203,15 @@ class NoSolution(Exception):
 
 
 def resolve(request: Request, command: Compile, stdin: bytes | None) -> str:
+    """Run a resolution and return the pylock.toml text of what the base does not have. As resolve_alone, resolve_on."""
+    if request.on is not None and request.on.packages:
+        from bareboat.resolve.python.installed import resolve_on
+
+        return resolve_on(request, command, stdin)
+    return resolve_alone(request, command, stdin)
+
+
+def resolve_alone(request: Request, command: Compile, stdin: bytes | None) -> str:
     """Run a resolution and return the pylock.toml text uv wrote: offline first where a lock stands
     (decision 0050).
 
