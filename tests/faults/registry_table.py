@@ -27,13 +27,14 @@ from bareboat.errors import BareboatError
 from bareboat.image.manifest import Manifest, read_manifest
 from bareboat.image.reference import Reference, parse_reference
 from bareboat.image.spec import CONFIG, INDEX, LAYER, MANIFEST, canonical, describe
+from bareboat.registry.ask import Answer, Ask
 from bareboat.registry.base import Blob, Content, RegistryError, Repository
 from bareboat.registry.client import RemoteRepository, open_remote
 from bareboat.registry.hosts import RegistrySettings
 from bareboat.registry.policy import Policy
 from bareboat.registry.referrers import fallback_tag
 from bareboat.registry.transfer import read_blob
-from bareboat.registry.wire import Answer, Ask, Wire
+from bareboat.registry.wire import Wire
 
 POLICY = Policy(tries=4, backoff=0.01, longest=0.1, deadline=10, connect=2, read=1.0, floor=20_000, window=1.0,
                 chunk=40_000, gain=30_000)

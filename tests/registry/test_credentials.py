@@ -12,7 +12,7 @@ import pytest
 
 from bareboat.registry.auth import Credential
 from bareboat.registry.base import RegistryError
-from bareboat.registry.credentials import canonical_key, find_credential, places
+from bareboat.registry.credentials import canonical_key, find_credential
 from bareboat.registry.hosts import RegistrySettings
 from bareboat.registry.secret import Secret
 
@@ -30,7 +30,7 @@ def write(file: Path, document: object, mode: int = 0o600) -> None:
 
 
 def settings(home: Path, **env: str) -> RegistrySettings:
-    return RegistrySettings(env={"HOME": str(home), "PATH": str(home / "bin"), **env})
+    return RegistrySettings(env={"HOME": str(home), "PATH": str(home / "bin"), **env}, run=home / "var/run")
 
 
 def helper(home: Path, name: str, script: str) -> None:
@@ -85,7 +85,9 @@ def test_the_order_of_files(tmp_path: Path) -> None:
     for env, user in environments:
         found = find_credential("h.io/x", settings(tmp_path, **env))
         assert found is not None and found.user == user, env
-    assert places({}) == ()
+    write(tmp_path / f"var/run/containers/{os.getuid()}/auth.json", {"auths": {"h.io": auth("root")}})
+    found = find_credential("h.io/x", settings(tmp_path))
+    assert found is not None and found.user == "root", "where Podman keeps it without XDG_RUNTIME_DIR"
 
 
 def test_identity_and_registry_tokens_and_plain_fields(tmp_path: Path) -> None:
@@ -97,6 +99,12 @@ def test_identity_and_registry_tokens_and_plain_fields(tmp_path: Path) -> None:
     assert b is not None and b.bearer.reveal() == CANARY
     assert (c, d) == (Credential("u", Secret(CANARY)), None)
     assert e is not None and e.user == "$oauthtoken"
+
+
+def test_a_password_may_be_a_document(tmp_path: Path) -> None:
+    key = '{\n  "type": "service_account"\n}\n'
+    write(tmp_path / ".docker/config.json", {"auths": {"gcr.io": auth("_json_key", key)}})
+    assert find_credential("gcr.io/x", settings(tmp_path)) == Credential("_json_key", Secret(key))
 
 
 def test_a_helper_gets_the_server_on_stdin(tmp_path: Path) -> None:
@@ -151,7 +159,8 @@ def test_a_helpers_name_is_a_name(tmp_path: Path, name: object) -> None:
 
 @pytest.mark.parametrize("document", [
     "{", "[]", '{"auths": {"h.io": {"auth": "%%%"}}}', '{"auths": {"h.io": {"auth": "bm9jb2xvbg=="}}}',
-    json.dumps({"auths": {"h.io": auth("user", CANARY + "\r\nX-Evil: 1")}}), "[" * 100_000, " " * (2 << 20),
+    json.dumps({"auths": {"h.io": auth("user\r\nX-Evil: 1")}}), "[" * 100_000, " " * (2 << 20),
+    json.dumps({"auths": {"h.io": {"registrytoken": CANARY + "\r\nX-Evil: 1"}}}),
 ])  # fmt: skip
 def test_a_file_that_is_wrong(tmp_path: Path, document: str) -> None:
     write(tmp_path / ".docker/config.json", document)

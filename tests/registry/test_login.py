@@ -119,7 +119,7 @@ def test_what_is_no_registry(text: str) -> None:
     assert caught.value.code == "login.registry"
 
 
-@pytest.mark.parametrize(("user", "password"), [("", "x"), ("u", ""), ("u:v", "x"), ("u\n", "x"), ("u", "x\r\ny")])
+@pytest.mark.parametrize(("user", "password"), [("", "x"), ("u", ""), ("u:v", "x"), ("u\n", "x"), ("u", "x\0y")])
 def test_what_cannot_be_sent(tmp_path: Path, user: str, password: str) -> None:
     with pytest.raises(UsageError):
         login("127.0.0.1:1", user, Secret(password), settings(tmp_path))

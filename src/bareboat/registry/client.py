@@ -14,12 +14,13 @@ from bareboat.image.manifest import ACCEPTED, MANIFEST_MOST
 from bareboat.image.reference import Reference, is_digest
 from bareboat.image.spec import Descriptor
 from bareboat.registry import answers, referrers
+from bareboat.registry.ask import Answer, Ask
 from bareboat.registry.base import Blob, Content, RegistryError, Sent
 from bareboat.registry.credentials import finder
 from bareboat.registry.hosts import Endpoint, RegistrySettings, endpoints
 from bareboat.registry.policy import Tries, passes
 from bareboat.registry.uploads import upload
-from bareboat.registry.wire import Answer, Ask, Wire
+from bareboat.registry.wire import INTERRUPTED, Wire
 
 PAGES_MOST = 10_000
 _ACCEPT = {"Accept": ", ".join(ACCEPTED)}
@@ -209,7 +210,7 @@ class RemoteRepository:
                     raise error
                 wait = wire.wait(answer)
             except RegistryError as caught:
-                if caught.code not in ("registry.unreachable", "registry.cut"):
+                if caught.code not in INTERRUPTED:
                     raise
                 error = caught
             tries.again(error, wait)  # the same bytes under the same name: again is no harm

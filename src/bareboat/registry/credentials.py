@@ -29,6 +29,7 @@ HELPER_SECONDS = 60.0  # a helper may ask for a passphrase in a window
 _HELPER_MOST = 1 << 18
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
+_TOKEN = re.compile(r"[!-~]{1,65536}")
 _TOKEN_USER = "<token>"  # a helper's way to say that its secret is an identity token
 _NOT_FOUND = b"credentials not found"
 
@@ -53,7 +54,7 @@ def find_credential(name: str, settings: RegistrySettings) -> Credential | None:
     Raises RegistryError "registry.login-file" (cannot be understood, or others may read the password in it),
     "registry.helper".
     """
-    for place in places(settings.env):
+    for place in places(settings):
         document = read_file(place.path)
         if document is None:
             continue
@@ -63,8 +64,9 @@ def find_credential(name: str, settings: RegistrySettings) -> Credential | None:
     return None
 
 
-def places(env: Mapping[str, str]) -> tuple[Place, ...]:
+def places(settings: RegistrySettings) -> tuple[Place, ...]:
     """Where to look, in order: what the environment names first, then Podman's files, then Docker's."""
+    env = settings.env
     if env.get("REGISTRY_AUTH_FILE"):
         return (Place(Path(env["REGISTRY_AUTH_FILE"]), said=True),)
     docker = env.get("DOCKER_CONFIG", "")
@@ -72,6 +74,8 @@ def places(env: Mapping[str, str]) -> tuple[Place, ...]:
     found = [Place(Path(docker) / "config.json", said=True, docker=True)] if docker else []
     if env.get("XDG_RUNTIME_DIR", "").startswith("/"):
         found.append(Place(Path(env["XDG_RUNTIME_DIR"]) / "containers/auth.json"))
+    else:
+        found.append(Place(settings.run / f"containers/{os.getuid()}/auth.json"))
     config = env.get("XDG_CONFIG_HOME", "")
     if config.startswith("/"):
         found.append(Place(Path(config) / "containers/auth.json"))
@@ -214,8 +218,9 @@ def _from_row(row: dict[str, Any], path: Path) -> Credential | None:
         if not colon:
             raise _file_error(path, "holds a login without a colon")
         password = password.rstrip("\0")
-    if any(c in user + password for c in "\r\n\0"):
-        raise _file_error(path, "holds a login with a line break")
+    # a password may have line breaks (Google's _json_key): it is never sent but in base64
+    if any(c in user for c in "\r\n\0") or not _TOKEN.fullmatch(texts.get("registrytoken", "x")):
+        raise _file_error(path, "holds a user or a token with a line break or blank")
     return Credential(user, Secret(password), Secret(texts.get("identitytoken", "")),
                       Secret(texts.get("registrytoken", "")))
 

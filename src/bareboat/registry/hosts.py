@@ -23,7 +23,7 @@ _HUB_SERVER = "registry-1.docker.io"
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """What registries are spoken to with. env: HOME, PATH, proxies and the rest; etc: the host's configuration.
+    """What registries are spoken to with. env: HOME, PATH, proxies and the rest; etc, run: the host's own.
 
     insecure: hosts that may be spoken to without TLS, or with anybody's certificate. mirrors: host → URL, tried in
     order before the host itself. ca: host → file. observe(sent, received): told of the bytes of every body. offline:
@@ -37,6 +37,7 @@ class RegistrySettings:
     policy: Policy = field(default_factory=Policy)
     observe: Callable[[int, int], None] | None = None
     etc: Path = Path("/etc")
+    run: Path = Path("/run")
     offline: bool = False
 
     @classmethod

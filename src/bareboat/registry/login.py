@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bareboat.errors import UsageError
+from bareboat.registry.ask import Ask
 from bareboat.registry.auth import Credential
 from bareboat.registry.base import RegistryError
 from bareboat.registry.credentials import (
@@ -22,7 +23,7 @@ from bareboat.registry.credentials import (
 )
 from bareboat.registry.hosts import RegistrySettings, login_endpoint
 from bareboat.registry.secret import Secret
-from bareboat.registry.wire import Ask, Wire
+from bareboat.registry.wire import Wire
 
 _MODE = 0o600
 
@@ -63,8 +64,8 @@ def login(registry: str, user: str, password: Secret, settings: RegistrySettings
     helper that file names. Raises RegistryError "registry.denied", "registry.login-file", "registry.helper" and what
     requests raise.
     """
-    if ":" in user or any(c in user + password.reveal() for c in "\r\n\0") or not user or not password:
-        raise UsageError("login.malformed", "user and password are needed, without line breaks; no colon in the user")
+    if not user or not password or any(c in user for c in ":\r\n\0") or "\0" in password.reveal():
+        raise UsageError("login.malformed", "user and password are needed; the user without colon and line break")
     check(registry, Credential(user, password), settings)
     place = _place(registry, settings)
     document = read_file(place.path)
@@ -89,7 +90,7 @@ def login(registry: str, user: str, password: Secret, settings: RegistrySettings
 def logout(registry: str, settings: RegistrySettings) -> tuple[Kept, ...]:
     """Forget a registry's login everywhere it lies; what is returned is where it lay. Raises as login."""
     found = []
-    for place in places(settings.env):
+    for place in places(settings):
         document = read_file(place.path)
         if document is None:
             continue
@@ -125,17 +126,17 @@ def check(registry: str, credential: Credential, settings: RegistrySettings) -> 
 
 
 def _place(registry: str, settings: RegistrySettings) -> Place:
-    there = places(settings.env)
+    there = places(settings)
     for place in there:
         document = read_file(place.path)
         if document is not None and (place.said or registry in map(canonical_key, document.get("auths") or {})):
             return place
     said = [place for place in there if place.said]
     docker = [place for place in there if place.docker]
-    if not there:
+    if not said and not docker:
         raise RegistryError("registry.login-file", "there is no home directory to keep the login in",
                             hint="set HOME, DOCKER_CONFIG or REGISTRY_AUTH_FILE")
-    return (said or docker or there)[0]
+    return (said or docker)[0]
 
 
 def _without(document: dict[str, Any], registry: str) -> dict[str, Any]:

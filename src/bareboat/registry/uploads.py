@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 from bareboat.registry import answers
+from bareboat.registry.ask import Answer, Ask
 from bareboat.registry.base import Blob, RegistryError, Sent
 from bareboat.registry.policy import MIB, Tries, passes
-from bareboat.registry.wire import INTERRUPTED, Answer, Ask, Wire
+from bareboat.registry.wire import INTERRUPTED, Wire
 
 _LEAST = MIB  # bytes of a chunk, unless the registry wants more
 
