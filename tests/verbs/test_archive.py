@@ -129,6 +129,31 @@ def test_what_the_store_dropped_is_fetched_again(project: World) -> None:
     assert written(project, "two.tar")[0].read_bytes() == first.read_bytes()
 
 
+def test_what_a_private_index_has_is_asked_for_with_the_projects_user(
+        project: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bareboat.builder import blobs
+
+    made = environment(load(project.root), LockMode(), project.work)
+    first, _ = written(project, "one/")
+    user = project.index.url.replace("://", "://me:hunter2@")
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", user)
+    asked: list[str] = []
+    fetch = blobs.fetch_wheels
+
+    def noted(store, wheels, sources, progress):  # type: ignore[no-untyped-def]
+        asked.extend(w.url for w in wheels)
+        fetch(store, wheels, sources, progress)
+
+    monkeypatch.setattr(blobs, "fetch_wheels", noted)
+    for wheel in _plan(project).wheels:
+        project.store.remove_blob(wheel.sha256)
+    second, _ = written(project, "two/")
+    assert asked and all("://me:hunter2@" in url for url in asked)
+    assert made.plan == _plan(project).digest
+    assert not any(b"hunter2" in p.read_bytes() for p in second.rglob("*") if p.is_file())
+    assert sorted(p.name for p in first.rglob("*")) == sorted(p.name for p in second.rglob("*"))
+
+
 def test_what_rotted_is_fetched_again(project: World) -> None:
     first, _ = written(project, "one.tar")
     wheel = next(w for w in _plan(project).wheels if w.name == "beta")

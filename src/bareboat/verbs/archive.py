@@ -27,7 +27,7 @@ from bareboat.verbs.lock_mode import LockMode
 
 if TYPE_CHECKING:
     from bareboat.image.plan import Plan
-    from bareboat.lock import BaseImage, PlatformLock
+    from bareboat.lock import BaseImage, PlatformLock, Wheel
     from bareboat.project.values import Project
     from bareboat.verbs.save import Target
     from bareboat.verbs.travel import Packed
@@ -201,7 +201,8 @@ def _files(s: _Subject, work: Work) -> list[File]:
     parts = _parts_of_base(plan.image, work) if plan.image is not None else []
     if s.project is not None and s.locked is not None:
         restore(s.project, s.locked, work)
-    fetch_wheels(work.store, [w for w in plan.wheels if work.store.blob(w.sha256) is None], at, work.tell.progress)
+    fetch_wheels(work.store, _reachable([w for w in plan.wheels if work.store.blob(w.sha256) is None], s, work), at,
+                 work.tell.progress)
     base = base_of(plan)
     if plan.image is None and missing_debs(work.store, base):
         fetch_debs(work.store, base, at.archive(plan.family), work.tell.progress)
@@ -213,6 +214,17 @@ def _files(s: _Subject, work: Work) -> list[File]:
     found = [*parts, *(File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs)]
     found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
     return found
+
+
+def _reachable(wheels: list[Wheel], s: _Subject, work: Work) -> list[Wheel]:
+    """The wheels, those of a private index with the user and password that the project has for it and no lock knows."""
+    if not wheels or s.project is None or s.locked is None:
+        return wheels
+    from bareboat.resolve.python.credentials import credentials, with_credentials
+    from bareboat.verbs.lock import python_request
+
+    known = credentials(python_request(s.project, s.locked, work.store.home, work))
+    return [replace(w, url=with_credentials(w.url, known)) for w in wheels]
 
 
 def _file_name(url: str) -> str:
