@@ -4,6 +4,7 @@ nothing in it; from a file; and the same tag in the hands of other programs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -274,3 +275,23 @@ def test_an_odd_record_runs_in_its_sandbox_or_says_why_not(what: str, sent: Sent
     assert done.returncode in (0, 1, 125) and "[bug]" not in done.stderr, done.stderr
     assert done.returncode != 125 or done.stderr.count("bareboat: error:") == 1, done.stderr
     assert {p.name for p in tmp_path.iterdir()} <= {"again"}
+
+
+def test_a_run_in_an_image_of_dockers_own_kind(sent: Sent, tmp_path: Path) -> None:
+    """Schema 2, as Docker pushes: the run's subject is that manifest, byte for byte, and it goes on as it came."""
+    bareboat(sent.home, "build", "-t", "bareboat-test/points:1", cwd=sent.project)
+    bareboat(sent.home, "save", "bareboat-test/points:1", "-o", f"{tmp_path}/image/", cwd=sent.project)
+    image = f"{sent.host}/lab/docker:1"
+    peer("skopeo", "copy", "--format", "v2s2", "--dest-tls-verify=false", f"oci:{tmp_path}/image:1", f"docker://{image}")
+    home, other = tmp_path / "home", tmp_path / "other"
+    bareboat(home, "pull", image, cwd=tmp_path)
+    assert bareboat(home, "run", image, "python", "-c", "import sklearn; print('here')", cwd=tmp_path) == "here"
+    bareboat(home, "push", "--run", "last", f"{sent.host}/lab/docker:run", cwd=tmp_path)
+    for word in (f"{sent.host}/lab/docker:run", image):  # by its own tag, and attached to the image's
+        said = bareboat(other, "rerun", word, cwd=tmp_path)
+        assert said.startswith("here") and "identical" in said
+    raw = peer("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{image}")
+    record = json.loads(bareboat(other, "runs", "--json", cwd=tmp_path))[-1]
+    assert record["manifest"] == "sha256:" + hashlib.sha256(raw.encode()).hexdigest()
+    remove(home)
+    remove(other)
