@@ -253,9 +253,8 @@ def test_where_a_base_lay_on_this_disk_is_not_told(store: Store, reference: str)
 
 @pytest.mark.parametrize("form", [SPDX, CYCLONEDX])
 def test_a_relocatable_python_is_listed(store: Store, form: str) -> None:
-    plan = made(store)
     python = CPython("3.12.11", "https://mirror.example/cpython-3.12.11.tar.gz", "d" * 64, 9)
-    object.__setattr__(plan, "cpython", python)
+    plan = replace(made(store), cpython=python)
     document = sbom_document(store, plan, form)
     assert ("generic", "cpython", "3.12.11") in listed(document) and b"d" * 64 in document.data
     assert not any("cpython" in note for note in document.notes)

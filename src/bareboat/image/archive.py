@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 from bareboat.errors import ArchiveError
 from bareboat.image.artifact import artifact_manifest
-from bareboat.image.inventory import cpython_of
 from bareboat.image.layout import Member, docker_manifest, names
 from bareboat.image.manifest import Entry, Index, Manifest, read_manifest
 from bareboat.image.plan import Plan
@@ -259,7 +258,7 @@ def check_complete(bundle: Bundle, plan: Plan, where: str) -> None:
     there = {f.sha256 for f in bundle.files}
     wanted = {d.sha256: f"{d.name} {d.version}" for d in plan.debs}
     wanted |= {w.sha256: w.filename for w in plan.wheels}
-    cpython = cpython_of(plan)
+    cpython = plan.cpython
     if cpython is not None:
         wanted[cpython.sha256] = f"CPython {cpython.version}"
     if plan.image is not None:

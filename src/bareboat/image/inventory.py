@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from bareboat.image.plan import Plan
 from bareboat.image.spec import CREATED
-from bareboat.lock import BaseImage, CPython, Deb, Wheel
+from bareboat.lock import BaseImage, Deb, Wheel
 from bareboat.values import dataclass
 
 
@@ -115,8 +115,7 @@ def moment(text: str) -> str:
 def _planned(plan: Plan) -> Iterable[Component]:
     if plan.image is not None:
         yield _base(plan.image)
-    cpython = cpython_of(plan)
-    if cpython is not None:
+    if (cpython := plan.cpython) is not None:
         at = {"download_url": cpython.url, "checksum": f"sha256:{cpython.sha256}"}
         yield Component("generic", "cpython", cpython.version, _purl("generic", "", "cpython", cpython.version, at),
                         cpython.sha256, cpython.url)
@@ -125,12 +124,6 @@ def _planned(plan: Plan) -> Iterable[Component]:
     for wheel in plan.wheels:
         yield Component("pypi", wheel.name, wheel.version, _purl("pypi", "", wheel.name, wheel.version, {}),
                         wheel.sha256, _source(wheel))
-
-
-def cpython_of(plan: Plan) -> CPython | None:
-    """The relocatable Python of a plan, where it has one."""
-    found: CPython | None = getattr(plan, "cpython", None)  # plans that were kept before there were any have no field
-    return found
 
 
 def _base(image: BaseImage) -> Component:

@@ -20,7 +20,6 @@ from bareboat.image.archive import (
     Shipped,
     archive_members,
 )
-from bareboat.image.inventory import cpython_of
 from bareboat.image.spec import Image
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.lock_mode import LockMode
@@ -178,7 +177,7 @@ def _of_project(folder: Path | None, work: Work) -> list[_Subject]:
 def _digests(plan: Plan) -> Iterable[str]:
     yield from (d.sha256 for d in plan.debs)
     yield from (w.sha256 for w in plan.wheels)
-    if (cpython := cpython_of(plan)) is not None:
+    if (cpython := plan.cpython) is not None:
         yield cpython.sha256
     if plan.image is not None:
         yield from (x.removeprefix("sha256:") for x in (plan.image.manifest, plan.image.config))
@@ -206,7 +205,7 @@ def _files(s: _Subject, work: Work) -> list[File]:
     base = base_of(plan)
     if plan.image is None and missing_debs(work.store, base):
         fetch_debs(work.store, base, at.archive(plan.family), work.tell.progress)
-    cpython = cpython_of(plan)
+    cpython = plan.cpython
     if cpython is not None:
         fetch(work.store, [Download(cpython.url, cpython.sha256, cpython.size, f"CPython {cpython.version}")],
               lambda p: work.tell.progress("fetch", p.done, p.total), replace(DEFAULT, offline=at.offline))
