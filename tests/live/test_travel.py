@@ -295,3 +295,23 @@ def test_a_run_in_an_image_of_dockers_own_kind(sent: Sent, tmp_path: Path) -> No
     assert record["manifest"] == "sha256:" + hashlib.sha256(raw.encode()).hexdigest()
     remove(home)
     remove(other)
+
+
+def test_a_run_of_a_project_that_stands_on_an_image(sent: Sent, tmp_path: Path) -> None:
+    """The base's layers below, wheels above: one image to the receiver, who needs neither the base nor an index."""
+    bareboat(sent.home, "build", "-t", "bareboat-test/base:1", cwd=sent.project)
+    bareboat(sent.home, "save", "bareboat-test/base:1", "-o", f"{tmp_path}/base/", cwd=sent.project)
+    project, other = tmp_path / "project", tmp_path / "other"
+    for name in ("src", "results"):
+        (project / name).mkdir(parents=True)
+    (project / "bareboat.toml").write_text(f'base = "oci:{tmp_path}/base"\n')
+    (project / "requirements.txt").write_text("tabulate\n")
+    (project / "src/run.py").write_text("import numpy, pathlib, tabulate\n"
+                                        "pathlib.Path('results/t').write_text(tabulate.tabulate([[numpy.pi]]))\n")
+    bareboat(tmp_path / "home", "run", "--", "python", "src/run.py", cwd=project)
+    bareboat(tmp_path / "home", "save", "--run", "last", "-o", f"{tmp_path}/run.tar", cwd=project)
+    remove(tmp_path / "home")
+    shutil.rmtree(tmp_path / "base")
+    done = alone(0, other, "rerun", f"{tmp_path}/run.tar", cwd=tmp_path)
+    assert done.returncode == 0 and "identical" in done.stdout, done.stderr
+    remove(other)
