@@ -94,6 +94,14 @@ class Settings:
     keep_archives: bool = _setting("keep-archives", "flag", False,
                                    "Keep downloaded wheels and Debian packages once they are unpacked; without them a "
                                    "tree that was collected is fetched again.")
+    python_mirror: str | None = _setting(
+        "python.mirror",
+        "url",
+        None,
+        "A mirror of python-build-standalone, for Pythons that no suite has: the URL above the builds' dates, as for "
+        "UV_PYTHON_INSTALL_MIRROR.",
+        shown="where uv's list of downloads says",
+    )
     debian_mirror: str | None = _setting(
         "debian.mirror",
         "url",

@@ -120,6 +120,9 @@ def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
         what = f"{len(debs)} more system packages" if number else \
             f"{plan.family} {plan.suite} with Python {python.full}, {len(debs)} packages"
         yield _tree_recipe(store, key, what, tuple(f"{d.name}={d.version}" for d in debs))
+    if plan.cpython is not None:
+        key = bottom_keys(plan)[-1]
+        yield _tree_recipe(store, key, f"CPython {plan.cpython.version}", (f"python=={plan.cpython.version}",))
     for group in wheel_groups(plan):
         what = ", ".join(f"{w.name} {w.version}" for w in group.wheels)
         if group.bucket >= 0:

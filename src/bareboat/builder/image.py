@@ -14,7 +14,7 @@ from bareboat.image.plan import GeneratedFile, Plan
 from bareboat.lock import Base
 
 if TYPE_CHECKING:
-    from bareboat.lock import BaseImage
+    from bareboat.lock import BaseImage, CPython
     from bareboat.registry.base import Repository
     from bareboat.resolve.debian.archive import Archive
     from bareboat.store import Store
@@ -58,7 +58,12 @@ def bottom_keys(plan: Plan) -> tuple[str, ...]:
         return (image_tree_key(plan.image),)
     from bareboat.builder.base import base_tree_keys
 
-    return base_tree_keys(base_of(plan))
+    keys = base_tree_keys(base_of(plan))
+    if plan.cpython is None:
+        return keys
+    from bareboat.builder.cpython import cpython_key
+
+    return (*keys, cpython_key(plan.cpython))
 
 
 def top_keys(plan: Plan) -> tuple[str, ...]:
@@ -137,6 +142,8 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
             with unpacking(store, absent_base) as arrived:
                 fetch_debs(store, absent_base, sources.archive(plan.family), progress, arrived)
         make_base_trees(store, base)
+        if plan.cpython is not None and bottom[-1] in missing:
+            fetched_bytes += _unpack_cpython(store, plan.cpython, sources)
     lacking = [w for w, k in zip(plan.wheels, wheels, strict=True) if k in missing]
     if lacking:
         absent = [w for w in lacking if store.blob(w.sha256) is None]
@@ -146,6 +153,18 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         store.make_tree(top[0], lambda tree: write_generated(tree, plan.generated))
     check_conflicts(store, plan.wheels, python)
     return Trees(keys, pyc_keys(plan), fetched, fetched_bytes, len(missing))
+
+
+def _unpack_cpython(store: Store, cpython: CPython, sources: Sources) -> int:
+    """The tree of a relocatable CPython; how many bytes were fetched for it."""
+    from bareboat.builder.cpython import make_cpython_tree
+    from bareboat.resolve.download import Download, Policy, fetch
+
+    there = store.blob(cpython.sha256) is not None
+    fetch(store, [Download(cpython.url, cpython.sha256, cpython.size, f"CPython {cpython.version}")],
+          policy=Policy(offline=sources.offline))
+    make_cpython_tree(store, cpython)
+    return 0 if there else cpython.size
 
 
 def generated_key(files: tuple[GeneratedFile, ...]) -> str:

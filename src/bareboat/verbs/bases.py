@@ -30,8 +30,20 @@ def is_image(base: str | None) -> bool:
     return base is not None and not base.startswith(ASSEMBLED)
 
 
-def lock_image(project: Project, platform: str, work: Work) -> Base:
-    """The base that the project names, by digest, with what is inside. Nothing of it is run.
+DEFAULTS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.14", "3.8")  # of docker.io's python:X-slim, the first that fits
+
+
+def default_image(specifier: str) -> str:
+    """The base where no archive can be had: docker.io's slim Python, the first series that a specifier takes."""
+    from bareboat.resolve.debian.lockbase import accepts
+
+    fitting = [x for x in DEFAULTS if accepts(specifier, f"{x}.99") or accepts(specifier, f"{x}.0")]
+    return f"python:{(fitting or DEFAULTS)[0]}-slim"
+
+
+def lock_image(project: Project, platform: str, work: Work, *, default: bool = False) -> Base:
+    """The base that the project names, by digest, with what is inside. Nothing of it is run. default: it names none,
+    and nothing can be assembled here.
 
     Raises LockError "base.*", RegistryError, ResolveError "image.platform", ArchiveError.
     """
@@ -39,6 +51,9 @@ def lock_image(project: Project, platform: str, work: Work) -> Base:
         raise LockError("base.apt", "system packages are added to an assembled base only, and this one is an image",
                         where=project.apt_source or "apt",
                         hint="take a base that has them, or base = \"debian:SUITE\"")
+    if default:
+        project = replace(project, base=default_image(project.python.specifier))
+        work.tell.say(f"no Debian archive is known here: the base is docker.io's {project.base}")
     image = _pulled(_place(project), platform, work)
     return base_on(image, scan_of(image, project, platform, work), _created(image, work))
 

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from bareboat.errors import LockError
+from bareboat.errors import LockError, ResolveError
 from bareboat.lock import Base, Lock, PlatformLock, Wheel, changes, dumps, is_current, loads, request_digest
 from bareboat.project.values import Project
 from bareboat.values import TYPE_CHECKING, dataclass, replace
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bareboat.builder.image import Sources
     from bareboat.builder.rooms import SandboxRoom
     from bareboat.resolve.debian.archive import Archive
+    from bareboat.resolve.debian.lockbase import BaseRequest
     from bareboat.resolve.python.installed import OnBase
     from bareboat.resolve.python.request import Request
 
@@ -163,7 +164,33 @@ def _base(project: Project, platform: str, work: Work) -> Base:
     family, _, suite = (project.base or "").partition(":")
     request = BaseRequest(suite=suite, python=project.python.specifier, python_source=project.python.source,
                           apt=project.apt, apt_source=project.apt_source or "apt", platform=platform)
-    return lock_base(request, archive(family, work))
+    try:
+        return lock_base(request, archive(family, work))
+    except ResolveError as error:
+        if error.code == "debian.no-mirror" and project.base is None and not project.apt:
+            return lock_image(project, platform, work, default=True)
+        if error.code != "debian.no-python":
+            raise
+        standing = _with_cpython(project, request, family, work)
+        if standing is None:
+            raise
+        return standing
+
+
+def _with_cpython(project: Project, request: BaseRequest, family: str, work: Work) -> Base | None:
+    """A base without Python of its own and a relocatable CPython on it; None where there is none such either."""
+    from bareboat.builder.cpython import executable_of
+    from bareboat.resolve.cpython import Asked, lock_cpython
+    from bareboat.resolve.debian.lockbase import lock_base
+
+    asked = Asked(project.python.specifier, request.platform, work.settings.python_mirror or "", work.settings.offline)
+    cpython = lock_cpython(asked, work.store)
+    if cpython is None:
+        return None
+    base = lock_base(replace(request, python="", bare=True), archive(family, work))
+    version = cpython.version.rpartition(".")[0]
+    return replace(base, python=version, python_full=cpython.version, executable=executable_of(version),
+                   cpython=cpython)
 
 
 def _on_base(project: Project, standing: PlatformLock, mode: LockMode, work: Work) -> OnBase | None:

@@ -78,7 +78,8 @@ class BaseRequest:
     """What is asked of the base. suite: "" for the one that has the Python; python: PEP 440 specifier,
     bare X.Y or "".
 
-    python_source, apt_source: file and key that say so, for errors. apt: names, or name=version.
+    python_source, apt_source: file and key that say so, for errors. apt: names, or name=version. bare: without a
+    Python, which comes from elsewhere.
     """
 
     suite: str = ""
@@ -87,6 +88,7 @@ class BaseRequest:
     apt: tuple[str, ...] = ()
     apt_source: str = "apt"
     platform: str = "linux/amd64"
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,8 @@ def lock_base(request: BaseRequest, archive: Archive) -> Base:
     """
     loaded, (minor, full) = find_suite(archive, request)
     arch = architecture(request.platform)
-    core = closure(loaded.packages, arch, _seeds(loaded, minor))
+    seeds = [s for s in _seeds(loaded, minor) if not (request.bare and s.name.startswith("python"))]
+    core = closure(loaded.packages, arch, seeds)
     extra: Sequence[Package] = closure(loaded.packages, arch, _requests(request), core) if request.apt else ()
     libc = next((p.version for p in core if p.name == "libc6"), "")
     return Base(
