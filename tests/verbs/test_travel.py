@@ -433,7 +433,7 @@ def test_an_image_with_one_run_and_with_two(room: Room) -> None:
 def test_a_run_whose_image_is_not_there(room: Room) -> None:
     packed = room.push(room.run())
     del room.repository.manifests[packed.image.descriptor.digest]
-    assert refused(room.take).code == "registry.not-found"
+    assert refused(room.take).code == "artifact.no-image"
     assert nothing_kept(room.receiver)
 
 

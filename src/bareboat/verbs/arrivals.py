@@ -78,8 +78,11 @@ def take(found: Found, platform: str, work: Work, *, large: bool = False) -> Run
     if known is not None and not known.origin:
         work.tell.say(f"run {record.id} is this store's own: nothing was taken in")
         return known
-    pulled = pull(store, found.repository, _at(found.place, found.artifact.subject.digest), platform,
-                  work.tell.progress)
+    subject = found.artifact.subject.digest
+    if found.repository.head(subject) is None:
+        raise ArchiveError("artifact.no-image", f"the image that the run was in is not there: {subject}", where=where,
+                           hint="the run was copied without it; get it from where it was pushed, or as a file")
+    pulled = pull(store, found.repository, _at(found.place, subject), platform, work.tell.progress)
     if pulled.image.manifest != found.artifact.subject.digest:
         raise _other_image("an image of several platforms, and not the one the run was in", where)
     parts = [part for part in found.artifact.parts if large or part.kind != kinds.RESULT]
