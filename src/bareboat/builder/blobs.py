@@ -130,7 +130,7 @@ def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
         packages = tuple(f"{w.name}=={w.version} sha256:{w.sha256}" for w in group.wheels)
         yield Recipe(group_key(group, python), what, packages, _splicer(store, group.wheels, python))
     for key in top_keys(plan):
-        yield _tree_recipe(store, key, "generated files", ())
+        yield _tree_recipe(store, key, "generated files" if key.startswith("gen-") else "code", ())
 
 
 def _removals(store: Store, image: BaseImage) -> Recipe:

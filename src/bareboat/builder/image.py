@@ -67,8 +67,13 @@ def bottom_keys(plan: Plan) -> tuple[str, ...]:
 
 
 def top_keys(plan: Plan) -> tuple[str, ...]:
-    """Keys of what stands on the wheels: the generated files, where there are any. Pure."""
-    return (generated_key(plan.generated),) if plan.generated else ()
+    """Keys of what stands on the wheels: the generated files and the code, where there are any. Pure."""
+    own = (generated_key(plan.generated),) if plan.generated else ()
+    if plan.code is None:
+        return own
+    from bareboat.builder.code import code_tree_key
+
+    return (*own, code_tree_key(plan.code))
 
 
 def base_of(plan: Plan) -> Base:
@@ -149,8 +154,12 @@ def _make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         absent = [w for w in lacking if store.blob(w.sha256) is None]
         fetched, fetched_bytes = fetched + len(absent), fetched_bytes + sum(w.size for w in absent)
         fetch_and_unpack(store, lacking, python, progress, Policy(offline=sources.offline), sources.jobs or 0)
-    if any(k in missing for k in top):
+    if plan.generated and top[0] in missing:
         store.make_tree(top[0], lambda tree: write_generated(tree, plan.generated))
+    if plan.code is not None and top[-1] in missing:
+        from bareboat.builder.code import make_code_tree
+
+        make_code_tree(store, plan.code)
     check_conflicts(store, plan.wheels, python)
     return Trees(keys, pyc_keys(plan), fetched, fetched_bytes, len(missing))
 

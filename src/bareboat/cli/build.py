@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 
 SUMMARY = "Make the project's image without running it."
-EXAMPLES = "  bareboat build\n  bareboat build -t seg:1 ./project\n"
+EXAMPLES = ("  bareboat build\n  bareboat build -t seg:1 ./project\n"
+            "  bareboat build --no-code -t env:1        the environment, without the project's code\n")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("context", nargs="?", metavar="CONTEXT", help="the project's folder (default: this one)")
     parser.add_argument("-t", "--tag", action="append", default=[], metavar="NAME[:TAG]", help="a name for the image")
+    parser.add_argument("--no-code", action="store_true", help="leave the project's code out: the environment alone")
     parser.add_argument("--locked", action="store_true", help="refuse when the lock is not up to date")
     parser.add_argument("--replace", action="append", default=[], metavar="PACKAGE",
                         help="a compiled package of the base image that may be replaced")
@@ -28,6 +30,6 @@ def command(options: argparse.Namespace) -> int:
 
     folder = Path(options.context).absolute() if options.context else find_root(Path.cwd())
     made = build(folder, tuple(options.tag), LockMode(options.locked, replace=tuple(options.replace)),
-                 work(Reporter(options.level), offline=options.offline))
+                 work(Reporter(options.level), offline=options.offline), code=not options.no_code)
     print(made.plan)
     return 0

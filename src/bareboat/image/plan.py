@@ -61,6 +61,21 @@ class GeneratedFile:
 
 
 @dataclass(frozen=True)
+class PlanCode:
+    """The project's code in an image that travels. digest, index, packs: of its snapshot, as the record has them.
+
+    places: path within the snapshot ("" its root) → absolute path inside; overlays: such a path → key of the tree with
+    compiled extensions.
+    """
+
+    digest: str
+    index: str
+    packs: tuple[str, ...]
+    places: tuple[tuple[str, str], ...]
+    overlays: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """Ordered sources, bottom to top, generated files and config: what an image is a function of."""
 
@@ -77,6 +92,10 @@ class Plan:
     libc: str = ""
     image: BaseImage | None = None  # instead of debs; alone it is an image that was pulled
     cpython: CPython | None = None  # on the debs, at /opt/python
+    code: PlanCode | None = None
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, object]:
         """What is hashed: sources by digest, never by where they were found."""
@@ -84,8 +103,15 @@ class Plan:
         image = {} if self.image is None else {"image": [self.image.manifest, list(self.image.removed)]}
         if self.cpython is not None:
             image["cpython"] = [self.cpython.version, self.cpython.sha256]
+        more: dict[str, object] = {}
+        if self.code is not None:
+            more["code"] = [self.code.digest, self.code.places, self.code.overlays]
+        for name in ("entrypoint", "cmd", "labels"):
+            if value := getattr(self, name):
+                more[name] = value
         return {
             **image,
+            **more,
             "format": ASSEMBLY_FORMAT,
             "platform": self.platform,
             "base": [self.family, "" if self.image else self.suite],

@@ -95,7 +95,7 @@ def make_image(plan: Plan, layers: Sequence[Layer], base: Mapping[str, Any] | No
         "mediaType": MANIFEST,
         "config": describe(CONFIG, config).document(),
         "layers": rows,
-        "annotations": {PLAN: plan.digest},
+        "annotations": {**dict(plan.labels), PLAN: plan.digest},
     })
     return Image(plan.platform, plan.digest, config, manifest, descriptors)
 
@@ -119,9 +119,10 @@ def image_config(plan: Plan, layers: Sequence[Layer], base: Mapping[str, Any] | 
         "created": CREATED,
         "config": {
             **under,
-            "Cmd": ["python"],
+            "Cmd": list(plan.cmd or ("python",)),
+            **({"Entrypoint": list(plan.entrypoint)} if plan.entrypoint else {}),
             "Env": [f"{name}={value}" for name, value in plan.env],
-            "Labels": {**labels, **named, PLAN: plan.digest},
+            "Labels": {**labels, **named, **dict(plan.labels), PLAN: plan.digest},
             "User": USER,
             "WorkingDir": plan.workdir,
         },

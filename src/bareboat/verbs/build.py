@@ -6,16 +6,17 @@ from pathlib import Path
 
 from bareboat.errors import UsageError
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.environment import Environment, environment
+from bareboat.verbs.environment import Environment, assemble, environment
 from bareboat.verbs.lock_mode import LockMode
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
 
 
-def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work) -> Environment:
+def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work, *, code: bool = True) -> Environment:
     """Lock and assemble a project, compile its bytecode, and give the image its names.
 
-    Raises UsageError "image.name" before anything is made, and what locking and assembling raise.
+    code: put the project's code on top, so that the image runs where the project is not. Raises UsageError
+    "image.name" before anything is made, and what locking and assembling raise.
     """
     from bareboat.builder.bytecode import compile_missing
     from bareboat.project import load
@@ -23,7 +24,12 @@ def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work) -> E
 
     for name in names:
         check_name(name)
-    made = environment(load(folder), mode, work)
+    project = load(folder)
+    made = environment(project, mode, work)
+    if code:
+        from bareboat.verbs.shipping import travelling
+
+        made = assemble(travelling(project, made, work), work)
     compiled = compile_missing(work.store, work.engine, plan_of(made.plan_blob, work))
     if compiled:
         work.tell.say(f"compiled bytecode of {compiled} layers")

@@ -78,7 +78,8 @@ def assemble(plan: Plan, work: Work) -> Environment:
         work.tell.say(f"{fetched}assembled {made.made} of {len(made.keys)} layers in "
                       f"{time.monotonic() - began:.1f} s")
     blob = work.store.put_blob([encode_bytes(plan)])
-    found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir)
+    found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir,
+                        entrypoint=plan.entrypoint, cmd=plan.cmd or (("python",) if plan.interpreter.version else ()))
     if plan.image is not None and not plan.wheels and not plan.generated:
         found = replace(found, entrypoint=plan.image.entrypoint, cmd=plan.image.cmd)
     base = plan.image.reference if plan.image is not None else f"{plan.family}:{plan.suite}"
@@ -88,6 +89,8 @@ def assemble(plan: Plan, work: Work) -> Environment:
     if plan.image is not None:  # kept as they came: what is pushed on must have the digests it was pulled by
         of = (plan.image.manifest, plan.image.config, *(x.digest for x in plan.image.layers))
         blobs = {"blobs": [d.removeprefix("sha256:") for d in of]}
+    if plan.code is not None:
+        blobs = {"blobs": [plan.code.index, *plan.code.packs]}
     work.store.put_json("plans", plan.digest, {**found.__dict__, **blobs, "assembly": ASSEMBLY, "about": about})
     return found
 

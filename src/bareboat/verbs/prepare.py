@@ -108,7 +108,7 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
 
         answer = begin(project.root).finish()
         record = replace(record, git=answer.facts)
-        code = project.root, _rules(project, answer.ignored)
+        code = project.root, code_rules(project, answer.ignored)
     return Prepared(
         workload=load, record=record, results=results, code=code,
         data=tuple((m.target, m.source) for m in data.values()),
@@ -124,7 +124,7 @@ def with_overlays(prepared: Prepared, overlays: tuple[tuple[str, str], ...], wor
                    keys=(*prepared.keys, *(key for _, key in overlays)))
 
 
-def _rules(project: Project, ignored: tuple[str, ...] | None) -> CodeRules:
+def code_rules(project: Project, ignored: tuple[str, ...] | None) -> CodeRules:
     """The mounted code, and the files that decide project and lock; never data, results and other mounts."""
     from bareboat.project import inputs
 

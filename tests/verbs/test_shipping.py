@@ -1,0 +1,76 @@
+"""The project's code in the image that travels."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from tests.world_kit import World
+
+from bareboat.project import load
+from bareboat.verbs.environment import assemble, environment
+from bareboat.verbs.lock_mode import LockMode
+from bareboat.verbs.shipping import STARTUP, travelling
+
+
+@pytest.fixture
+def project(world: World) -> World:
+    world.require("alpha")
+    (world.root / "src/run.py").write_text("print(1)\n")
+    (world.root / "src/pkg").mkdir()
+    (world.root / "src/pkg/__init__.py").write_text("")
+    (world.root / "data").mkdir()
+    (world.root / "data/secret.csv").write_text("1\n")
+    return world
+
+
+def test_code_lies_where_runs_mount_it_and_nothing_else_comes(project: World) -> None:
+    loaded = load(project.root)
+    made = environment(loaded, LockMode(), project.work)
+    plan = travelling(loaded, made, project.work)
+    image = assemble(plan, project.work)
+    assert image.trees[:-1] == made.trees and image.plan != made.plan
+    tree = project.store.tree(image.trees[-1])
+    assert tree is not None
+    found = sorted(os.fspath(p.relative_to(tree)) for p in tree.rglob("*"))
+    assert found == ["app", "app/data", "app/results", "app/src", "app/src/pkg", "app/src/pkg/__init__.py",
+                     "app/src/run.py", "data", "results"]
+    assert (tree / "results").stat().st_mode & 0o7777 == 0o1777
+    assert os.readlink(tree / "app/results") == "/results"
+
+
+def test_the_same_code_gives_the_same_plan_and_an_edit_another(project: World) -> None:
+    loaded = load(project.root)
+    made = environment(loaded, LockMode(), project.work)
+    first = travelling(loaded, made, project.work)
+    os.utime(project.root / "src/run.py", (1, 1))
+    assert travelling(loaded, made, project.work).digest == first.digest
+    (project.root / "src/run.py").write_text("print(2)\n")
+    assert travelling(loaded, made, project.work).digest != first.digest
+
+
+def test_command_startup_and_variables_go_along_but_no_secret(project: World) -> None:
+    (project.root / "bareboat.toml").write_text(
+        'command = ["python", "src/run.py"]\nstartup = "start.sh"\n'
+        'env = { THREADS = "4", API_TOKEN = "ghp_0123456789abcdef0123456789abcdef0123" }\n')
+    (project.root / "start.sh").write_text("export A=1\n")
+    loaded = load(project.root)
+    plan = travelling(loaded, environment(loaded, LockMode(), project.work), project.work)
+    assert plan.cmd == ("python", "src/run.py") and plan.entrypoint[-1] == STARTUP
+    assert dict(plan.env)["THREADS"] == "4" and "API_TOKEN" not in dict(plan.env)
+    assert "API_TOKEN" in project.tell.text  # type: ignore[attr-defined]
+    tree = project.store.tree(assemble(plan, project.work).trees[-1])
+    assert tree is not None and (tree / STARTUP.lstrip("/")).read_text() == "export A=1\n"
+    assert dict(plan.labels)["org.opencontainers.image.title"] == "project"
+
+
+def test_a_folder_without_src_is_the_code(project: World) -> None:
+    for name in ("src/pkg/__init__.py", "src/run.py"):
+        (project.root / name).unlink()
+    (project.root / "src/pkg").rmdir()
+    (project.root / "src").rmdir()
+    (project.root / "train.py").write_text("1\n")
+    loaded = load(project.root)
+    image = assemble(travelling(loaded, environment(loaded, LockMode(), project.work), project.work), project.work)
+    tree = project.store.tree(image.trees[-1])
+    assert tree is not None and (tree / "app/train.py").exists() and not (tree / "app/data/secret.csv").exists()
