@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bareboat.image.grouping import LAYERS, SOLO, SOLOS, WheelGroup, group_wheels
+from bareboat.image.grouping import BUCKETS, LAYERS, SOLO, SPARE, WHEELS, WheelGroup, budget, group_wheels
 from bareboat.lock import Wheel
 
 
@@ -21,9 +21,9 @@ SIZES = st.one_of(st.integers(1, SOLO - 1), st.integers(SOLO, 1 << 32))
 
 
 @st.composite
-def many(draw: st.DrawFn, solos: int = SOLOS - 2) -> list[Wheel]:
+def many(draw: st.DrawFn, solos: int = WHEELS - BUCKETS - 2) -> list[Wheel]:
     """More wheels than there may be layers, of which at most `solos` are large."""
-    small = draw(st.integers(LAYERS, LAYERS + 60))
+    small = draw(st.integers(WHEELS + 2, WHEELS + 60))
     large = draw(st.integers(0, solos))
     start = draw(st.integers(0, 10_000))
     found = [make(f"p{start + n}", 1 + (start * 31 + n * 7919) % (SOLO - 1)) for n in range(small)]
@@ -35,15 +35,15 @@ def differing(a: tuple[WheelGroup, ...], b: tuple[WheelGroup, ...]) -> int:
     return max(len(set(a) - set(b)), len(set(b) - set(a)))
 
 
-@given(st.lists(SIZES, max_size=300), st.integers(1, 8), st.randoms())
-def test_all_wheels_are_in_one_group_and_layers_are_few(sizes: list[int], others: int, chance) -> None:  # type: ignore[no-untyped-def]
-    wheels = [make(f"p{n}", size) for n, size in enumerate(sizes)]
-    groups = group_wheels(wheels, others)
+@given(st.lists(SIZES, max_size=300), st.integers(1, 94), st.randoms())
+def test_all_wheels_are_in_one_group_and_layers_are_few(sizes: list[int], base: int, chance) -> None:  # type: ignore[no-untyped-def]
+    wheels = [make(f"{'nvidia-' * (n % 3 == 0)}p{n}", size) for n, size in enumerate(sizes)]
+    groups = group_wheels(wheels, base)
     assert sorted(w.name for g in groups for w in g.wheels) == sorted(w.name for w in wheels)
-    assert len(groups) + others <= LAYERS
+    assert len(groups) <= max(budget(base), 1) and len(groups) + base + SPARE <= LAYERS
     shuffled = list(wheels)
     chance.shuffle(shuffled)
-    assert group_wheels(shuffled, others) == groups
+    assert group_wheels(shuffled, base) == groups
 
 
 @given(many(), st.data())
@@ -54,7 +54,7 @@ def test_one_package_changes_one_group(wheels: list[Wheel], data: st.DataObject)
     added = [*wheels, make("one-more", data.draw(SIZES))]
     assert differing(before, group_wheels(added, 3)) == 1
     removed = wheels[:at] + wheels[at + 1 :]
-    if len(removed) + 3 > LAYERS:
+    if len(removed) > budget(3):
         assert differing(before, group_wheels(removed, 3)) == 1
     size = data.draw(SIZES)
     upgraded = [*removed, make(old.name, size, "2.0")]
@@ -64,7 +64,7 @@ def test_one_package_changes_one_group(wheels: list[Wheel], data: st.DataObject)
 
 @given(many())
 def test_without_need_nothing_is_shared(wheels: list[Wheel]) -> None:
-    few = wheels[: LAYERS - 3]
+    few = wheels[: budget(3)]
     groups = group_wheels(few, 3)
     assert all(g.bucket < 0 and len(g.wheels) == 1 for g in groups)
     assert [g.wheels[0].size for g in groups] == sorted((w.size for w in few), reverse=True)
@@ -77,3 +77,15 @@ def test_a_bucket_goes_by_the_name_alone() -> None:
     bucket = {w.name: g.bucket for g in group_wheels(wheels, 3) for w in g.wheels}
     newer = [make(w.name, w.size + 5, "3") for w in wheels]
     assert bucket == {w.name: g.bucket for g in group_wheels(newer, 3) for w in g.wheels}
+
+
+def test_over_budget_a_family_goes_together_first_then_the_smallest_single_ones() -> None:
+    wheels = [make(f"p{n}", SOLO + n) for n in range(70)] + [make(f"nvidia-x{n}", 9 * SOLO + n) for n in range(12)]
+    groups = group_wheels(wheels, 3)
+    together = [g for g in groups if len(g.wheels) == 12]
+    assert [w.name.startswith("nvidia-") for g in together for w in g.wheels] == [True] * 12
+    assert sum(g.bucket < 0 for g in groups) == 70
+    more = [*wheels, *(make(f"q{n}", 2 * SOLO) for n in range(5))]
+    alone = {g.wheels[0].name for g in group_wheels(more, 3) if g.bucket < 0}
+    assert {f"q{n}" for n in range(5)} <= alone and {f"p{n}" for n in range(4)}.isdisjoint(alone)
+    assert len(alone) == WHEELS - BUCKETS - 1

@@ -105,9 +105,8 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
 
 
 def wheel_groups(plan: Plan) -> tuple[WheelGroup, ...]:
-    """The plan's wheels as layers. Besides them: the base's, generated files, and room for one with code."""
-    below = len(plan.image.layers) + 1 if plan.image is not None else len(bottom_keys(plan))
-    return group_wheels(plan.wheels, below + 2)
+    """The plan's wheels as layers, as many as its base leaves room for."""
+    return group_wheels(plan.wheels, len(plan.image.layers) if plan.image is not None else len(bottom_keys(plan)))
 
 
 def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
@@ -126,7 +125,7 @@ def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
     for group in wheel_groups(plan):
         what = ", ".join(f"{w.name} {w.version}" for w in group.wheels)
         if group.bucket >= 0:
-            what = f"{len(group.wheels)} small packages, bucket {group.bucket}"
+            what = f"{len(group.wheels)} packages that share layer {group.bucket}"
         packages = tuple(f"{w.name}=={w.version} sha256:{w.sha256}" for w in group.wheels)
         yield Recipe(group_key(group, python), what, packages, _splicer(store, group.wheels, python))
     for key in top_keys(plan):
