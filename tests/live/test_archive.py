@@ -146,3 +146,33 @@ def test_a_full_disk_leaves_nothing(archived: Path, home: Path, project: Path, t
     lines = done.stdout.splitlines()
     assert lines == ["rc 125", "rc 125", "--", "rc 125"], done.stderr
     assert done.stderr.count("[io.full]") == 2 and "[store.full]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_project_on_an_image_of_others(home: Path, project: Path, tmp_path: Path) -> None:
+    """The base goes along; where it was found need not exist any more."""
+    bareboat(home, "save", NAME, "-o", f"{tmp_path}/base/", cwd=project)
+    mine = tmp_path / "mine"
+    (mine / "src").mkdir(parents=True)
+    (mine / "bareboat.toml").write_text(f'base = "oci:{tmp_path}/base:1"\n')
+    (mine / "requirements.txt").write_text("packaging\nnumpy\n")
+    code = "import numpy, packaging; print(numpy.__version__, numpy.__file__, packaging.__file__)"
+    there = bareboat(home, "run", "--", "python", "-c", code, cwd=mine)
+    bareboat(home, "archive", "-o", f"{tmp_path}/mine.tar", cwd=mine)
+    sbom = json.loads(bareboat(home, "sbom", "--format", "cyclonedx", cwd=mine))
+    assert {"numpy", "packaging", "jq"} <= {c["name"] for c in sbom["components"]}
+    shutil.rmtree(tmp_path / "base")
+    empty = tmp_path / "empty"
+    assert alone(0, empty, "run", "--offline", "--locked", "--", "true", cwd=mine).returncode == 125
+    restored = alone(0, empty, "archive", "--restore", f"{tmp_path}/mine.tar", cwd=mine)
+    assert restored.returncode == 0, restored.stderr
+    done = alone(0, empty, "run", "--offline", "--locked", "--", "python", "-c", code, cwd=mine)
+    assert done.stdout.strip() == there, done.stderr
+
+
+def test_a_run_repeats_the_same_without_a_network(home: Path, project: Path, tmp_path: Path) -> None:
+    bareboat(home, "archive", "--run", "last", "-o", f"{tmp_path}/run.tar", cwd=project)
+    restored = alone(0, tmp_path / "empty", "archive", "--restore", f"{tmp_path}/run.tar", "--json", cwd=tmp_path)
+    assert restored.returncode == 0, restored.stderr
+    [run] = json.loads(restored.stdout)["runs"]
+    again = alone(0, tmp_path / "empty", "rerun", run, cwd=tmp_path)
+    assert again.returncode == 0 and "identical" in again.stdout, again.stderr

@@ -128,7 +128,7 @@ def python_graph(of: Subject, found: Told, work: Work) -> Graph:
         texts[name] = _required(keys, package.path, work)
         versions.setdefault(name, package.version)
     needs = {name: _needs(lines, versions, env) for name, lines in texts.items()}
-    return Graph(_roots(of, wheels, needs, work), needs, versions)
+    return Graph(_roots(of, wheels, needs, _stated(of, versions, work)), needs, versions)
 
 
 def _python_of(found: Told) -> str:
@@ -185,10 +185,9 @@ def _extras_in(marker: str) -> list[str]:
 
 
 def _roots(of: Subject, known: Mapping[str, Wheel], needs: Mapping[str, tuple[Node, ...]],
-           work: Work) -> tuple[tuple[str, Node], ...]:
+           stated: tuple[tuple[str, Node], ...]) -> tuple[tuple[str, Node], ...]:
     """What was asked for directly: (where it is asked, what). From the project's own lines where it has some, else
     what the lock says was requested, else whatever nothing else needs."""
-    stated = _stated(of, known, work) if of.project is not None else ()
     covered = {node.name for _, node in stated}
     where = of.name or of.plan.digest[:19]
     roots = [*stated, *((where, Node(w.name)) for w in known.values() if w.requested and w.name not in covered)]
@@ -198,7 +197,8 @@ def _roots(of: Subject, known: Mapping[str, Wheel], needs: Mapping[str, tuple[No
     return tuple(roots)
 
 
-def _stated(of: Subject, known: Mapping[str, Wheel], work: Work) -> tuple[tuple[str, Node], ...]:
+def _stated(of: Subject, known: Mapping[str, str], work: Work) -> tuple[tuple[str, Node], ...]:
+    """The lines of the project that ask for packages that are there, wherever they came from."""
     from bareboat.builder.image import base_of
     from bareboat.errors import BareboatError
     from bareboat.lock import PlatformLock
@@ -206,7 +206,8 @@ def _stated(of: Subject, known: Mapping[str, Wheel], work: Work) -> tuple[tuple[
     from bareboat.resolve.python.requirements import name_of
     from bareboat.verbs.lock import python_request
 
-    assert of.project is not None
+    if of.project is None:
+        return ()
     plan = of.plan
     locked = PlatformLock(plan.platform, base_of(plan), plan.wheels)
     request = python_request(of.project, locked, work.store.home, work)
