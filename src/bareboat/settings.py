@@ -102,6 +102,12 @@ class Settings:
         "UV_PYTHON_INSTALL_MIRROR.",
         shown="where uv's list of downloads says",
     )
+    layer_size: int = _setting("layer-size", "size", 64 * 1024 * MIB,
+                               "The most that one layer of an image may unpack to.", shown="64g")
+    layer_entries: int = _setting("layer-entries", "count", 2_000_000,
+                                  "The most files, directories and links in one layer of an image.")
+    layer_ratio: int = _setting("layer-ratio", "count", 200,
+                                "How many times its packed size a layer of over 1g may unpack to.")
     debian_mirror: str | None = _setting(
         "debian.mirror",
         "url",

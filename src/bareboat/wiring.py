@@ -22,13 +22,20 @@ def settings(**said: object) -> Settings:
 
 def store() -> Store:
     """The user's store."""
-    return Store.open(settings().home)
+    return open_store(settings())
 
 
 def work(tell: Tell, **said: object) -> Work:
     """The collaborators of one command; said: settings from the command line, None for what it does not say."""
     chosen = settings(**said)
-    return Work(Store.open(chosen.home), engine(chosen), chosen, tell)
+    return Work(open_store(chosen), engine(chosen), chosen, tell)
+
+
+def open_store(chosen: Settings) -> Store:
+    """The store of these settings."""
+    from bareboat.image.limits import Limits
+
+    return Store.open(chosen.home, Limits(chosen.layer_size, chosen.layer_entries, chosen.layer_ratio))
 
 
 def engine(chosen: Settings) -> Engine:

@@ -22,7 +22,7 @@ from bareboat.builder import layers
 from bareboat.builder.layers import unpack_layer
 from bareboat.errors import BareboatError
 from bareboat.host.kernel import landlock_writes
-from bareboat.image.layerblob import Limits
+from bareboat.image.limits import Limits
 from bareboat.lock import BaseImage
 from bareboat.store import Store
 

@@ -12,8 +12,9 @@ from bareboat.lock import BaseImage, ImageLayer
 
 TYPE_CHECKING = False  # the keys are on the way of every start
 if TYPE_CHECKING:
-    from bareboat.image.layerblob import LayerBlob, Limits
+    from bareboat.image.layerblob import LayerBlob
     from bareboat.image.layerlist import LayerEntry
+    from bareboat.image.limits import Limits
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
@@ -45,13 +46,12 @@ def unpack_layer(store: Store, layer: ImageLayer, limits: Limits | None = None) 
     if store.tree(key) is not None:
         return
     from bareboat.image.layerblob import LayerBlob
-    from bareboat.image.layerblob import Limits as LayerLimits
     from bareboat.store.treewriter import Limits as TreeLimits
 
     blob = store.blob(layer.digest.partition(":")[2])
     if blob is None:
         raise _missing(layer)
-    bound = limits or LayerLimits()
+    bound = limits or store.limits
     with open(blob, "rb", buffering=0) as file:
 
         def fill(tree: TreeWriter) -> None:
@@ -62,8 +62,8 @@ def unpack_layer(store: Store, layer: ImageLayer, limits: Limits | None = None) 
 
 
 def _fill(tree: TreeWriter, blob: LayerBlob, where: str, limits: Limits) -> None:
-    from bareboat.image.layerblob import HINT
     from bareboat.image.layerlist import FILE, content_path, dump, entry_of
+    from bareboat.image.limits import beyond
     from bareboat.image.tarstream import LAYER, TarStream
 
     stream = TarStream(blob, where, limits.bytes, LAYER)
@@ -71,15 +71,14 @@ def _fill(tree: TreeWriter, blob: LayerBlob, where: str, limits: Limits) -> None
     for member in stream:
         count += 1
         if count > limits.entries:
-            raise ArchiveError("layer.entries", f"the layer has over {limits.entries:,} entries", where=where,
-                               hint=HINT)
+            raise beyond("entries", f"the layer has over {limits.entries:,} entries", where)
         entry = entry_of(member, number, where)
         if entry is None:
             continue
         if entry.kind == FILE:
             if tree.bytes_written + entry.size > limits.bytes:
-                raise ArchiveError("layer.too-large", f"the layer unpacks to more than {limits.bytes:,} bytes",
-                                   where=f"{where}: /{entry.path[:200]}", hint=HINT)
+                raise beyond("too-large", f"the layer unpacks to more than {limits.bytes:,} bytes",
+                             f"{where}: /{entry.path[:200]}")
             tree.file(content_path(number), disk_mode(entry.mode), stream.chunks(), mtime=entry.mtime)
             number += 1
         listed += dump(entry)
@@ -145,7 +144,8 @@ def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | N
 
 def unpacker(store: Store, layers: Sequence[ImageLayer], limits: Limits | None = None) -> Callable[[int], None]:
     """The task of Workers that unpack these layers by number."""
-    return in_child(store, lambda own, number: unpack_layer(own, layers[number], limits))
+    bound = limits or store.limits  # a child's own store has the defaults
+    return in_child(store, lambda own, number: unpack_layer(own, layers[number], bound))
 
 
 def in_child(store: Store, work: Callable[[Store, int], object]) -> Callable[[int], None]:

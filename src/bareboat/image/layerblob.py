@@ -10,27 +10,14 @@ import hashlib
 from typing import Any, BinaryIO
 
 from bareboat.errors import ArchiveError
+from bareboat.image.limits import Limits, beyond
 from bareboat.image.tarstream import BLOCK, Readable
 from bareboat.lock import ImageLayer
-from bareboat.values import dataclass
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x2a\x4d\x18"  # RFC 8878 3.1.2: 0x184D2A5?, little-endian
 _WINDOW = 1 << 27  # RFC 8878 wants 8 MiB; zstd --ultra --long writes up to this
 _FEED, _PIECE = 1 << 17, 1 << 18
-HINT = "if you trust who made the image: bareboat config names the setting, and --help the option"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where a layer stops. bytes: unpacked, holes included; entries: members; ratio: bytes of the tar for one of the
-    blob, looked at from ratio_after bytes on.
-    """
-
-    bytes: int = 64 << 30
-    entries: int = 2_000_000
-    ratio: int = 200
-    ratio_after: int = 1 << 30
 
 
 class LayerBlob:
@@ -71,11 +58,9 @@ class LayerBlob:
         self._hash.update(data)
         limits = self._limits
         if self.total > limits.bytes:
-            raise ArchiveError("layer.too-large", f"the layer unpacks to more than {limits.bytes:,} bytes",
-                               where=self._where, hint=HINT)
+            raise beyond("too-large", f"the layer unpacks to more than {limits.bytes:,} bytes", self._where)
         if self.total > limits.ratio_after and self.total > limits.ratio * self._stored:
-            raise ArchiveError("layer.ratio", f"the layer unpacks to more than {limits.ratio} times its size",
-                               where=self._where, hint=HINT)
+            raise beyond("ratio", f"the layer unpacks to more than {limits.ratio} times its size", self._where)
 
     def finish(self) -> None:
         """Read what follows the archive's end, and judge the whole."""

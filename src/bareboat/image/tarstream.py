@@ -383,7 +383,8 @@ class TarStream:
             self._map = sparse.checked(numbers, _number(header[483:495], where), left, where)
         elif extended.get("GNU.sparse.major", "0") == "0":
             real = extended.get("GNU.sparse.realsize", extended.get("GNU.sparse.size", ""))
-            self._map = sparse.checked(sparse.numbers(extended.get("GNU.sparse.map", "").split(","), where),
+            listed = extended.get("GNU.sparse.map", "")
+            self._map = sparse.checked(sparse.numbers(listed.split(",") if listed else (), where),
                                        sparse.numbers([real], where)[0], left, where)
         else:
             values = sparse.numbers(self._map_lines(), where)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bareboat.host.files import FileSystem, filesystem
+from bareboat.image.limits import Limits
 from bareboat.store.blobs import Blobs, file_chunks
 from bareboat.store.documents import Documents
 from bareboat.store.leases import Leases
@@ -20,8 +21,11 @@ TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
     from bareboat.store.check import CheckReport
     from bareboat.store.gc import GcReport, Policy
-    from bareboat.store.treewriter import Limits, TreeWriter
+    from bareboat.store.treewriter import Limits as TreeLimits
+    from bareboat.store.treewriter import TreeWriter
     from bareboat.store.usage import Usage
+
+LIMITS = Limits()
 
 
 class Store:
@@ -31,7 +35,8 @@ class Store:
     Under `with store.lease(keys)` it is leased by that, and so until that ends.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, limits: Limits = LIMITS) -> None:
+        self.limits = limits  # of one layer that others made
         self.home = Path(layout.home)
         self._layout = layout
         self._leases = Leases(layout)
@@ -41,13 +46,13 @@ class Store:
         self.runs = RunStore(layout)
 
     @classmethod
-    def open(cls, home: Path) -> Store:
-        """Open a store, made when the directory is missing or empty.
+    def open(cls, home: Path, limits: Limits = LIMITS) -> Store:
+        """Open a store, made when the directory is missing or empty. limits: where layers of others stop.
 
         Raises StoreError: store.foreign, store.not-private, store.newer, store.not-a-store, and the disk's
         own.
         """
-        return cls(open_home(home))
+        return cls(open_home(home), limits)
 
     # blobs
 
@@ -113,7 +118,7 @@ class Store:
         return self._trees.find_all(keys)
 
     def make_tree(
-        self, key: str, fill: Callable[[TreeWriter], None], *, limits: Limits | None = None
+        self, key: str, fill: Callable[[TreeWriter], None], *, limits: TreeLimits | None = None
     ) -> Path:
         """Make a tree by key unless it is there; returns its root. Atomic, idempotent; one maker at a time by
         key.

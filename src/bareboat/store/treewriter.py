@@ -22,6 +22,7 @@ from bareboat.values import dataclass
 _TIMES = (EPOCH * 1_000_000_000, EPOCH * 1_000_000_000)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLE, _ZEROS = 1 << 16, bytes(1 << 18)  # a chunk of as many zeros is not written: images have gigabytes of them
 _OPEN_DIRS = 128  # descriptors kept for parents
 _TARGET_LENGTH = 4095
 _PATH_LENGTH = 4095
@@ -95,6 +96,10 @@ class TreeWriter:
                             "tree.too-large", f"over {self._limits.bytes:,} bytes of content", path
                         )
                     checksum = crc32(chunk, checksum)
+                    if len(chunk) >= _HOLE and chunk == _ZEROS[: len(chunk)]:
+                        os.ftruncate(fd, size)
+                        os.lseek(fd, 0, os.SEEK_END)
+                        continue
                     written = os.write(fd, chunk)
                     while written < len(chunk):
                         written += os.write(fd, memoryview(chunk)[written:])
