@@ -20,7 +20,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--registry", action="store_true", help="row 11 alone: every cell, and how each ended")
     parser.add_argument("--layers", type=int, default=0, help="instead: row 6 with so many hostile images")
+    parser.add_argument("--skopeo", metavar="PROGRAM", help="row 11's faults with skopeo as the client, to compare")
     options = parser.parse_args()
+    if options.skopeo:
+        return skopeo(options.skopeo)
     if options.registry:
         return registry()
     n, seed = options.rounds, options.seed
@@ -42,6 +45,16 @@ def main() -> int:
             print(f"    {line}", flush=True)
         failed += bool(figures.bad)
     return 1 if failed else 0
+
+
+def skopeo(program: str) -> int:
+    """Three of row 11's operations, with another client."""
+    from tests.faults.registry_peers import skopeo as cells
+
+    counts, bad = cells(program)
+    print(", ".join(f"{how} {count}" for how, count in sorted(counts.items())))
+    print("\n".join(bad))
+    return 0
 
 
 def registry() -> int:

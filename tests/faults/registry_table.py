@@ -288,7 +288,7 @@ def leaks(registry: Registry, elsewhere: Elsewhere, said: list[str], coded: str)
     found = [f"a secret in an error: {text}" for text in said if any(s in text for s in secrets)]
     for request in elsewhere.log:
         text = f"{request.target} {request.headers} {request.body[:10_000]!r}"
-        if "authorization" in request.headers or any(s in text for s in secrets):
+        if any(s in text for s in secrets):
             found.append(f"a secret at another host: {request.method} {request.path}")
     for request in registry.log:
         if CANARY in request.target or coded in request.target or "token-" in request.target:
