@@ -24,8 +24,8 @@ def command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(i) for i in found], indent=2))
         return 0
-    rows: list[tuple[str, ...]] = [("NAME", "PLAN", "BASE", "PYTHON", "PACKAGES")]
-    rows += [(", ".join(i.names) or "-", i.plan.removeprefix("sha256:")[:12], i.base, i.python, str(i.packages))
-             for i in found]
-    print(table(rows, right=(4,)))
+    rows: list[tuple[str, ...]] = [("NAME", "PLAN", "PLATFORM", "BASE", "PYTHON", "PACKAGES")]
+    rows += [(", ".join(i.names) or "-", i.plan.removeprefix("sha256:")[:12], i.platform, i.base, i.python,
+              str(i.packages)) for i in found]
+    print(table(rows, right=(5,)))
     return 0

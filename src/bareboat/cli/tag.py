@@ -17,10 +17,9 @@ def command(options: argparse.Namespace) -> int:
     """Names move: an image that had it loses it."""
     from bareboat.cli.term import Reporter
     from bareboat.verbs.build import check_name
-    from bareboat.verbs.images import required
+    from bareboat.verbs.images import name_image
     from bareboat.wiring import work
 
     check_name(options.name)
-    at_work = work(Reporter(options.level))
-    at_work.store.tag(options.name, required(options.image, at_work))
+    name_image(options.name, options.image, work(Reporter(options.level)))
     return 0

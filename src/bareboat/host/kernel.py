@@ -49,6 +49,12 @@ def machine() -> str:
     return os.uname().machine
 
 
+def platform() -> str:
+    """This machine as image-spec says it: "linux/amd64"."""
+    name = machine()
+    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
+
+
 def unshare(flags: int) -> None:
     """Leave the namespaces named by flags for new ones. The process must have one thread for CLONE_NEWUSER."""
     _checked(_libc().unshare(flags), "unshare")

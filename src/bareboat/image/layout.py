@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 
 from bareboat.image.layer import DIRECTORY, tar_header
-from bareboat.image.spec import Image, canonical, image_index
+from bareboat.image.spec import INDEX, Image, canonical, describe, image_index, platform_index
 from bareboat.values import dataclass
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -45,6 +45,28 @@ def members(image: Image, name: str = "", *, archive: bool = False) -> tuple[Mem
         digest = layer.digest.removeprefix("sha256:")
         found.append(Member(f"{BLOBS}/{digest}", layer.size, None, digest))
     return tuple(found)
+
+
+def platform_members(images: Sequence[Image], name: str = "", *, archive: bool = False) -> tuple[Member, ...]:
+    """The files of a layout with one image index over images for several platforms; what they share is there once.
+
+    images: this machine's first; Docker's manifest.json, which knows no platforms, names that one.
+    """
+    inner = platform_index(images)
+    index = describe(INDEX, inner)
+    row: dict[str, object] = index.document()
+    if name:
+        row["annotations"] = names(name)
+    found = {"oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
+             "index.json": canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [row]})}
+    if archive:
+        found["manifest.json"] = docker_manifest(images[0], name)
+    found[f"{BLOBS}/{index.digest.removeprefix('sha256:')}"] = inner
+    files = {path: Member(path, len(data), data) for path, data in found.items()}
+    for image in images:
+        for member in members(image):
+            files.setdefault(member.path, member)
+    return tuple(files.values())
 
 
 def names(name: str) -> dict[str, str]:

@@ -159,6 +159,12 @@ def image_index(image: Image, annotations: dict[str, str]) -> bytes:
     return canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [row]})
 
 
+def platform_index(images: Sequence[Image]) -> bytes:
+    """The image index of one name over images for several platforms, in order; the same images give the same bytes."""
+    rows = [{**i.descriptor.document(), "platform": platform_document(i.platform)} for i in images]
+    return canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": rows})
+
+
 def canonical(document: object) -> bytes:
     """The one JSON text of a document."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

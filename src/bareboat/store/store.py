@@ -189,14 +189,21 @@ class Store:
 
     # images
 
-    def tag(self, name: str, plan: str) -> None:
+    def tag(self, name: str, plan: str, platforms: tuple[tuple[str, str], ...] = ()) -> None:
         """Give an image a name; plan: its plan digest, of which put_json("plans", digest, …) was made.
 
+        platforms: platform and plan digest of each, where a name stands for several; plan is then what runs here.
         Atomic, durable, the last writer wins. Raises StoreError store.no-plan, so that no name ever dangles.
         """
         from bareboat.store.tags import tag
 
-        tag(self._layout, self._documents, name, plan)
+        tag(self._layout, self._documents, name, plan, platforms)
+
+    def platforms(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Platform and plan digest of each image of a name that stands for several; () for any other name."""
+        from bareboat.store.tags import platforms
+
+        return platforms(self._documents, name)
 
     def tags(self) -> dict[str, str]:
         """Every image name and its plan digest."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bareboat.errors import UsageError
+from bareboat.host.kernel import platform
+from bareboat.values import replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, assemble, environment
 from bareboat.verbs.lock_mode import LockMode
@@ -12,11 +14,13 @@ from bareboat.verbs.lock_mode import LockMode
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/:")
 
 
-def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work, *, code: bool = True) -> Environment:
-    """Lock and assemble a project, compile its bytecode, and give the image its names.
+def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work, *,
+          code: bool = True) -> tuple[Environment, ...]:
+    """Lock and assemble a project, compile its bytecode, and give the image its names. mode.platforms: what for, else
+    what the project names, else this machine; of several, this machine's is the first of what is returned.
 
-    code: put the project's code on top, so that the image runs where the project is not. Raises UsageError
-    "image.name" before anything is made, and what locking and assembling raise.
+    code: put the project's code on top, so that the image runs where the project is not. Nothing of another platform is
+    executed. Raises UsageError "image.name" before anything is made, and what locking and assembling raise.
     """
     from bareboat.builder.bytecode import compile_missing
     from bareboat.project import load
@@ -24,19 +28,25 @@ def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work, *, c
 
     for name in names:
         check_name(name)
-    project = load(folder)
-    made = environment(project, mode, work)
+    project, here = load(folder), platform()
+    platforms = mode.platforms or project.platforms or (here,)
+    mode = replace(mode, platforms=platforms)
+    made = [environment(project, mode, work, "" if p == here else p)
+            for p in sorted(platforms, key=lambda p: p != here)]
     if code:
         from bareboat.verbs.shipping import travelling
 
-        made = assemble(travelling(project, made, work), work)
-    compiled = compile_missing(work.store, work.engine, plan_of(made.plan_blob, work))
-    if compiled:
-        work.tell.say(f"compiled bytecode of {compiled} layers")
+        made = [assemble(travelling(project, one, work), work) for one in made]
+    for one in made:
+        if one.platform == here:
+            compiled = compile_missing(work.store, work.engine, plan_of(one.plan_blob, work))
+            if compiled:
+                work.tell.say(f"compiled bytecode of {compiled} layers")
     work.store.settle()
+    rows = tuple((m.platform, m.plan) for m in made) if len(made) > 1 else ()
     for name in names:
-        work.store.tag(name, made.plan)
-    return made
+        work.store.tag(name, made[0].plan, rows)
+    return tuple(made)
 
 
 def check_name(name: str) -> None:

@@ -24,7 +24,7 @@ class Environment:
 
     plan: its digest. plan_blob: sha256 of the blob with the whole plan. trees: store keys, bottom to top; bytecode:
     keys of the trees that are stacked on these where they exist. env, workdir, entrypoint, cmd: the image's config.
-    locks: file name → sha256 of its text's blob.
+    locks: file name → sha256 of its text's blob. platform: what it is for.
     """
 
     plan: str
@@ -36,17 +36,19 @@ class Environment:
     locks: tuple[tuple[str, str], ...] = ()
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
+    platform: str = ""
 
 
-def environment(project: Project, mode: LockMode, work: Work) -> Environment:
-    """The environment a project describes, as it stands on disk. What is up to date is only looked at.
+def environment(project: Project, mode: LockMode, work: Work, platform: str = "") -> Environment:
+    """The environment a project describes, as it stands on disk. What is up to date is only looked at. platform: ""
+    for this machine's.
 
     Raises LockError, ResolveError, ArchiveError, StoreError; the project's files are not touched then.
     """
     from bareboat.project import inputs as read_inputs
 
     inputs = read_inputs(project)
-    key = _key(project, inputs)
+    key = _key(project, inputs, platform)
     if not mode.upgrade and not mode.replace:
         found = known(work, key)
         if found is not None:
@@ -55,13 +57,16 @@ def environment(project: Project, mode: LockMode, work: Work) -> Environment:
     from bareboat.project import lock_inputs
     from bareboat.verbs.lock import host_platform, lock, restore
 
+    if platform and not mode.platforms:
+        mode = replace(mode, platforms=(platform,))
     locked = lock(project, lock_inputs(project), mode, work)
-    here = next((p for p in locked.lock.platforms if p.platform == host_platform()), locked.lock.platforms[0])
+    wanted = platform or host_platform()
+    here = next((p for p in locked.lock.platforms if p.platform == wanted), locked.lock.platforms[0])
     restore(project, here, work)
     made = assemble(plan_for(project, here), work)
     locks = tuple((name, work.store.put_blob([text.encode()])) for name, text in locked.texts if text)
     made = replace(made, locks=locks)
-    remember(work, _key(project, read_inputs(project)), made)
+    remember(work, _key(project, read_inputs(project), platform), made)
     return made
 
 
@@ -79,7 +84,8 @@ def assemble(plan: Plan, work: Work) -> Environment:
                       f"{time.monotonic() - began:.1f} s")
     blob = work.store.put_blob([encode_bytes(plan)])
     found = Environment(plan.digest, blob, made.keys, made.bytecode, plan.env, plan.workdir,
-                        entrypoint=plan.entrypoint, cmd=plan.cmd or (("python",) if plan.interpreter.version else ()))
+                        entrypoint=plan.entrypoint, cmd=plan.cmd or (("python",) if plan.interpreter.version else ()),
+                        platform=plan.platform)
     if plan.image is not None and not plan.wheels and not plan.generated:
         found = replace(found, entrypoint=plan.image.entrypoint, cmd=plan.image.cmd)
     base = plan.image.reference if plan.image is not None else f"{plan.family}:{plan.suite}"
@@ -119,10 +125,11 @@ def of_document(document: dict[str, Any]) -> Environment:
     bytecode = d["bytecode"] if d.get("assembly") == ASSEMBLY else ()
     return Environment(d["plan"], d["plan_blob"], tuple(d["trees"]), tuple(bytecode),
                        tuple((n, v) for n, v in d["env"]), d["workdir"], tuple((n, v) for n, v in d["locks"]),
-                       tuple(d.get("entrypoint", ())), tuple(d.get("cmd", ())))
+                       tuple(d.get("entrypoint", ())), tuple(d.get("cmd", ())),
+                       d.get("platform") or d.get("about", {}).get("platform", ""))
 
 
-def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
+def _key(project: Project, inputs: tuple[tuple[str, str], ...], platform: str) -> str:
     """Everything an environment is a function of: the inputs, the locks as they stand, this version."""
     locks = []
     for name in (LOCK_FILE, PYLOCK_FILE):
@@ -136,6 +143,6 @@ def _key(project: Project, inputs: tuple[tuple[str, str], ...]) -> str:
             locks.append("")
     import os
 
-    document = [__version__, os.uname().machine, inputs, locks, project.workdir, project.base,
+    document = [__version__, platform or os.uname().machine, inputs, locks, project.workdir, project.base,
                 *project.replace, project.python.specifier, project.package.__dict__ if project.package else None]
     return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

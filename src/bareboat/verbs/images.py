@@ -44,7 +44,8 @@ def images(work: Work) -> list[Image]:
     """Every image of the store: named ones first, by name, then by digest."""
     names: dict[str, list[str]] = {}
     for name, plan in work.store.tags().items():
-        names.setdefault(plan, []).append(name)
+        for digest in dict.fromkeys((plan, *(p for _, p in work.store.platforms(name)))):
+            names.setdefault(digest, []).append(name)
     found = []
     for plan in work.store.keys("plans"):
         document = work.store.get_json("plans", plan)
@@ -58,12 +59,35 @@ def images(work: Work) -> list[Image]:
     return sorted(found, key=lambda i: (not i.names, i.names, i.plan))
 
 
-def digest_of(name: str, work: Work) -> str | None:
-    """The plan digest of a name, or of the beginning of a digest. Raises UsageError when that is not one image's."""
+def tag_of(name: str, work: Work) -> str:
+    """The name in the store that a word means; "" when it is none."""
     tags = work.store.tags()
-    tagged = tags.get(name) or tags.get(f"{name}:latest") or tags.get(_usual(name))
-    if tagged:
-        return tagged
+    return next((n for n in (name, f"{name}:latest", _usual(name)) if n in tags), "")
+
+
+def plans_of(name: str, work: Work) -> tuple[str, ...]:
+    """The plan digests of a name, one a platform, this machine's first; or of the beginning of a digest. Raises
+    UsageError "image.unknown".
+    """
+    digest, tag = required(name, work), tag_of(name, work)
+    others = [plan for _, plan in work.store.platforms(tag)] if tag else []
+    return tuple(dict.fromkeys((digest, *others)))
+
+
+def name_image(name: str, image: str, work: Work) -> None:
+    """Give an image one more name, with all its platforms. Raises UsageError "image.unknown"."""
+    digest, tag = required(image, work), tag_of(image, work)
+    work.store.tag(name, digest, work.store.platforms(tag) if tag else ())
+
+
+def digest_of(name: str, work: Work, platform: str = "") -> str | None:
+    """The plan digest of a name, or of the beginning of a digest; platform: which of several. Raises UsageError when
+    that is not one image's, "image.platform" when there is none for it.
+    """
+    tag = tag_of(name, work)
+    if tag:
+        digest = work.store.tags()[tag]
+        return _for(platform, digest, work.store.platforms(tag), work, name) if platform else digest
     start = name.removeprefix("sha256:")
     if len(start) < SHORTEST or any(c not in "0123456789abcdef" for c in start):
         return None
@@ -71,6 +95,19 @@ def digest_of(name: str, work: Work) -> str | None:
     if len(found) > 1:
         raise UsageError("image.ambiguous", f"{len(found)} images begin with {name}", hint="write more of the digest")
     return found[0] if found else None
+
+
+def _for(platform: str, digest: str, rows: tuple[tuple[str, str], ...], work: Work, name: str) -> str:
+    from bareboat.image.platforms import same_machine
+
+    document = work.store.get_json("plans", digest)
+    about = document.get("about") if isinstance(document, dict) else None
+    known = dict(rows) or {str((about or {}).get("platform", "")): digest}
+    found = known.get(platform) or next((d for p, d in known.items() if same_machine(p, platform)), None)
+    if found is None:
+        raise UsageError("image.platform", f"{name} is not here for {platform}", hint=f"it is here for: "
+                         f"{', '.join(known)}; bareboat pull --platform {platform}, or build --platform, brings more")
+    return found
 
 
 def _usual(name: str) -> str:
@@ -91,9 +128,9 @@ def required(name: str, work: Work) -> str:
     return found
 
 
-def find(name: str, work: Work) -> Environment | None:
+def find(name: str, work: Work, platform: str = "") -> Environment | None:
     """The environment of an image, its trees made again where gc took them; None when there is no such image."""
-    digest = digest_of(name, work)
+    digest = digest_of(name, work, platform)
     document = work.store.get_json("plans", digest) if digest else None
     if not isinstance(document, dict):
         return None
@@ -105,12 +142,18 @@ def find(name: str, work: Work) -> Environment | None:
     return assemble(plan_of(found.plan_blob, work), work)
 
 
+def stored_plan(digest: str, work: Work) -> Plan:
+    """The plan of an image of the store by its digest. Raises UsageError "image.damaged"."""
+    document = work.store.get_json("plans", digest)
+    return plan_of(document["plan_blob"] if isinstance(document, dict) else "", work)
+
+
 def plan_of(blob: str, work: Work) -> Plan:
     """The plan of a blob that assemble kept. Raises UsageError "image.damaged"."""
     from bareboat.image.plan import Plan
     from bareboat.record.codec import decode_bytes
 
-    path = work.store.verified_blob(blob)
+    path = work.store.verified_blob(blob) if blob else None
     if path is None:
         raise UsageError("image.damaged", "the plan of this image is not in the store any more",
                          hint="build it again from its project")
@@ -167,8 +210,11 @@ def remove(name: str, work: Work) -> str:
         return f"untagged {name}"
     digest = required(name, work)
     for tag, plan in work.store.tags().items():
-        if plan == digest:
+        rows = tuple((p, d) for p, d in work.store.platforms(tag) if d != digest)
+        if plan == digest and not rows:
             work.store.untag(tag)
+        elif plan == digest or len(rows) < len(work.store.platforms(tag)):  # the name keeps its other platforms
+            work.store.tag(tag, rows[0][1] if plan == digest else plan, rows if len(rows) > 1 else ())
     work.store.remove_json("plans", digest)
     for key in work.store.keys("projects"):
         document = work.store.get_json("projects", key)

@@ -32,8 +32,9 @@ class Locked:
 
 def host_platform() -> str:
     """This machine as image-spec says it: "linux/amd64"."""
-    machine = os.uname().machine
-    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    from bareboat.host.kernel import platform
+
+    return platform()
 
 
 def pylock_name(platform: str, first: bool) -> str:
@@ -42,16 +43,15 @@ def pylock_name(platform: str, first: bool) -> str:
 
 
 def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, work: Work) -> Locked:
-    """The lock of a project, made or brought up to date where it is not.
+    """The lock of a project, made or brought up to date where it is not. One lock is for all its platforms: those that
+    the project names; else those that it is for already, and what mode.platforms asks for, which stay in it.
 
     Writes the two files into the project atomically, the lock last. Raises LockError "lock.stale" under --locked,
     ResolveError for what cannot be had.
     """
-    platforms = project.platforms or (host_platform(),)
     standing = _read(project.root / LOCK_FILE)
     old = loads(standing, where=LOCK_FILE) if standing else None
-    if old and not project.platforms and host_platform() not in [p.platform for p in old.platforms]:
-        platforms = (*(p.platform for p in old.platforms), host_platform())
+    platforms = _platforms(project, old, mode)
     request = _request(project, platforms)
     names = [pylock_name(p, i == 0) for i, p in enumerate(platforms)]
     texts = {name: _read(project.root / name) for name in names}
@@ -65,7 +65,8 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         mode = _upgradable(project, mode, work)
     began = time.monotonic()
     locked: list[PlatformLock] = []
-    base_is_current = old is not None and old.request.partition("-")[0] == request.partition("-")[0]
+    asked = _request(project, tuple(p.platform for p in old.platforms)) if old else ""  # one more keeps the others
+    base_is_current = old is not None and old.request.partition("-")[0] == asked.partition("-")[0]
     for name, platform in zip(names, platforms, strict=True):
         before = next((p for p in old.platforms if p.platform == platform), None) if old else None
         keep = before.base if before and base_is_current and mode.upgrade is not True else None
@@ -88,6 +89,18 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     _write(project.root / LOCK_FILE, text, work)
     _say(old, new, time.monotonic() - began, work)
     return Locked(new, ((LOCK_FILE, text), *((n, texts[n]) for n in names)), made=True)
+
+
+def _platforms(project: Project, old: Lock | None, mode: LockMode) -> tuple[str, ...]:
+    """What the lock is for, in its order. Raises LockError "lock.platform" for what the project does not name."""
+    if project.platforms:
+        others = [p for p in mode.platforms if p not in project.platforms]
+        if others:
+            raise LockError("lock.platform", f"the project is for {', '.join(project.platforms)}, not for {others[0]}",
+                            where="platforms", hint=f'add "{others[0]}" to platforms in the project file')
+        return project.platforms
+    before = tuple(p.platform for p in old.platforms) if old else ()
+    return tuple(dict.fromkeys((*before, *(mode.platforms or (host_platform(),)))))
 
 
 def _upgradable(project: Project, mode: LockMode, work: Work) -> LockMode:

@@ -12,9 +12,11 @@ PYLOCK_FILE = "pylock.toml"
 class LockMode:
     """locked: refuse instead of changing. upgrade: True for everything, names for these packages alone.
 
-    replace: packages of a base image that may be replaced.
+    replace: packages of a base image that may be replaced. platforms: what the lock must be for at least; (): this
+    machine's.
     """
 
     locked: bool = False
     upgrade: bool | tuple[str, ...] = False
     replace: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()

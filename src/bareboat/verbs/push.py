@@ -13,7 +13,7 @@ from bareboat.registry.base import Content
 from bareboat.registry.places import DAEMON, REGISTRY, Place
 from bareboat.verbs import origins
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.images import plan_of, required
+from bareboat.verbs.images import plans_of, stored_plan
 from bareboat.verbs.registries import repository
 from bareboat.verbs.sbom import attach
 
@@ -37,23 +37,27 @@ def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
     origins.remember(place.reference, _digests(shipment), work)
     form = sbom or (SPDX if place.kind == REGISTRY else "none")
     if form != "none":
-        document = work.store.get_json("plans", required(name, work))
-        assert isinstance(document, dict)
-        attach([(shipment.manifests[0].descriptor, plan_of(document["plan_blob"], work))], target, form, work)
+        plans = [stored_plan(digest, work) for digest in plans_of(name, work)]
+        attach([(c.descriptor, p) for c, p in zip(shipment.manifests, plans, strict=True)], target, form, work)
     _say(pushed, place, time.monotonic() - began, work)
     return pushed
 
 
 def shipment_of(name: str, work: Work) -> Shipment:
-    """Everything of an image that travels, its blobs made and in the store."""
+    """Everything of an image that travels, its blobs made and in the store: with an index where the name stands for
+    several platforms. An image that was pulled out of an index is that one image.
+    """
     from bareboat.builder.blobs import make_blobs
+    from bareboat.image.spec import INDEX, describe, platform_index
     from bareboat.verbs.lock import sources
 
-    digest = required(name, work)
-    document = work.store.get_json("plans", digest)
-    assert isinstance(document, dict)
-    image = make_blobs(work.store, plan_of(document["plan_blob"], work), sources(work), work.tell.progress)
-    return Shipment((content_of(image),))
+    images = [make_blobs(work.store, stored_plan(digest, work), sources(work), work.tell.progress)
+              for digest in plans_of(name, work)]
+    manifests = tuple(content_of(image) for image in images)
+    if len(images) == 1:
+        return Shipment(manifests)
+    index = platform_index(images)
+    return Shipment(manifests, Content(INDEX, describe(INDEX, index).digest, index))
 
 
 def content_of(image: Image) -> Content:
@@ -77,7 +81,7 @@ def _to_daemon(name: str, place: Place, work: Work) -> Pushed:
 
     assert place.reference is not None
     with work.store.scratch("docker") as folder:
-        saved = save(name, Target(folder / "image.tar"), work)
+        saved = save(name, Target(folder / "image.tar"), work, one=True)
         there = loaded(file_chunks((folder / "image.tar").open("rb")))
     if there != place.reference.short:
         named(there, place.reference.short)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bareboat.builder.blobs import make_blobs
 from bareboat.errors import ArchiveError, UsageError
-from bareboat.image.layout import Member, members, tar_of
+from bareboat.image.layout import Member, members, platform_members, tar_of
 from bareboat.image.plan import Plan
-from bareboat.image.spec import Image
+from bareboat.image.spec import INDEX, Image, describe, platform_index
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.images import plan_of, required
+from bareboat.verbs.images import plans_of, stored_plan
 
 _CHUNK = 1 << 20
 
@@ -44,7 +44,9 @@ def is_special(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Saved:
-    """What was written: the manifest's digest, the plan's, the number of layers, and bytes in all."""
+    """What was written: the digest of the manifest (of several platforms: of the index), the plan's, the number of
+    layers, and bytes in all.
+    """
 
     manifest: str
     plan: str
@@ -52,29 +54,29 @@ class Saved:
     size: int
 
 
-def save(name: str, target: Target, work: Work) -> Saved:
-    """Write an image. Its layers are made where they are missing, and stay in the store.
+def save(name: str, target: Target, work: Work, *, one: bool = False) -> Saved:
+    """Write an image. Its layers are made where they are missing, and stay in the store. A name that stands for several
+    platforms is written with all of them and an index; one: this machine's alone.
 
     Atomic but for a stream: what is at the path is the old or the whole new. A directory must be empty or missing.
     Raises UsageError "image.unknown", "save.exists", "save.folder", and what assembling raises.
     """
-    digest = required(name, work)
+    digests = plans_of(name, work)[: 1 if one else None]
     check(target)
-    document = work.store.get_json("plans", digest)
-    if not isinstance(document, dict):
-        raise UsageError("image.damaged", "the plan of this image is not in the store any more",
-                         hint="build it again from its project")
-    plan = plan_of(document["plan_blob"], work)
+    plans = [stored_plan(digest, work) for digest in digests]
     label = name if name in work.store.tags() else ""
     try:
-        image, size = _save(plan, label, target, work)
+        images, size = _save(plans, label, target, work)
     except _RottenError:
         if target.path is None:  # what went to a pipe cannot be taken back
             raise
-        image, size = _save(plan, label, target, work)  # the layer was removed, so it is made again
-    if document.get("manifest") != image.descriptor.digest:
-        work.store.put_json("plans", digest, {**document, "manifest": image.descriptor.digest})
-    return Saved(image.descriptor.digest, digest, len(image.layers), size)
+        images, size = _save(plans, label, target, work)  # the layer was removed, so it is made again
+    for digest, image in zip(digests, images, strict=True):
+        document = work.store.get_json("plans", digest)
+        if isinstance(document, dict) and document.get("manifest") != image.descriptor.digest:
+            work.store.put_json("plans", digest, {**document, "manifest": image.descriptor.digest})
+    top = images[0].descriptor if len(images) == 1 else describe(INDEX, platform_index(images))
+    return Saved(top.digest, digests[0], len({layer for image in images for layer in image.layers}), size)
 
 
 def check(target: Target) -> None:
@@ -94,11 +96,14 @@ class _RottenError(ArchiveError):
     """A layer's blob is not what its name says."""
 
 
-def _save(plan: Plan, label: str, target: Target, work: Work) -> tuple[Image, int]:
+def _save(plans: list[Plan], label: str, target: Target, work: Work) -> tuple[list[Image], int]:
     from bareboat.verbs.lock import sources
 
-    image = make_blobs(work.store, plan, sources(work), work.tell.progress)
-    return image, write(target, members(image, label, archive=not target.directory), work)
+    images = [make_blobs(work.store, plan, sources(work), work.tell.progress) for plan in plans]
+    archive = not target.directory
+    files = members(images[0], label, archive=archive) if len(images) == 1 else \
+        platform_members(images, label, archive=archive)
+    return images, write(target, files, work)
 
 
 def write(target: Target, files: tuple[Member, ...], work: Work) -> int:
