@@ -236,6 +236,16 @@ def test_referrers(place: Place) -> None:
     assert there.manifest(made[0].digest) == made[0]
 
 
+def test_referrers_from_many_threads(place: Place) -> None:
+    there = place.open("lab/seg")
+    image = manifest([], CONFIG_BLOB)
+    push(there, image, [CONFIG_BLOB], "1")
+    made = [manifest([], CONFIG_BLOB, subject=image.descriptor.document(), annotations={"n": str(n)}) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(there.put_manifest, made))
+    assert {d.digest for d in there.referrers(image.digest)} == {c.digest for c in made}
+
+
 def test_a_subject_that_is_not_there_yet(place: Place) -> None:
     there = place.open("lab/seg")
     image = manifest([], CONFIG_BLOB)

@@ -5,6 +5,7 @@ Mirrors are read from first and never written to. Uploads are in uploads.py, req
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote
@@ -43,6 +44,7 @@ class RemoteRepository:
 
     def __init__(self, reference: Reference, wires: tuple[Wire, ...], settings: RegistrySettings) -> None:
         self._reference, self._wires, self._settings = reference, wires, settings
+        self._entering = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -82,7 +84,8 @@ class RemoteRepository:
         subject = referrers.subject_of(content, where)
         answer = self._put(tag or content.digest, content)
         if subject is not None and answer.header("OCI-Subject") != subject.digest:
-            self._enter(subject.digest, content, where)
+            with self._entering:  # there is no compare-and-swap of a tag: our own threads at least take turns
+                self._enter(subject.digest, content, where)
 
     def tags(self) -> list[str]:
         """Every tag, page by page, sorted."""
