@@ -25,7 +25,7 @@ body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding
 h1{font-size:1.4rem;margin:0 0 .2rem}p{margin:.2rem 0 1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.45rem .7rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td:nth-child(6){min-width:10rem}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font:13px/1.5 ui-monospace,monospace;overflow-wrap:anywhere}
 .identical,.within{color:var(--same)}.differs{color:var(--other)}.could{color:var(--none)}
 .word{font-weight:600;white-space:nowrap}td a code{overflow-wrap:normal}details{margin:.8rem 0}summary{cursor:pointer}
