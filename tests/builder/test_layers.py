@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import py_compile
 from collections.abc import Iterator
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import pytest
 from tests.builder.layer_factory import GZIP, PLAIN, TYPES, ZSTD, E, d, hard, image, look, put, sym, tar
@@ -161,3 +163,17 @@ def test_removed_paths_are_left_out(store: Store) -> None:
     found = merged(store, [d("site"), E("site/a.py"), d("site/pkg"), E("site/pkg/b.py"), E("site/kept")],
                    removed=("site/a.py", "site/pkg", "site/none"))
     assert sorted(found) == ["site", "site/kept"]
+
+
+def test_bytecode_that_others_compiled_is_not_stale(store: Store, tmp_path: Path) -> None:
+    """PEP 552: a timestamp .pyc holds the source's time in seconds; without it every import would compile again."""
+    source, compiled = tmp_path / "m.py", tmp_path / "m.pyc"
+    source.write_text("x = 1\n")
+    os.utime(source, ns=(0, 1_650_000_000_750_000_000))
+    py_compile.compile(str(source), str(compiled), doraise=True, invalidation_mode=PycInvalidationMode.TIMESTAMP)
+    root = make_image_tree(store, image([put(store, tar([
+        E("m.py", source.read_bytes(), pax={"mtime": "1650000000.75"}), E("m.pyc", compiled.read_bytes())]))]))
+    header = (root / "m.pyc").read_bytes()[:16]
+    status = (root / "m.py").stat()
+    assert int.from_bytes(header[8:12], "little") == int(status.st_mtime)
+    assert int.from_bytes(header[12:16], "little") == status.st_size

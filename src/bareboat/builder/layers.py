@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
-FORMAT = "1"  # part of every key: raised when the same layers would give another tree
+FORMAT = "1"  # part of an image's key: raised when the same layers would give another tree
+LAYER_FORMAT = "2"  # part of a layer's: raised when its own tree is another
 MOST_ENTRIES = 4_000_000  # of all layers of an image
 MOST_DEPTH = 256
 
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 
 def layer_tree_key(diff_id: str) -> str:
     """The store's key of a layer's own tree: its files by number and the list of its entries. Pure."""
-    return f"layer-{FORMAT}-{diff_id.replace(':', '-')}"
+    return f"layer-{LAYER_FORMAT}-{diff_id.replace(':', '-')}"
 
 
 def image_tree_key(image: BaseImage) -> str:
