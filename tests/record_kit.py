@@ -35,6 +35,8 @@ class HereEngine:
         self.loads.append(workload)
         streams.started()
         at = {m.target: m.source for m in workload.mounts}
+        if "/app/src" not in at:  # the compiler of bytecode: there is no Python in these images
+            return Outcome(127)
         space = {
             "results": at.get("/results"),
             "data": at.get("/data"),

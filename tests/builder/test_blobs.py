@@ -17,13 +17,24 @@ import pytest
 from tests.builder.image_factory import SOURCES, plan_in, quiet
 
 from bareboat.builder import blobs
-from bareboat.builder.blobs import find_layer, layer_recipes, make_blobs, make_layer, tree_entries, wheel_groups
+from bareboat.builder.blobs import (
+    bytecode_of,
+    find_layer,
+    layer_recipes,
+    make_blobs,
+    make_layer,
+    tree_entries,
+    wheel_groups,
+)
 from bareboat.builder.image import make_trees
+from bareboat.builder.stacking import link_all
 from bareboat.errors import ArchiveError
+from bareboat.image.layer import gzip_packed
 from bareboat.image.plan import EPOCH, Plan
 from bareboat.image.spec import Image
 from bareboat.lock import Wheel
 from bareboat.store import Store
+from bareboat.store.treewriter import TreeWriter
 
 WHEELS = {"one": {"one/__init__.py": b"x = 1\n" * 100}, "two": {"two/__init__.py": b"y = 2\n", "two/e.py": b""}}
 
@@ -183,3 +194,59 @@ def test_two_plans_share_the_layers_they_share(store: Store) -> None:
     large: Plan = plan_in(store, WHEELS)
     a, b = make_blobs(store, small, SOURCES, quiet), make_blobs(store, large, SOURCES, quiet)
     assert set(a.layers) < set(b.layers) and len(b.layers) == len(a.layers) + 1
+
+
+def compiler(store: Store):  # type: ignore[no-untyped-def]
+    """A fake: bytecode of every wheel beside its files, and of one module of the standard library."""
+    def compile_for(plan: Plan) -> None:
+        for source, key in bytecode_of(plan).items():
+            def fill(tree: TreeWriter, source: str = source) -> None:
+                if not source:
+                    tree.file("usr/lib/python3.13/__pycache__/os.cpython-313.pyc", 0o644, [b"os" * 5000])
+                    return
+                found = store.tree(source)
+                assert found is not None
+                link_all(tree, found)
+                for path in sorted(found.rglob("*.py")):
+                    inside = path.relative_to(found)
+                    tree.file(f"{inside.parent}/__pycache__/{inside.stem}.cpython-313.pyc", 0o644,
+                              [b"code of " + str(inside).encode() * 500])
+            store.make_tree(key, fill)
+    return compile_for
+
+
+def test_bytecode_goes_with_its_wheel_and_says_the_same_everywhere(store: Store, tmp_path: Path) -> None:
+    plan = plan_in(store, WHEELS)
+    plain = make_blobs(store, plan, SOURCES, quiet)
+    image = make_blobs(store, plan, replace(SOURCES, bytecode=compiler(store)), quiet)
+    assert len(image.layers) == len(plain.layers) + 1
+    found, without = unpacked(store, image), unpacked(store, plain)
+    added = {p: found[p] for p in found.keys() - without.keys() if not p.endswith("__pycache__")}
+    site = "opt/venv/lib/python3.13/site-packages"
+    assert {p.removeprefix(f"{site}/") for p in added if p.endswith(".pyc")} == {
+        "one/__pycache__/__init__.cpython-313.pyc", "two/__pycache__/__init__.cpython-313.pyc",
+        "two/__pycache__/e.cpython-313.pyc", "usr/lib/python3.13/__pycache__/os.cpython-313.pyc"}
+    assert all(found[p] == without[p] for p in without)
+    bytecode = sum(len(x[3]) for p, x in added.items() if p.startswith(site))  # type: ignore[arg-type]
+    more = sum(la.size for la in image.layers) - sum(la.size for la in plain.layers)
+    assert bytecode > 30_000 and more < 20_000  # it is compressed; the headers are not
+    again = Store.open(tmp_path / "again")
+    same = plan_in(again, WHEELS)
+    assert make_blobs(again, same, replace(SOURCES, bytecode=compiler(again)), quiet) == image
+    again.close()
+    assert make_blobs(store, plan, SOURCES, quiet) == image  # what is there is taken, whoever compiled it
+
+
+def test_a_package_that_is_added_brings_its_own_layer_and_no_other(store: Store) -> None:
+    sources = replace(SOURCES, bytecode=compiler(store))
+    small, large = plan_in(store, {"one": WHEELS["one"]}), plan_in(store, WHEELS)
+    a, b = make_blobs(store, small, sources, quiet), make_blobs(store, large, sources, quiet)
+    assert len(set(b.layers) - set(a.layers)) == 1 and set(a.layers) < set(b.layers)
+
+
+def test_the_pinned_compressor_has_not_changed() -> None:
+    """The digest is in images: when this fails, pin the old version or raise BYTECODE_FORMAT."""
+    data = b"".join(hashlib.sha256(b"%d" % n).hexdigest().encode() for n in range(5000))
+    digest = "d12462676d7b14a91ca8ba5bbc64fa5e6f83e436965901770c0313968e26ba14"
+    assert hashlib.sha256(gzip_packed(data)).hexdigest() == digest
+    assert gzip.decompress(gzip_packed(data)) == data

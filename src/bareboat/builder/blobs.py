@@ -9,10 +9,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bareboat.builder.base import base_tree_keys
+from bareboat.builder.bytecode import pyc_keys
 from bareboat.builder.image import (
     Progress,
     Sources,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from bareboat.store import Store
 
 LAYER_FORMAT = "1"  # part of every key below: raised when the same tree or wheel would give other bytes
+BYTECODE_FORMAT = "1"  # likewise for what bytecode is in, and for libdeflate's version
 _CHUNK = 1 << 20
 
 
@@ -54,6 +57,7 @@ class Recipe:
     what: str
     packages: tuple[str, ...]
     make: Callable[[], Generator[bytes, None, LayerDigests]]
+    wheels: tuple[Wheel, ...] = ()  # whose files it takes to make it
 
 
 def make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) -> Image:
@@ -69,6 +73,8 @@ def make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) -
         if is_foreign(plan):
             return as_it_came(store, plan)
     make_trees(store, plan, sources, progress)
+    if sources.bytecode is not None:
+        sources.bytecode(plan)
     try:
         return _make_blobs(store, plan, sources, progress)
     except ArchiveError:
@@ -82,7 +88,7 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
     known = {r.key: find_layer(store, r.key) for r in recipes}
     missing = [r for r in recipes if known[r.key] is None]
     absent = {w.sha256 for w in plan.wheels if store.blob(w.sha256) is None}
-    needed = {w.sha256 for g in wheel_groups(plan) if known[group_key(g, plan.interpreter)] is None for w in g.wheels}
+    needed = {w.sha256 for r in missing for w in r.wheels}
     fetch_wheels(store, [w for w in plan.wheels if w.sha256 in absent & needed], sources, progress)
     with ThreadPoolExecutor(max(1, min(sources.jobs or processors(), len(missing) or 1))) as pool:
         for count, (recipe, made) in enumerate(zip(missing, pool.map(lambda r: make_layer(store, r), missing),
@@ -110,7 +116,11 @@ def wheel_groups(plan: Plan) -> tuple[WheelGroup, ...]:
 
 
 def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
-    """Every layer of a plan, bottom to top: base, wheels, generated files. Its trees must be in the store."""
+    """Every layer of a plan, bottom to top: base, its bytecode, wheels with theirs, generated files, code.
+
+    Its trees must be in the store. Bytecode that is not there is left out.
+    """
+    compiled = bytecode_of(plan)
     base, python = base_of(plan), plan.interpreter
     if plan.image is not None and plan.image.removed:
         yield _removals(store, plan.image)
@@ -122,12 +132,18 @@ def layer_recipes(store: Store, plan: Plan) -> Iterator[Recipe]:
     if plan.cpython is not None:
         key = bottom_keys(plan)[-1]
         yield _tree_recipe(store, key, f"CPython {plan.cpython.version}", (f"python=={plan.cpython.version}",))
+    base_key = compiled.get("", "")
+    if base_key and (tree := store.tree(base_key)) is not None and next(_bytecode(tree), None) is not None:
+        yield Recipe(_compiled_key([base_key]), "bytecode of the standard library", (),
+                     partial(_bytecode_layer, store, (base_key,)))
     for group in wheel_groups(plan):
         what = ", ".join(f"{w.name} {w.version}" for w in group.wheels)
         if group.bucket >= 0:
             what = f"{len(group.wheels)} packages that share layer {group.bucket}"
         packages = tuple(f"{w.name}=={w.version} sha256:{w.sha256}" for w in group.wheels)
-        yield Recipe(group_key(group, python), what, packages, _splicer(store, group.wheels, python))
+        twins = tuple(compiled.get(wheel_tree_key(w, python), "") for w in group.wheels)
+        yield Recipe(layer_key(store, group, plan), what, packages,
+                     partial(wheel_layer, store, group.wheels, python, twins), group.wheels)
     for key in top_keys(plan):
         yield _tree_recipe(store, key, "generated files" if key.startswith("gen-") else "code", ())
 
@@ -156,9 +172,44 @@ def group_key(group: WheelGroup, python: Interpreter) -> str:
     return f"layer-{LAYER_FORMAT}-{keys[0]}"
 
 
-def _splicer(store: Store, wheels: Sequence[Wheel], python: Interpreter) -> Callable[
-        [], Generator[bytes, None, LayerDigests]]:
-    return lambda: wheel_layer(store, wheels, python)
+def layer_key(store: Store, group: WheelGroup, plan: Plan) -> str:
+    """As group_key, of the layer with the bytecode that there is of its wheels."""
+    plain, compiled = group_key(group, plan.interpreter), bytecode_of(plan)
+    twins = [compiled.get(wheel_tree_key(w, plan.interpreter), "") for w in group.wheels]
+    there = [twin if twin and store.tree(twin) is not None else "" for twin in twins]
+    return _compiled_key([plain, *there]) if any(there) else plain
+
+
+def _compiled_key(keys: Sequence[str]) -> str:
+    whole = hashlib.sha256("\n".join((BYTECODE_FORMAT, *keys)).encode()).hexdigest()
+    return f"layer-{LAYER_FORMAT}-compiled-{whole}"
+
+
+def bytecode_of(plan: Plan) -> dict[str, str]:
+    """The key of a wheel's tree → that of its twin with bytecode; "" for the base's. Pure."""
+    keys = pyc_keys(plan)
+    wheels = dict.fromkeys(wheel_tree_key(w, plan.interpreter) for w in plan.wheels)
+    return dict(zip(["", *wheels], keys, strict=True)) if keys else {}
+
+
+def _bytecode(tree: Path) -> Iterator[TreeEntry]:
+    return (e for e in tree_entries(tree) if e.kind == FILE and e.path.endswith(".pyc"))
+
+
+def _bytecode_layer(store: Store, keys: Sequence[str]) -> Generator[bytes, None, LayerDigests]:
+    """A layer of nothing but bytecode."""
+    return splice_group((), _beside(store, keys, frozenset()))
+
+
+def _beside(store: Store, keys: Sequence[str], taken: frozenset[str]) -> list[TreeEntry]:
+    """Files of bytecode in some trees, sorted, each path once; those that a wheel brings itself are not among them."""
+    found: dict[str, TreeEntry] = {}
+    for key in keys:
+        tree = store.tree(key) if key else None
+        for entry in _bytecode(tree) if tree is not None else ():
+            if entry.path not in taken:
+                found.setdefault(entry.path, entry)
+    return [found[path] for path in sorted(found, key=str.encode)]
 
 
 def _tree_recipe(store: Store, key: str, what: str, packages: tuple[str, ...]) -> Recipe:
@@ -171,8 +222,12 @@ def _tree_recipe(store: Store, key: str, what: str, packages: tuple[str, ...]) -
     return Recipe(f"layer-{LAYER_FORMAT}-{key}", what, packages, make)
 
 
-def wheel_layer(store: Store, wheels: Sequence[Wheel], python: Interpreter) -> Generator[bytes, None, LayerDigests]:
-    """The layer of some wheels, spliced from their blobs. Raises ArchiveError "wheel.*"."""
+def wheel_layer(store: Store, wheels: Sequence[Wheel], python: Interpreter, twins: Sequence[str] = ()) -> Generator[
+        bytes, None, LayerDigests]:
+    """The layer of some wheels, spliced from their blobs; twins: keys of trees with their bytecode, where there is any.
+
+    Raises ArchiveError "wheel.*".
+    """
     with ExitStack() as opened:
         parts = []
         for w in wheels:
@@ -182,7 +237,8 @@ def wheel_layer(store: Store, wheels: Sequence[Wheel], python: Interpreter) -> G
                                    hint="run again while the package index can be reached")
             source = opened.enter_context(FileSource(blob))
             parts.append((source, read_layout(source, w, python)))
-        return (yield from splice_group(parts))
+        taken = frozenset(e.path for _, layout in parts for e in layout.entries)
+        return (yield from splice_group(parts, _beside(store, twins, taken)))
 
 
 def fetch_wheels(store: Store, wheels: Sequence[Wheel], sources: Sources, progress: Progress) -> None:

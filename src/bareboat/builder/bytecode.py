@@ -52,20 +52,22 @@ def missing(store: Store, plan: Plan) -> list[str]:
     return [key for key in pyc_keys(plan) if store.tree(key) is None]
 
 
-def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0) -> int:
+def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0, *,
+                    native: tuple[str, ...] = ()) -> int:
     """Compile what a plan lacks and make trees of it; returns how many. Idempotent; one at a time in a store, others
     wait and then find what is left to do.
 
-    The plan's trees must be in the store; those that are not are left out. Sources that do not compile are
-    skipped. Raises EngineError when the image's Python cannot be run at all.
+    native: keys of a base with the very same Python that runs here, for a plan whose own does not. The plan's trees
+    must be in the store; those that are not are left out. Sources that do not compile are skipped. Raises EngineError
+    when the image's Python cannot be run at all.
     """
     if not missing(store, plan):
         return 0
     with store.turn("bytecode"):
-        return _compile_missing(store, engine, plan, processes)
+        return _compile_missing(store, engine, plan, processes, native)
 
 
-def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -> int:
+def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int, native: tuple[str, ...]) -> int:
     todo = set(missing(store, plan))
     if not todo:
         return 0
@@ -74,7 +76,7 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -
     python = plan.interpreter
     bottom, top = bottom_keys(plan), top_keys(plan)
     wheels = [wheel_tree_key(w, python) for w in plan.wheels]
-    keys = [*bottom, *wheels, *top]
+    keys = [*bottom, *native, *wheels, *top]
     with store.lease(keys):
         trees = {key: store.tree(key) for key in keys}
         if any(trees[key] is None for key in bottom):
@@ -90,8 +92,9 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int) -
             if key in todo and tree is not None:
                 jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,)))), tree))
         there = [key for key in dict.fromkeys(wheels) if trees[key] is not None]
-        stacked = stack(store, there, BOUND - len(bottom) - 1)
-        roots = tuple(t for t in store.trees([*bottom, *stacked, *top]) if t is not None)
+        stacked = stack(store, there, BOUND - len(bottom) - len(native) - 1)
+        # The native base lies over the other: its programs run, and the other's sources are where they belong.
+        roots = tuple(t for t in store.trees([*bottom, *native, *stacked, *top]) if t is not None)
         return _compile(store, engine, python, roots, jobs, processes)
 
 

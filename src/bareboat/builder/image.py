@@ -27,13 +27,15 @@ Progress = Callable[[str, int, int], None]
 class Sources:
     """Where missing packages come from. archive: made when a Debian package is missing; jobs: how many at once.
 
-    images: opened when a layer of a base is missing.
+    images: opened when a layer of a base is missing. bytecode: compiles what a plan that is shipped lacks, where that
+    can be done; None: what is there is taken.
     """
 
     archive: Callable[[str], Archive]
     jobs: int | None = None
     offline: bool = False
     images: Callable[[BaseImage], Repository] | None = None
+    bytecode: Callable[[Plan], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,14 @@ def splice(source: Source, layout: Layout) -> Generator[bytes, None, LayerDigest
     return splice_group([(source, layout)])
 
 
-def splice_group(wheels: Sequence[tuple[Source, Layout]]) -> Generator[bytes, None, LayerDigests]:
+def splice_group(wheels: Sequence[tuple[Source, Layout]], beside: Iterable[TreeEntry] = ()) -> Generator[
+        bytes, None, LayerDigests]:
     """As splice, for several wheels in one layer, in this order. No path is in it twice (trap 29).
 
-    A file that two wheels bring is taken from the first: they are known to be equal (find_conflict).
+    A file that two wheels bring is taken from the first: they are known to be equal (find_conflict). beside: files
+    that come with them, sorted, as bytecode does; they are compressed, by the one pinned compressor.
     """
-    return _digested(_parts(wheels))
+    return _digested(_parts(wheels, beside))
 
 
 def store_tree(entries: Iterable[TreeEntry]) -> Generator[bytes, None, LayerDigests]:
@@ -113,15 +115,19 @@ def _tree_parts(entries: Iterable[TreeEntry]) -> Iterator[tuple[bytes, bytes]]:
     yield gzip_stored(plain), bytes(plain)
 
 
-def _parts(wheels: Sequence[tuple[Source, Layout]]) -> Iterator[tuple[bytes, bytes]]:
+def _parts(wheels: Sequence[tuple[Source, Layout]], beside: Iterable[TreeEntry] = ()) -> Iterator[tuple[bytes, bytes]]:
     """Pairs of bytes of the blob and bytes of the tar, each in order; either may be empty."""
     made: set[str] = set()
     plain = bytearray()  # headers and padding that wait for their gzip member
-    for source, entry, filename in _files(wheels):
-        for parent in _parents(entry.path):
+
+    def parents(path: str) -> None:
+        for parent in _parents(path):
             if parent not in made:
                 made.add(parent)
-                plain += tar_header(f"{parent}/", 0, 0o755, b"5")
+                plain.extend(tar_header(f"{parent}/", 0, 0o755, b"5"))
+
+    for source, entry, filename in _files(wheels):
+        parents(entry.path)
         plain += tar_header(entry.path, entry.size, entry.mode)
         if entry.member is None:
             plain += entry.content
@@ -135,6 +141,16 @@ def _parts(wheels: Sequence[tuple[Source, Layout]]) -> Iterator[tuple[bytes, byt
         if len(plain) > _PLAIN_MOST:
             yield gzip_stored(plain), bytes(plain)
             plain.clear()
+    for e in beside:
+        parents(e.path)
+        plain += tar_header(e.path, e.size, e.mode)
+        yield gzip_stored(plain), bytes(plain)
+        plain.clear()
+        content = b"".join(e.chunks())
+        if len(content) != e.size:
+            raise ArchiveError("layer.size", "the file's size is not what it was", where=f"/{e.path}")
+        yield gzip_packed(content), content
+        plain += bytes(-e.size % _BLOCK)
     plain += bytes(2 * _BLOCK)
     yield gzip_stored(plain), bytes(plain)
 
@@ -182,6 +198,15 @@ def _verify_empty(source: Source, entry: Entry, filename: str) -> None:
 def gzip_stored(data: bytes | bytearray) -> bytes:
     """A gzip member (RFC 1952) that holds the data as stored blocks: its bytes depend on no compressor."""
     return _GZIP + _stored_blocks(data, last=True) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def gzip_packed(data: bytes) -> bytes:
+    """A gzip member that holds the data compressed. Its bytes are those of one version of libdeflate, which pyproject
+    pins and no distribution replaces; to raise it is to raise builder.blobs.BYTECODE_FORMAT.
+    """
+    from deflate import deflate_compress
+
+    return _GZIP + bytes(deflate_compress(data, 6)) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
 
 
 def _stored_blocks(data: bytes | bytearray, *, last: bool) -> bytes:

@@ -283,10 +283,11 @@ def room(locked: PlatformLock, work: Work) -> SandboxRoom:
 def sources(work: Work) -> Sources:
     """Where missing packages come from, as the settings say."""
     from bareboat.builder.image import Sources
+    from bareboat.verbs.compiling import compile_for
     from bareboat.verbs.registries import home_of
 
     return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline,
-                   lambda image: home_of(image, work))
+                   lambda image: home_of(image, work), lambda plan: compile_for(plan, work))
 
 
 def python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:

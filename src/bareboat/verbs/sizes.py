@@ -100,7 +100,7 @@ def _soname(file: Owned) -> str:
 
 def _layers(plan: Plan, files: Sequence[Owned], work: Work) -> tuple[LayerShare, ...]:
     """The layers as they are shipped: a base's own, then groups of wheels."""
-    from bareboat.builder.blobs import LAYER_FORMAT, find_layer, group_key, wheel_groups
+    from bareboat.builder.blobs import LAYER_FORMAT, find_layer, layer_key, wheel_groups
     from bareboat.builder.image import bottom_keys
     from bareboat.builder.layers import layer_tree_key
     from bareboat.verbs.images import room
@@ -120,7 +120,7 @@ def _layers(plan: Plan, files: Sequence[Owned], work: Work) -> tuple[LayerShare,
         totals[file.package] = totals.get(file.package, 0) + file.size
     for group in wheel_groups(plan):
         names = [f"{w.name} {w.version}" for w in group.wheels]
-        made = find_layer(work.store, group_key(group, plan.interpreter))
+        made = find_layer(work.store, layer_key(work.store, group, plan))
         what = names[0] if group.bucket < 0 and len(names) == 1 else f"{len(names)} packages: {', '.join(names)}"
         found.append(LayerShare(what, sum(totals.get(n, 0) for n in names), made.size if made else 0))
     return tuple(sorted(found, key=lambda x: (-x.bytes, x.what)))
