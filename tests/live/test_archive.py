@@ -48,7 +48,7 @@ def home(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 @pytest.fixture(scope="module", params=["archive.tar", "archive/"])
 def archived(request: pytest.FixtureRequest, home: Path, project: Path) -> Path:
-    bareboat(home, "archive", "-o", f"../{request.param}", cwd=project)
+    bareboat(home, "archive", "-o", f"../{request.param}", ".", NAME, cwd=project)
     return project.parent / str(request.param).rstrip("/")
 
 
@@ -101,14 +101,18 @@ def test_it_runs_without_a_network_from_an_empty_store(user: int, archived: Path
         assert refused.returncode == 125  # the broken control: an empty store has nothing to run
         restored = alone(user, base / "home", "archive", "--restore", str(copy), "--json", cwd=clone)
         assert restored.returncode == 0, restored.stderr
-        [[_, plan, names]] = json.loads(restored.stdout)["images"]
-        assert names == [NAME]
+        [[_, plan, names], [_, with_code, named]] = json.loads(restored.stdout)["images"]
+        assert (names, named) == ([], [NAME])
         done = alone(user, base / "home", "run", "--offline", "--locked", "--", "python", "src/run.py", cwd=clone)
         assert (done.returncode, done.stdout) == (0, "OSError 1\n"), done.stderr
         assert (clone / "results/sum.json").read_bytes() == (project / "results/sum.json").read_bytes()
         by_name = alone(user, base / "home", "run", NAME, "jq", "--version", cwd=clone)
         assert by_name.stdout.startswith("jq-"), by_name.stderr
-        assert plan == bareboat(home, "build", "--locked", "--offline", cwd=project)
+        itself = alone(user, base / "home", "run", NAME, "python", "-c", "import os; print(os.listdir('/app/src'))",
+                       cwd=clone)
+        assert itself.stdout == "['run.py']\n", itself.stderr
+        assert plan == bareboat(home, "build", "--no-code", "--locked", "--offline", cwd=project)
+        assert with_code == bareboat(home, "build", "--locked", "--offline", cwd=project)
         assert (clone / "bareboat.lock").read_bytes() == (project / "bareboat.lock").read_bytes()
     finally:
         remove(base)

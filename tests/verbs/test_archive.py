@@ -506,6 +506,28 @@ def test_a_name_that_moves_is_told(project: World) -> None:
     assert at.store.tags() == {"lab/seg:1": made.plans[0]} and "was sha256:other until now" in at.tell.text  # type: ignore[attr-defined]
 
 
+def test_the_code_is_in_the_image_and_goes_along_with_it(project: World) -> None:
+    from bareboat.verbs.environment import assemble
+    from bareboat.verbs.shipping import travelling
+
+    loaded = load(project.root)
+    made = assemble(travelling(loaded, environment(loaded, LockMode(), project.work), project.work), project.work)
+    project.store.tag("lab/seg:1", made.plan)
+    path, archived = written(project, "out.tar", str(project.root), "lab/seg:1")
+    assert archived.images == 1 and len(archived.plans) == 2  # the project's image is that one
+    at = elsewhere(project)
+    assert [names for _, _, names in restore_archive(path, at).images] == [(), ("lab/seg:1",)]
+    document = at.store.get_json("plans", made.plan)
+    assert isinstance(document, dict)
+    top = at.store.tree(document["trees"][-1])
+    assert top is not None and (top / "app/src/run.py").read_text() == "print('here')\n"
+    with tarfile.open(path) as tar:
+        [docker] = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+    assert docker["RepoTags"] == ["lab/seg:1"]
+    bare = archive((), Target.of(f"{project.base}/bare.tar"), project.work, Along(code=False))
+    assert bare.plans == archived.plans[:1] and bare.size < archived.size
+
+
 def test_load_takes_the_images_of_an_archive(project: World) -> None:
     from bareboat.verbs.load import load as load_images
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bareboat.store import Store
 
 OURS = "bareboat"  # owner of what it generates
+CODE = "the project's code"
 _LIST_MOST = 64 << 20
 
 
@@ -46,7 +47,8 @@ def owned_files(store: Store, plan: Plan) -> Iterator[Owned]:
     for key in top_keys(plan):
         tree = store.tree(key)
         if tree is not None:
-            yield from (Owned(OURS, p, size, place) for p, size, place in _files(tree))
+            owner = CODE if key.startswith("image-code-") else OURS
+            yield from (Owned(owner, p, size, place) for p, size, place in _files(tree))
 
 
 def _sha256(row: object) -> str:

@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE|DIR/", help="a tar, or a directory when it ends in /")
     parser.add_argument("--no-image", action="store_true", help="leave out the images' shipped form: smaller, and for "
                         "bareboat alone")
+    parser.add_argument("--no-code", action="store_true", help="leave the project's code out of its image")
     parser.add_argument("--run", action="append", default=[], metavar="ID", help="a run with its record, code, results "
                         "and image; without other words, runs alone")
     parser.add_argument("--with-results", action="store_true", help="with --run: large results, too")
@@ -41,7 +42,7 @@ def command(options: argparse.Namespace) -> int:
     if bool(options.output) == bool(options.restore):
         raise UsageError("usage.archive", "an archive is either written (-o) or restored (--restore)",
                          hint="bareboat archive -o FILE.tar, or bareboat archive --restore FILE.tar")
-    if options.restore and (options.what or options.no_image or options.run):
+    if options.restore and (options.what or options.no_image or options.no_code or options.run):
         raise UsageError("usage.archive", "--restore takes the whole archive", hint="leave out the other words")
     collaborators = work(Reporter(options.level), offline=options.offline)
     if options.restore:
@@ -53,7 +54,7 @@ def command(options: argparse.Namespace) -> int:
         names = dict.fromkeys([*(name for name, _, _ in restored.images), *(f"run {run}" for run in restored.runs)])
         collaborators.tell.say(f"restored {', '.join(names)}: {restored.files} files, {size(restored.bytes)}")
         return 0
-    along = Along(not options.no_image, tuple(options.run), options.with_results)
+    along = Along(not options.no_image, not options.no_code, tuple(options.run), options.with_results)
     made = archive(options.what, Target.of(options.output), collaborators, along)
     print(json.dumps(asdict(made), indent=2) if options.json else "\n".join((*made.plans, *made.runs)))
     runs = f", {len(made.runs)} runs" if made.runs else ""

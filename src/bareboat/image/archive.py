@@ -30,6 +30,7 @@ PLAN = "application/vnd.bareboat.plan.v1+json"
 DEB = "application/vnd.debian.binary-package"
 WHEEL = "application/vnd.pypa.wheel+zip"
 CPYTHON = "application/vnd.bareboat.cpython.v1+tar"
+CODE = "application/vnd.bareboat.code.v1"  # the index of a snapshot, and the packs with its contents
 PART_MOST = 400  # layers of one manifest: readers refuse more than 500
 CONFIG_MOST = 1 << 20
 
@@ -261,6 +262,8 @@ def check_complete(bundle: Bundle, plan: Plan, where: str) -> None:
     cpython = plan.cpython
     if cpython is not None:
         wanted[cpython.sha256] = f"CPython {cpython.version}"
+    if plan.code is not None:
+        wanted |= dict.fromkeys((plan.code.index, *plan.code.packs), "the code")
     if plan.image is not None:
         wanted |= {layer.digest.removeprefix("sha256:"): f"layer {layer.digest}" for layer in plan.image.layers}
     missing = sorted(name for sha256, name in wanted.items() if sha256 not in there)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.errors import ArchiveError, UsageError
 from bareboat.image.archive import (
+    CODE,
     CPYTHON,
     DEB,
     LOCK,
@@ -45,11 +46,13 @@ class Archived:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A plan to be archived and what it is of. texts: lock files by name."""
+    """A plan to be archived and what it is of. names: what it is to be called where it is restored; shipped: the plan
+    of the image that others run, which has a project's code; texts: lock files by name."""
 
     name: str
     names: tuple[str, ...]
     plan: Plan
+    shipped: Plan
     texts: tuple[tuple[str, bytes], ...]
     project: Project | None = None
     locked: PlatformLock | None = None
@@ -57,10 +60,11 @@ class _Subject:
 
 @dataclass(frozen=True)
 class Along:
-    """What goes along. images: the shipped form too, so that any OCI tool runs them; runs: ids, names or "last";
-    large: also such results of runs as were too large to be kept."""
+    """What goes along. images: the shipped form too, so that any OCI tool runs them; code: with the project's code in
+    them, as build puts it there; runs: ids, names or "last"; large: also such results as were too large to be kept."""
 
     images: bool = True
+    code: bool = True
     runs: tuple[str, ...] = ()
     large: bool = False
 
@@ -75,7 +79,7 @@ def archive(what: Sequence[str], target: Target, work: Work, along: Along | None
     along = along or Along()
     check_target(target)
     words = list(what) or ([] if along.runs else [""])
-    subjects = [one for word in words for one in _subjects(word, work)]
+    subjects = [one for word in words for one in _subjects(word, work, along)]
     try:
         return _archive(subjects, target, work, along)
     except ArchiveError as error:
@@ -108,10 +112,11 @@ def _archive(subjects: Sequence[_Subject], target: Target, work: Work, along: Al
         for s in subjects:
             files = _files(s, work)
             if along.images:
-                made[s.plan.digest] = make_blobs(work.store, s.plan, sources(work), work.tell.progress)
-            bundles.append(_bundle(s, files, made.get(s.plan.digest), work))
+                made[s.shipped.digest] = make_blobs(work.store, s.shipped, sources(work), work.tell.progress)
+            bundles.append(_bundle(s, files, made.get(s.shipped.digest), work))
         packed = [pack(run, Luggage(large=along.large), work) for run in along.runs]
-        shipped = [*_shipped(subjects, made), *(Shipped((p.image,)) for p in packed if p.image not in made.values())]
+        shipped = _shipped(subjects, made, work)
+        shipped += [Shipped((p.image,)) for p in packed if p.image not in made.values()]
         runs = tuple(dict.fromkeys(_attached(p) for p in packed))
         members = archive_members(bundles, list(dict.fromkeys(shipped)), runs, tar=not target.directory)
         size = write(target, members, work)
@@ -126,7 +131,7 @@ def _attached(packed: Packed) -> Attached:
     return Attached(packed.artifact, RUN, tuple(part.descriptor for part in packed.parts))
 
 
-def _subjects(word: str, work: Work) -> list[_Subject]:
+def _subjects(word: str, work: Work, along: Along) -> list[_Subject]:
     """What a word means: a project's folder ("" the one of this folder), on each of its platforms, or an image."""
     from bareboat.verbs.images import digest_of
 
@@ -137,7 +142,7 @@ def _subjects(word: str, work: Work) -> list[_Subject]:
             raise UsageError("image.unknown", f"there is neither an image nor a folder {word!r}",
                              hint="see `bareboat images`; without a name it is the project of this folder")
         return [_of_image(word, digest, work)]
-    return _of_project(folder, work)
+    return _of_project(folder, work, along)
 
 
 def _of_image(word: str, digest: str, work: Work) -> _Subject:
@@ -153,32 +158,54 @@ def _of_image(word: str, digest: str, work: Work) -> _Subject:
                                hint="archive it from its project's folder")
         texts.append((name, path.read_bytes()))
     names = tuple(sorted(n for n, plan in work.store.tags().items() if plan == digest))
-    return _Subject(word if word in names else digest[7:19], names, plan_of(made.plan_blob, work), tuple(texts))
+    plan = plan_of(made.plan_blob, work)
+    if plan.code is not None and plan.code.overlays:
+        raise ArchiveError("archive.extensions", "holds compiled extensions of its project, which cannot be made again "
+                           "from an archive", where=word, hint="archive the project's folder, or use bareboat save")
+    return _Subject(word if word in names else digest[7:19], names, plan, plan, tuple(texts))
 
 
-def _of_project(folder: Path | None, work: Work) -> list[_Subject]:
+def _of_project(folder: Path | None, work: Work, along: Along) -> list[_Subject]:
+    """A project on each of its platforms: the plan that its runs stand on, and the image with its code."""
     from bareboat.image.planning import plan_for
     from bareboat.project import find_root, load, lock_inputs
+    from bareboat.verbs.environment import environment
+    from bareboat.verbs.images import plan_of
     from bareboat.verbs.lock import lock
+    from bareboat.verbs.shipping import travelling
 
     project = load(folder.absolute() if folder is not None else find_root(Path.cwd()))
+    made = environment(project, LockMode(), work)
     locked = lock(project, lock_inputs(project), LockMode(), work)
     texts = tuple((name, text.encode()) for name, text in locked.texts if text)
-    tags = work.store.tags()
-    found = []
+    here = plan_of(made.plan_blob, work)
+    with_code = travelling(project, made, work) if along.images and along.code else here
+    found, tags = [], work.store.tags()
     for p in locked.lock.platforms:
         plan = plan_for(project, p)
         names = tuple(sorted(n for n, digest in tags.items() if digest == plan.digest))
-        found.append(_Subject(project.name, names, plan, texts, project, p))
-    named = next((s.names for s in found if s.names), ())
-    return [replace(s, names=s.names or named) for s in found]  # an image of several platforms has one name
+        found.append(_Subject(project.name, names, plan, _as_shipped(plan, here, with_code), texts, project, p))
+    return found
+
+
+def _as_shipped(plan: Plan, here: Plan, with_code: Plan) -> Plan:
+    """The plan of another platform with what was put on this one's; compiled extensions are of this one alone."""
+    if plan.digest == here.digest:
+        return with_code
+    more = {n: v for n, v in with_code.env if dict(here.env).get(n) != v}
+    code = with_code.code
+    return replace(plan, code=replace(code, overlays=()) if code is not None else None, cmd=with_code.cmd,
+                   env=tuple(sorted({**dict(plan.env), **more}.items())), entrypoint=with_code.entrypoint,
+                   labels=with_code.labels)
 
 
 def _digests(plan: Plan) -> Iterable[str]:
     yield from (d.sha256 for d in plan.debs)
     yield from (w.sha256 for w in plan.wheels)
-    if (cpython := plan.cpython) is not None:
-        yield cpython.sha256
+    if plan.cpython is not None:
+        yield plan.cpython.sha256
+    if plan.code is not None:
+        yield from (plan.code.index, *plan.code.packs)
     if plan.image is not None:
         yield from (x.removeprefix("sha256:") for x in (plan.image.manifest, plan.image.config))
         yield from (layer.digest.removeprefix("sha256:") for layer in plan.image.layers)
@@ -210,6 +237,9 @@ def _files(s: _Subject, work: Work) -> list[File]:
         fetch(work.store, [Download(cpython.url, cpython.sha256, cpython.size, f"CPython {cpython.version}")],
               lambda p: work.tell.progress("fetch", p.done, p.total), replace(DEFAULT, offline=at.offline))
         parts.append(File(CPYTHON, cpython.sha256, cpython.size, _file_name(cpython.url)))
+    if plan.code is not None:
+        parts += [File(CODE, sha256, _size(sha256, "code", work), title) for sha256, title in
+                  ((plan.code.index, "code index"), *((pack, "code") for pack in plan.code.packs))]
     found = [*parts, *(File(DEB, d.sha256, d.size, d.path.rpartition("/")[2]) for d in plan.debs)]
     found += [File(WHEEL, w.sha256, _size(w.sha256, w.filename, work), w.filename) for w in plan.wheels]
     return found
@@ -277,18 +307,20 @@ def _bundle(s: _Subject, files: list[File], image: Image | None, work: Work) -> 
                   image.descriptor.digest if image is not None else "")
 
 
-def _shipped(subjects: Sequence[_Subject], made: dict[str, Image]) -> list[Shipped]:
+def _shipped(subjects: Sequence[_Subject], made: dict[str, Image], work: Work) -> list[Shipped]:
     """The images by what they are named, this machine's platform first in each group."""
     from bareboat.verbs.lock import host_platform
 
     groups: dict[object, list[_Subject]] = {}
     for s in subjects:
         groups.setdefault(s.project.root if s.project is not None else s.plan.digest, []).append(s)
-    found = []
+    found, tags = [], work.store.tags()
     for group in groups.values():
         group.sort(key=lambda s: s.plan.platform != host_platform())
-        images = tuple(dict.fromkeys(made[s.plan.digest] for s in group if s.plan.digest in made))
-        names = tuple(dict.fromkeys(n for s in group for n in s.names)) or _usual(group[0].name)
+        images = tuple(dict.fromkeys(made[s.shipped.digest] for s in group if s.shipped.digest in made))
+        digests = {s.shipped.digest for s in group}
+        names = tuple(sorted(n for n, digest in tags.items() if digest in digests))
+        names = names or tuple(dict.fromkeys(n for s in group for n in s.names)) or _usual(group[0].name)
         if images:
             found.append(Shipped(images, names))
     return found
