@@ -94,6 +94,9 @@ class Settings:
     keep_archives: bool = _setting("keep-archives", "flag", False,
                                    "Keep downloaded wheels and Debian packages once they are unpacked; without them a "
                                    "tree that was collected is fetched again.")
+    compression: str = _setting("compression", "choice", "gzip",
+                                "How layers of ours are compressed where they are shipped; zstd is smaller, and Docker "
+                                "before 23 cannot read it.", choices=("gzip", "zstd"))
     python_mirror: str | None = _setting(
         "python.mirror",
         "url",

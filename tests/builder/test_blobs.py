@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 from tests.builder.image_factory import SOURCES, plan_in, quiet
 
 from bareboat.builder import blobs
@@ -36,6 +37,7 @@ from bareboat.lock import Wheel
 from bareboat.store import Store
 from bareboat.store.treewriter import TreeWriter
 
+ZSTD = replace(SOURCES, compression="zstd")
 WHEELS = {"one": {"one/__init__.py": b"x = 1\n" * 100}, "two": {"two/__init__.py": b"y = 2\n", "two/e.py": b""}}
 
 
@@ -250,3 +252,30 @@ def test_the_pinned_compressor_has_not_changed() -> None:
     digest = "d12462676d7b14a91ca8ba5bbc64fa5e6f83e436965901770c0313968e26ba14"
     assert hashlib.sha256(gzip_packed(data)).hexdigest() == digest
     assert gzip.decompress(gzip_packed(data)) == data
+
+
+def test_by_zstd_the_same_tars_with_other_digests_everywhere(store: Store, tmp_path: Path) -> None:
+    plan = plan_in(store, WHEELS)
+    image, zstd = make_blobs(store, plan, SOURCES, quiet), make_blobs(store, plan, ZSTD, quiet)
+    assert json.loads(image.config) == json.loads(zstd.config)  # DiffIDs are of the tars
+    for a, b in zip(image.layers, zstd.layers, strict=True):
+        assert b.media_type == "application/vnd.oci.image.layer.v1.tar+zstd" and b.size < a.size
+        raw = zstandard.ZstdDecompressor().decompressobj().decompress(content(store, b.digest))
+        assert raw == gzip.decompress(content(store, a.digest))
+    again = Store.open(tmp_path / "again")
+    assert make_blobs(again, plan_in(again, WHEELS), ZSTD, quiet) == zstd
+    again.close()
+
+
+def test_a_layer_that_rotted_is_not_compressed_anew(store: Store) -> None:
+    plan = plan_in(store, WHEELS)
+    image = make_blobs(store, plan, SOURCES, quiet)
+    path = store.blob(image.layers[0].digest.removeprefix("sha256:"))
+    assert path is not None
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError) as caught:
+        make_blobs(store, plan, ZSTD, quiet)
+    assert caught.value.code.startswith("layer.")

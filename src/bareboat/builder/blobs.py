@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from bareboat.builder.image import (
     make_trees,
     top_keys,
 )
+from bareboat.builder.recompress import ZSTD, ZSTD_LAYER, as_zstd
 from bareboat.builder.wheels import FileSource, processors
 from bareboat.errors import ArchiveError
 from bareboat.image.grouping import WheelGroup, group_wheels
@@ -104,6 +105,9 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         digests = known[recipe.key]
         assert digests is not None
         layers.append(Layer(digests, recipe.what, recipe.packages))
+    if sources.compression == ZSTD:
+        own = len(layers) - len(recipes)  # what is below ours stays as it came
+        layers[own:] = [replace(x, digests=as_zstd(store, x.digests), media_type=ZSTD_LAYER) for x in layers[own:]]
     image = make_image(plan, layers, below)
     for of, data in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
         store.put_blob([data], sha256=of.digest.removeprefix("sha256:"))
@@ -247,8 +251,6 @@ def fetch_wheels(store: Store, wheels: Sequence[Wheel], sources: Sources, progre
     """
     if not wheels:
         return
-    from dataclasses import replace
-
     from bareboat.resolve.download import DEFAULT, Download, fetch
 
     for w in wheels:

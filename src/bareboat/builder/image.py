@@ -28,7 +28,7 @@ class Sources:
     """Where missing packages come from. archive: made when a Debian package is missing; jobs: how many at once.
 
     images: opened when a layer of a base is missing. bytecode: compiles what a plan that is shipped lacks, where that
-    can be done; None: what is there is taken.
+    can be done; None: what is there is taken. compression: of the layers that are shipped, "gzip" or "zstd".
     """
 
     archive: Callable[[str], Archive]
@@ -36,6 +36,7 @@ class Sources:
     offline: bool = False
     images: Callable[[BaseImage], Repository] | None = None
     bytecode: Callable[[Plan], None] | None = None
+    compression: str = "gzip"
 
 
 @dataclass(frozen=True)

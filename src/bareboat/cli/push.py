@@ -15,13 +15,14 @@ EXAMPLES = ("  bareboat build -t ghcr.io/lab/seg:1 && bareboat push ghcr.io/lab/
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from bareboat.cli.save import add_run
+    from bareboat.cli.save import add_compression, add_run
 
     parser.add_argument("image", metavar="IMAGE", help="a name, or the beginning of a plan digest; with --run PLACE")
     parser.add_argument("place", metavar="PLACE", nargs="?", help="where to; default: what the name says")
     parser.add_argument("--offline", action="store_true", default=None, help="fetch nothing to assemble it")
     parser.add_argument("--sbom", choices=("spdx", "cyclonedx", "none"), default="", help="what bill of materials "
                         "to attach to the image (default: spdx at a registry, none elsewhere)")
+    add_compression(parser)
     add_run(parser)
 
 
@@ -34,7 +35,7 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.wiring import work
 
     extra = luggage(options)
-    collaborators = work(Reporter(options.level), offline=options.offline)
+    collaborators = work(Reporter(options.level), offline=options.offline, compression=options.compression)
     if options.run:
         from bareboat.verbs.travel import send_run
 

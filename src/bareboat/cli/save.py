@@ -23,7 +23,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a name, or the beginning of a plan digest")
     parser.add_argument("-o", "--output", metavar="FILE|DIR/",
                         help="a tar, or a directory when it ends in / (default: the tar to standard output)")
+    add_compression(parser)
     add_run(parser)
+
+
+def add_compression(parser: argparse.ArgumentParser) -> None:
+    """The option of all that writes layers."""
+    parser.add_argument("--compression", choices=("gzip", "zstd"), help="of our own layers (default: what the setting "
+                        "says, gzip unless it is changed)")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +63,7 @@ def command(options: argparse.Namespace) -> int:
         raise UsageError("usage.save", "an image or a run is to be named" + (", not both" if options.run else ""),
                          hint="bareboat save IMAGE -o FILE, or: bareboat save --run RUN -o FILE")
     extra = luggage(options)
-    collaborators = work(Reporter(options.level))
+    collaborators = work(Reporter(options.level), compression=options.compression)
 
     def save(target: Target) -> Saved:
         if options.run:

@@ -287,7 +287,8 @@ def sources(work: Work) -> Sources:
     from bareboat.verbs.registries import home_of
 
     return Sources(lambda family: archive(family, work), work.settings.jobs, work.settings.offline,
-                   lambda image: home_of(image, work), lambda plan: compile_for(plan, work))
+                   lambda image: home_of(image, work), lambda plan: compile_for(plan, work),
+                   work.settings.compression)
 
 
 def python_request(project: Project, locked: PlatformLock, scratch: Path, work: Work) -> Request:
