@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 from tests.builder.bases.tree_kit import SITE, Tree, docker_python, elf
+from tests.image_kit import digest, index, put, registry
 from tests.live.layout_kit import write_layout
 from tests.world_kit import World
 
 from bareboat.errors import BareboatError, LockError
+from bareboat.image.manifest import Platform
 from bareboat.image.planning import plan_for
+from bareboat.image.spec import CONFIG, LAYER, MANIFEST, Descriptor, canonical
 from bareboat.lock import PlatformLock, loads
 from bareboat.project import load
 from bareboat.record.codec import decode_bytes, encode_bytes
+from bareboat.registry.base import RegistryError
+from bareboat.registry.places import Place
 from bareboat.values import replace
 from bareboat.verbs.bases import default_image
+from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.lock_mode import LockMode
 
@@ -258,3 +264,67 @@ def test_a_layout_beside_the_project_is_found_from_anywhere(world: World, base: 
     monkeypatch.chdir(tmp_path)
     made(world)
     assert platform(world).base.brought
+
+
+def published(world: World, trees: dict[str, Tree]) -> tuple[Work, list[bool]]:
+    """The trees as one index, "1", of a registry in memory; the list's item says whether it can be reached."""
+    made_registry, _ = registry()
+    repository = made_registry.repository("lab/seg")
+    rows = []
+    for name, tree in trees.items():
+        platform_of = Platform("linux", name)
+        data = packed(tree)
+        config = canonical({"os": "linux", "architecture": name, "config": {"Env": ["PATH=/usr/local/bin:/bin"]},
+                            "rootfs": {"type": "layers", "diff_ids": [digest(data)]}})
+        repository.blobs.update({digest(data): data, digest(config): config})
+        document = {"schemaVersion": 2, "mediaType": MANIFEST,
+                    "config": Descriptor(CONFIG, digest(config), len(config)).document(),
+                    "layers": [Descriptor(LAYER.removesuffix("+gzip"), digest(data), len(data)).document()]}
+        rows.append((put(repository, document, MANIFEST), platform_of))
+    index(repository, rows, "1")
+    reached = [True]
+
+    def opened(place: Place) -> object:
+        if not reached[0]:
+            raise RegistryError("registry.unreachable", "nobody answers", where=str(place))
+        assert place.reference is not None
+        return made_registry.repository(place.reference.repository)
+
+    (world.root / "bareboat.toml").write_text('base = "host.example/lab/seg:1"\n')
+    return replace(world.work, repositories=opened), reached
+
+
+def test_each_platform_gets_its_row_of_the_index(world: World, tmp_path: Path) -> None:
+    arm = docker_python(tmp_path / "arm").file("/usr/local/bin/python3.12", elf("/lib64/ld-linux-x86-64.so.2", 183))
+    work, _ = published(world, {"amd64": docker_python(tmp_path / "amd"), "arm64": arm})
+    with open(world.root / "bareboat.toml", "a") as file:
+        file.write('platforms = ["linux/amd64", "linux/arm64"]\n')
+    world.require("beta")
+    environment(load(world.root), LockMode(), work)
+    both = loads((world.root / "bareboat.lock").read_text()).platforms
+    assert [p.platform for p in both] == ["linux/amd64", "linux/arm64"]
+    assert len({p.base.image.manifest for p in both if p.base.image}) == 2
+    assert [[w.name for w in p.wheels] for p in both] == [["alpha", "beta"]] * 2
+
+
+def test_a_registry_that_is_away_is_not_missed(world: World, tmp_path: Path) -> None:
+    work, reached = published(world, {"amd64": docker_python(tmp_path / "amd")})
+    world.require("beta")
+    first = environment(load(world.root), LockMode(), work)
+    reached[0] = False
+    assert environment(load(world.root), LockMode(locked=True), work) == first
+    (world.root / "bareboat.lock").unlink()  # another project on the same tag is in the same place
+    environment(load(world.root), LockMode(), work)
+    assert "the registry is not asked, what it named last time is taken" in world.tell.text
+    (world.root / "bareboat.toml").write_text('base = "host.example/lab/seg:2"\n')
+    with pytest.raises(BareboatError) as e:
+        environment(load(world.root), LockMode(), work)
+    assert e.value.code == "registry.unreachable"
+
+
+def test_a_platform_that_the_image_does_not_have_is_said(world: World, tmp_path: Path) -> None:
+    work, _ = published(world, {"arm64": docker_python(tmp_path / "x")})
+    world.require("beta")
+    with pytest.raises(BareboatError) as e:
+        environment(load(world.root), LockMode(), work)
+    assert e.value.code == "image.platform" and "arm64" in str(e.value)

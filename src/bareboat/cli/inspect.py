@@ -42,7 +42,8 @@ def command(options: argparse.Namespace) -> int:
         print(json.dumps({"plan": plan.digest, **plan.document(), "layers": [asdict(x) for x in layers],
                           "bytes": total}, indent=2))
         return 0
-    print(f"plan      {plan.digest}\nplatform  {plan.platform}\nbase      {plan.family}:{plan.suite} as of {plan.date}"
+    since = f" as of {plan.date}" if plan.date else ""
+    print(f"plan      {plan.digest}\nplatform  {plan.platform}\nbase      {plan.base}{since}"
           f"\npython    {plan.interpreter.full} ({plan.interpreter.executable}), {plan.libc}"
           f"\npackages  {len(plan.wheels)} Python, {len(plan.debs)} system\nsize      {size(total)}\n")
     rows = [(size(x.bytes), str(x.files), f"{x.bytes * 100 / total:.0f}%" if total else "", x.what)

@@ -110,8 +110,8 @@ def _image(account: Account) -> Iterator[tuple[str, str]]:
     wheels = "1 Python package" if len(plan.wheels) == 1 else f"{len(plan.wheels)} Python packages"
     yield (
         "",
-        f"{plan.family} {plan.suite}, Python {plan.interpreter.full}, "
-        f"{wheels}, {len(plan.debs)} of {plan.family}",
+        f"{plan.base if plan.image else f'{plan.family} {plan.suite}'}, Python {plan.interpreter.full}, {wheels}"
+        + ("" if plan.image else f", {len(plan.debs)} of {plan.family}"),
     )
     wanted = [f"{w.name} {w.version}" for w in plan.wheels if w.requested]
     if wanted:

@@ -123,6 +123,13 @@ class Plan:
         }
 
     @property
+    def base(self) -> str:
+        """The base as people write it: "debian:trixie", or an image's reference and the digest it had."""
+        if self.image is not None:
+            return f"{self.image.reference} ({self.image.manifest[:19]})"
+        return f"{self.family}:{self.suite}"
+
+    @property
     def digest(self) -> str:
         """sha256 of the canonical JSON: "sha256:<64 hex digits>"."""
         text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -109,8 +109,8 @@ def package_changes(old: Plan, new: Plan) -> tuple[Change, ...]:
     b |= {f"{new.family} {d.name}": d.version for d in new.debs}
     head = (
         []
-        if (old.family, old.suite) == (new.family, new.suite)
-        else [("base", f"{old.family}:{old.suite}", f"{new.family}:{new.suite}")]
+        if old.base == new.base
+        else [("base", old.base, new.base)]
     )
     if old.platform != new.platform:
         head.append(("platform", old.platform, new.platform))
