@@ -23,6 +23,7 @@ from bareboat.project import load
 from bareboat.record.codec import decode_bytes, encode_bytes
 from bareboat.registry.base import RegistryError
 from bareboat.registry.places import Place
+from bareboat.store import Store
 from bareboat.values import replace
 from bareboat.verbs.bases import default_image
 from bareboat.verbs.collaborators import Work
@@ -262,8 +263,13 @@ def test_a_layout_beside_the_project_is_found_from_anywhere(world: World, base: 
     stand(world, base)
     world.require("gamma")
     monkeypatch.chdir(tmp_path)
-    made(world)
-    assert platform(world).base.brought
+    first = made(world)
+    image = platform(world).base.image
+    assert image is not None and image.reference == "oci:../layout" and str(tmp_path) not in (
+        world.root / "bareboat.lock").read_text()
+    world.store.close()
+    other = replace(world.work, store=Store.open(tmp_path / "other"))
+    assert environment(load(world.root), LockMode(locked=True), other).plan == first.plan
 
 
 def published(world: World, trees: dict[str, Tree]) -> tuple[Work, list[bool]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from bareboat.image.plan import GeneratedFile, Interpreter, Plan, interpreter_of
 from bareboat.lock import Base, BaseImage, PlatformLock
 from bareboat.project.values import Package, Project
+from bareboat.values import replace
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -30,9 +33,19 @@ def plan_for(project: Project, locked: PlatformLock) -> Plan:
         workdir=project.workdir,
         date=base.date,
         libc=base.libc,
-        image=base.image,
+        image=in_place(base, project).image,
         cpython=base.cpython,
     )
+
+
+def in_place(base: Base, project: Project) -> Base:
+    """The base with the layout it came from where that is on this machine: a lock names it from the project's
+    folder."""
+    image = base.image
+    if image is None or not image.reference.startswith("oci:") or image.reference.startswith("oci:/"):
+        return base
+    path = os.path.normpath(f"{project.root}/{image.reference[4:]}")
+    return replace(base, image=replace(image, reference=f"oci:{path}"))
 
 
 def env_over(image: BaseImage, python: Interpreter) -> tuple[tuple[str, str], ...]:

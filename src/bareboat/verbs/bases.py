@@ -55,7 +55,10 @@ def lock_image(project: Project, platform: str, work: Work, *, default: bool = F
         project = replace(project, base=default_image(project.python.specifier))
         work.tell.say(f"no Debian archive is known here: the base is docker.io's {project.base}")
     image = _pulled(_place(project), platform, work)
-    return base_on(image, scan_of(image, project, platform, work), _created(image, work))
+    scanned = scan_of(image, project, platform, work)
+    if project.base and project.base.startswith("oci:"):
+        image = replace(image, reference=project.base)  # from the project's folder, as it is on other machines too
+    return base_on(image, scanned, _created(image, work))
 
 
 def scan_of(image: BaseImage, project: Project, platform: str, work: Work) -> Scan:

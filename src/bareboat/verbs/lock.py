@@ -61,6 +61,8 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         return Locked(old, ((LOCK_FILE, standing), *texts.items()))
     if mode.locked:
         raise _stale(old, seen, request)
+    from bareboat.image.planning import in_place
+
     if mode.upgrade:
         mode = _upgradable(project, mode, work)
     began = time.monotonic()
@@ -71,7 +73,7 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
         before = next((p for p in old.platforms if p.platform == platform), None) if old else None
         keep = before.base if before and base_is_current and mode.upgrade is not True else None
         base = keep or _base(project, platform, work)
-        standing_on = PlatformLock(platform, base, before.wheels if before else ())
+        standing_on = PlatformLock(platform, in_place(base, project), before.wheels if before else ())
         on = _on_base(project, standing_on, mode, work) if base.image is not None else None
         wheels, texts[name] = _wheels(project, standing_on, texts[name], mode, (on, work))
         if on is not None:
@@ -241,6 +243,9 @@ def restore(project: Project, locked: PlatformLock, work: Work) -> None:
 
     Raises LockError "lock.source-changed", "lock.rebuilt-differs", ResolveError "download.*".
     """
+    from bareboat.image.planning import in_place
+
+    locked = replace(locked, base=in_place(locked.base, project))
     absent = [w for w in locked.wheels if work.store.blob(w.sha256) is None]
     _fetch_private([w for w in absent if w.url], project, locked, work)
     if all(w.url for w in absent):
