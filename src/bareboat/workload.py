@@ -53,6 +53,7 @@ class Workload:
     hostname: str = "bareboat"
     scratch: str = "tmpfs"  # where the thin writable layer lives: "tmpfs" or "disk"
     scratch_dir: Path | None = None  # for "disk": an empty directory of this run's own
+    platform: str = ""  # "linux/arm64", only where that is not this machine's: to be emulated
 
 
 @dataclass(frozen=True)

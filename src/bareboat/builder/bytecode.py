@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.builder.stacking import BOUND, link_all, stack
 from bareboat.errors import EngineError
+from bareboat.host.kernel import foreign
 from bareboat.image.plan import Interpreter, Plan
 from bareboat.image.wheel import wheel_tree_key
 
@@ -69,7 +70,7 @@ def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0
 
 def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int, native: tuple[str, ...]) -> int:
     todo = set(missing(store, plan))
-    if not todo:
+    if not todo or foreign(plan.platform):  # its Python does not run here, or a hundred times slower
         return 0
     from bareboat.builder.image import bottom_keys, top_keys
 

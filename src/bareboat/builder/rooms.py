@@ -28,7 +28,8 @@ _LOG = 64 * 1024  # bytes of a backend's output that are kept
 class SandboxRoom:
     """A BuildRoom (resolve.python.building) of this machine's store and engine, for one locked base.
 
-    Builds only for the machine's own architecture. progress: what is being built, then as everywhere.
+    For another architecture than this machine's it is emulated, or EngineError "engine.platform". progress: what is
+    being built, then as everywhere.
     """
 
     store: Store
@@ -112,6 +113,7 @@ class SandboxRoom:
         from bareboat.builder.image import make_trees
         from bareboat.builder.stacking import lowers
         from bareboat.engine.base import Streams
+        from bareboat.host.kernel import foreign
 
         trees = make_trees(self.store, plan, self.sources, self.progress)
         workload = Workload(
@@ -121,6 +123,7 @@ class SandboxRoom:
             cwd="/tmp",
             mounts=mounts,
             network=network,
+            platform=foreign(self.platform),
         )
         log = bytearray()
 

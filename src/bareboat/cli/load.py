@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """A line an image: its names, or its digest where it has none."""
     from bareboat.cli.term import Reporter
+    from bareboat.image.platforms import parse_platform
     from bareboat.verbs.load import load
     from bareboat.verbs.lock import host_platform
     from bareboat.wiring import work
@@ -30,7 +31,7 @@ def command(options: argparse.Namespace) -> int:
         raise UsageError("load.terminal", "an archive is not read from a terminal",
                          hint="use -i FILE, or redirect the input")
     collaborators = work(Reporter(options.level))
-    platform = options.platform or host_platform()
+    platform = parse_platform(options.platform) if options.platform else host_platform()
     if options.input:
         with open(options.input, "rb") as file:
             loaded = load(file, options.input, platform, collaborators)

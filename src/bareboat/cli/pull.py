@@ -27,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """Prints the image's digest here, by which `run`, `inspect` and `rmi` know it; with --run the run's id."""
     from bareboat.cli.term import Reporter
+    from bareboat.image.platforms import parse_platform
     from bareboat.registry.places import parse_place
     from bareboat.verbs.build import check_name
     from bareboat.verbs.lock import host_platform
@@ -35,16 +36,17 @@ def command(options: argparse.Namespace) -> int:
 
     if (options.run and options.tag) or (options.with_results and not options.run):
         raise UsageError("usage.run", "--with-results is about a run, and -t about an image", hint="see pull --help")
+    platform = parse_platform(options.platform) if options.platform else host_platform()
     if options.tag:
         check_name(options.tag)
     if options.run:
         from bareboat.verbs.run_places import arrive
 
-        record = arrive(options.place, options.platform or host_platform(),
+        record = arrive(options.place, platform,
                         work(Reporter(options.level), offline=options.offline), large=options.with_results)
         print(record.id)
         return 0
-    made = pull(parse_place(options.place), options.platform or host_platform(),
+    made = pull(parse_place(options.place), platform,
                 work(Reporter(options.level), offline=options.offline), options.tag)
     print(made.plan)
     return 0

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, object] = {
     "interactive": None, "tty": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
+    "platform": None,
 }
 
 
@@ -73,6 +74,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--project", metavar="DIR", help="the project's folder, when it is not this one")
     add("--scratch", choices=("tmpfs", "disk"), help="where files outside results live until the end")
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
+    add("--platform", metavar="OS/ARCH", help="as linux/arm64; of another architecture than this machine's it is "
+        "emulated by qemu")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
     add("--replace", action="append", metavar="PACKAGE", help="a compiled package of the base that may be replaced")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
@@ -115,7 +118,16 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
                             _size(o.shm_size, "--shm-size")),
         network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
-        data=Path(o.data).absolute() if o.data else None, locked=o.locked, replace=tuple(o.replace))
+        data=Path(o.data).absolute() if o.data else None, locked=o.locked, platform=_platform(o.platform),
+        replace=tuple(o.replace))
+
+
+def _platform(text: str | None) -> str:
+    if not text:
+        return ""
+    from bareboat.image.platforms import parse_platform
+
+    return parse_platform(text)
 
 
 def _document(text: str) -> str:

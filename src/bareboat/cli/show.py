@@ -100,7 +100,8 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
 
 
 def _image(account: Account) -> Iterator[tuple[str, str]]:
-    yield "image", account.record.plan or "none"
+    emulated = account.record.platform
+    yield "image", (account.record.plan or "none") + (f", {plain(emulated)}, emulated" if emulated else "")
     plan = account.plan
     if plan is None:
         return

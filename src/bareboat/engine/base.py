@@ -44,7 +44,8 @@ class Engine(Protocol):
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals (SIGINT once asks, twice kills), wait.
 
-        Raises EngineError when the sandbox cannot be made, ProgramError (126, 127) when the program cannot start.
+        Raises EngineError when the sandbox cannot be made ("engine.platform" for a workload of an architecture that
+        cannot be emulated here), ProgramError (126, 127) when the program cannot start.
         """
 
     def explain(self, workload: Workload) -> str:

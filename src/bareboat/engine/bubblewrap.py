@@ -56,7 +56,13 @@ class Bubblewrap:
         return Settings(os.fsencode(self._bwrap or find_bwrap()), program, scopes)
 
     def _box(self, workload: Workload) -> boxes.Box:
-        return boxes.box(workload, total_memory(), self._overlay, by_root=os.geteuid() == 0)
+        box = boxes.box(workload, total_memory(), self._overlay, by_root=os.geteuid() == 0)
+        if not workload.platform:
+            return box
+        from bareboat.sandbox import emulation
+        from bareboat.values import replace
+
+        return replace(box, emulation=emulation.find(workload.platform))
 
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
@@ -86,6 +92,7 @@ class Bubblewrap:
         from bareboat.sandbox.limits import limit_plan
 
         found = [Check(c.name, c.ok, c.detail, c.remedy, c.fatal) for c in diagnose()]
+        found.append(_platforms())
         plan = limit_plan(Limits(memory=1 << 30, cpus=1.0, pids=100))
         found.append(Check("cgroups", plan.mechanism != "watch", f"limits are kept by: {plan.mechanism}",
                            "limits work, less exactly; for cgroups log in through systemd with controllers delegated"))
@@ -96,3 +103,10 @@ class Bubblewrap:
         except BareboatError as e:
             found.append(Check("bwrap", False, e.what, e.hint, fatal=True))
         return found
+
+
+def _platforms() -> Check:
+    from bareboat.sandbox import emulation
+
+    ok, detail = emulation.summary(os.uname().release, emulation.installed())
+    return Check("platforms", ok, detail, f"to run others: Linux 6.7, and apt install {emulation.PACKAGE}")

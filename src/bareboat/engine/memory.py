@@ -68,18 +68,24 @@ class Guest:
 
 
 class MemoryEngine:
-    """Engine whose programs are functions from a Guest to an exit code, by the name of argv[0]."""
+    """Engine whose programs are functions from a Guest to an exit code, by the name of argv[0].
+
+    emulates: platforms that it runs besides its own.
+    """
 
     name = "memory"
 
-    def __init__(self, programs: Mapping[str, Callable[[Guest], int]]) -> None:
-        self.programs = dict(programs)
+    def __init__(self, programs: Mapping[str, Callable[[Guest], int]], emulates: tuple[str, ...] = ()) -> None:
+        self.programs, self.emulates = dict(programs), emulates
         self.ran: list[Workload] = []
 
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """See Engine.run. A program that raises PermissionError ends with 1, as a shell would."""
         if not workload.argv:
             raise UsageError("engine.argv", "there is no command to run")
+        if workload.platform and workload.platform not in self.emulates:
+            raise EngineError("engine.platform", f"programs for {workload.platform} cannot be run here",
+                              where=workload.platform)
         for mount in workload.mounts:
             if not mount.source.exists():
                 raise EngineError("engine.source", "what is to be mounted cannot be opened: No such file or directory",

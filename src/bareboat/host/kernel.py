@@ -55,6 +55,11 @@ def platform() -> str:
     return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
 
 
+def foreign(wanted: str) -> str:
+    """The platform, where its programs are of another architecture than this machine's; "" where they are not."""
+    return wanted if wanted and wanted.split("/")[:2] != platform().split("/") else ""
+
+
 def unshare(flags: int) -> None:
     """Leave the namespaces named by flags for new ones. The process must have one thread for CLONE_NEWUSER."""
     _checked(_libc().unshare(flags), "unshare")

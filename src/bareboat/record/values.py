@@ -85,6 +85,7 @@ class RunRecord:
     with its text. log: the log's path relative to the run's directory. seconds, lost, peak_memory: as
     workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
     taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
+    platform: "linux/arm64", when the run was emulated on a machine of another architecture.
     """
 
     id: str
@@ -128,6 +129,7 @@ class RunRecord:
     rerun_of: str = ""
     origin: str = ""
     data_from: str = ""
+    platform: str = ""
     format: int = RECORD_FORMAT
 
     def document(self) -> dict[str, object]:

@@ -11,8 +11,11 @@ import posixpath
 
 from bareboat.errors import EngineError, UsageError
 from bareboat.sandbox.leader import PATH as LEADER
-from bareboat.values import dataclass
+from bareboat.values import TYPE_CHECKING, dataclass
 from bareboat.workload import Workload
+
+if TYPE_CHECKING:
+    from bareboat.sandbox.emulation import Emulation
 
 ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program
 OWN = ("/proc", "/dev", "/sys")  # made new in every sandbox
@@ -54,6 +57,7 @@ class Box:
     disk: bytes | None
     by_root: bool = False  # the caller is uid 0, so the user inside owns what is root's outside
     overlay: bool = True  # False: as where a user may not stack trees; one tree only
+    emulation: Emulation | None = None  # of the image's programs, where they are of another architecture
 
 
 _NO_TARGET = (b"/proc/", b"/dev/fd", b"/dev/std", b"/dev/pts", b"/dev/ptmx", b"/dev/core")

@@ -148,6 +148,11 @@ def _builder(start: Start, guard: int) -> None:
     at = stage_directory(start.bwrap)
     sources = root.open_sources(box)
     made = root.stage(box, sources, at)
+    if box.emulation is not None:
+        from bareboat.sandbox import emulation  # imported by who made the box: nothing can be loaded any more here
+
+        emulation.register(box.emulation, at + b"/binfmt")
+        made.emulated = box.emulation.machine
     root.furnish(box, sources, made, at)
     path = program.check(box, made)
     os.setsid()

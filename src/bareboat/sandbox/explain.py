@@ -23,6 +23,8 @@ def explain(box: boxes.Box, settings: Settings, digest: str, plan: Plan) -> str:
         ("seccomp", f"deny list {digest}"),
         ("landlock", "abstract unix sockets and signals of the host are closed" if settings.scopes
          else "no scopes in this kernel"),
+        *((("emulation", f"{box.emulation.platform} by {_show(box.emulation.interpreter)}, registered in this sandbox "
+            "alone; its system calls go through the same filter"),) if box.emulation else ()),
         ("image", f"{len(box.trees)} trees, read-only, in an overlay"),
         *(("", _show(tree)) for tree in box.trees),
         ("thin layer", f"{_size(box.scratch)}, thrown away, " + (_show(box.disk) if box.disk else "in memory")),

@@ -85,7 +85,7 @@ def _format(root: Root, path: int, depth: int) -> tuple[int, str] | None:
     if head.startswith(b"\x7fELF") and len(head) >= 20:
         machine = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
         known = _ELF_MACHINES.get(kernel.machine())
-        if known and machine not in known:
+        if known and machine not in known and machine != root.emulated:
             return CANNOT_RUN, f"it is made for another architecture (ELF machine {machine})"
         return None
     if head.startswith(b"#!") and depth < 4:

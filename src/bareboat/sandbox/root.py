@@ -26,6 +26,7 @@ class Root:
     top: int
     upper: int
     made: list[bytes] = field(default_factory=list)
+    emulated: int = 0  # ELF machine of programs that run here besides the machine's own
 
 
 def _fd(number: int) -> bytes:

@@ -37,11 +37,9 @@ def build(folder: Path, names: tuple[str, ...], mode: LockMode, work: Work, *,
         from bareboat.verbs.shipping import travelling
 
         made = [assemble(travelling(project, one, work), work) for one in made]
-    for one in made:
-        if one.platform == here:
-            compiled = compile_missing(work.store, work.engine, plan_of(one.plan_blob, work))
-            if compiled:
-                work.tell.say(f"compiled bytecode of {compiled} layers")
+    compiled = sum(compile_missing(work.store, work.engine, plan_of(one.plan_blob, work)) for one in made)
+    if compiled:
+        work.tell.say(f"compiled bytecode of {compiled} layers")
     work.store.settle()
     rows = tuple((m.platform, m.plan) for m in made) if len(made) > 1 else ()
     for name in names:

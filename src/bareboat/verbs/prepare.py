@@ -10,6 +10,7 @@ from pathlib import Path
 from bareboat import __version__
 from bareboat.builder.stacking import lowers
 from bareboat.errors import UsageError
+from bareboat.host.kernel import foreign
 from bareboat.project.values import Project, ProjectMount, Resources
 from bareboat.record.secrets import withhold
 from bareboat.record.values import RecordedMount, RunRecord, run_id, timestamp
@@ -51,6 +52,7 @@ class RunRequest:
     results: Path | None = None
     data: Path | None = None
     locked: bool = False
+    platform: str = ""  # "" for this machine's
     replace: tuple[str, ...] = ()
 
 
@@ -85,6 +87,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
         limits=Limits(resources.memory, resources.cpus, resources.pids,
                       resources.shm_size or work.settings.shm_size, work.settings.scratch_size),
         scratch=work.settings.scratch,
+        platform=foreign(environment.platform),
     )
 
 
@@ -101,7 +104,7 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         root=os.fspath(project.root) if project else "",
         mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits,
         network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name,
-        version=__version__)
+        version=__version__, platform=load.platform)
     code: tuple[Path, CodeRules] | None = None
     if project is not None:
         from bareboat.host.git import begin

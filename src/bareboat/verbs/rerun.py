@@ -11,6 +11,7 @@ from pathlib import Path
 from bareboat import __version__
 from bareboat.builder.stacking import lowers
 from bareboat.errors import RecordError
+from bareboat.host import kernel
 from bareboat.image.plan import Plan
 from bareboat.record.causes import HERE
 from bareboat.record.secrets import withhold
@@ -208,6 +209,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         tty=tty,
         limits=limits_of(old),
         scratch=work.settings.scratch,
+        platform=kernel.foreign(made.environment.platform),
     )
     kept, withheld = withhold(load.env)
     results = any(mount.kind == "results" for mount in old.mounts)
@@ -219,7 +221,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         project=old.project, root=old.root, code=old.code, overlays=old.overlays, git=old.git,
         mounts=tuple(rerun_mounts.recorded(m, made.mounts) for m in old.mounts), limits=load.limits, gpus=old.gpus,
         network=load.network, uid=old.uid, gid=old.gid, home=old.home, tty=tty, engine=work.engine.name,
-        version=__version__, rerun_of=old.id, origin=old.origin,
+        version=__version__, rerun_of=old.id, origin=old.origin, platform=load.platform,
     )  # fmt: skip
     return Prepared(
         workload=load, record=record, results=made.results if results else None, code=None,

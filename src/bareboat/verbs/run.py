@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from bareboat.errors import BareboatError, UsageError
+from bareboat.host.kernel import foreign
 from bareboat.project.values import Overrides, Project, ProjectMount
 from bareboat.record.values import RunRecord
 from bareboat.verbs.collaborators import Work
@@ -28,6 +29,7 @@ def run(request: RunRequest, work: Work) -> RunRecord:
     count = len(load.root.trees)
     work.tell.say(f"engine {work.engine.name}, {count} layer{'s' if count != 1 else ''}, network {load.network}"
                   + (f"; {limits}" if limits else ""))
+    say_emulated(load.platform, work)
     record = execute(prepared, work)
     say_end(record, work)
     after(made, work)
@@ -54,10 +56,11 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         project = load(request.project or find_root(Path.cwd()), overrides)
         check_request(request, project)
         check(project)
-        made = environment(project, LockMode(locked=request.locked, replace=request.replace), work)
+        platform = foreign(request.platform)
+        made = environment(project, LockMode(locked=request.locked, replace=request.replace), work, platform)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:
-        made = of_image(image, work, tuple(named), broken)
+        made = of_image(image, work, tuple(named), broken, request.platform)
         mounts = _volumes(request)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
@@ -68,15 +71,16 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     return prepared, made
 
 
-def of_image(name: str, work: Work, commands: tuple[str, ...] = (), broken: BareboatError | None = None) -> Environment:
-    """The environment of a local image by name or plan digest. Raises UsageError "image.unknown".
+def of_image(name: str, work: Work, commands: tuple[str, ...] = (), broken: BareboatError | None = None,
+             platform: str = "") -> Environment:
+    """The environment of a local image by name or plan digest. Raises UsageError "image.unknown", "image.platform".
 
     commands: what the word could have been besides; broken: why the project's commands are not known, which is what
     to tell when there is no such image.
     """
     from bareboat.verbs.images import find
 
-    found = find(name, work)
+    found = find(name, work, platform)
     if found is None:
         import shutil
 
@@ -90,6 +94,13 @@ def of_image(name: str, work: Work, commands: tuple[str, ...] = (), broken: Bare
                 "see `bareboat images`; make one with `bareboat build -t NAME`")
         raise UsageError("image.unknown", f"there is no image {name!r} here", hint=hint)
     return found
+
+
+def say_emulated(platform: str, work: Work) -> None:
+    """That a run is emulated, and what to expect: nothing else would tell why it is slow."""
+    if platform:
+        work.tell.say(f"the image is for {platform}: its programs are emulated by qemu, several times slower than on "
+                      "such a machine")
 
 
 def say_end(record: RunRecord, work: Work) -> None:
