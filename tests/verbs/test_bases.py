@@ -322,6 +322,9 @@ def test_a_registry_that_is_away_is_not_missed(world: World, tmp_path: Path) -> 
     (world.root / "bareboat.lock").unlink()  # another project on the same tag is in the same place
     environment(load(world.root), LockMode(), work)
     assert "the registry is not asked, what it named last time is taken" in world.tell.text
+    with pytest.raises(BareboatError) as e:
+        environment(load(world.root), LockMode(upgrade=True), work)  # which is to ask it
+    assert e.value.code == "registry.unreachable"
     (world.root / "bareboat.toml").write_text('base = "host.example/lab/seg:2"\n')
     with pytest.raises(BareboatError) as e:
         environment(load(world.root), LockMode(), work)

@@ -41,9 +41,9 @@ def default_image(specifier: str) -> str:
     return f"python:{(fitting or DEFAULTS)[0]}-slim"
 
 
-def lock_image(project: Project, platform: str, work: Work, *, default: bool = False) -> Base:
+def lock_image(project: Project, platform: str, work: Work, *, default: bool = False, fresh: bool = False) -> Base:
     """The base that the project names, by digest, with what is inside. Nothing of it is run. default: it names none,
-    and nothing can be assembled here.
+    and nothing can be assembled here. fresh: what a tag named last time is not enough.
 
     Raises LockError "base.*", RegistryError, ResolveError "image.platform", ArchiveError.
     """
@@ -54,7 +54,7 @@ def lock_image(project: Project, platform: str, work: Work, *, default: bool = F
     if default:
         project = replace(project, base=default_image(project.python.specifier))
         work.tell.say(f"no Debian archive is known here: the base is docker.io's {project.base}")
-    image = _pulled(_place(project), platform, work)
+    image = _pulled(_place(project), platform, work, fresh)
     scanned = scan_of(image, project, platform, work)
     if project.base and project.base.startswith("oci:"):
         image = replace(image, reference=project.base)  # from the project's folder, as it is on other machines too
@@ -96,7 +96,8 @@ def settled(locked: PlatformLock, on: OnBase, work: Work) -> Base:
     packages, wheels = on.packages, locked.wheels
     base = replaced(locked.base, packages, wheels)
     new = {w.name: w.version for w in wheels}
-    kept = [f"{p.name} {p.version}" for p in packages if p.name not in new]
+    by_weight = sorted(packages, key=lambda p: not p.compiled)  # what people look for first
+    kept = [f"{p.name} {p.version}" for p in by_weight if p.name not in new]
     gone = [f"{p.name} {p.version} by {new[p.name]}" for p in packages if p.name in new]
     said = f"keeps {len(kept)} of its {len(packages)} Python packages ({_some(kept)})" if kept else "keeps no packages"
     if packages:
@@ -120,7 +121,7 @@ def _place(project: Project) -> Place:
     return parse_place(text)
 
 
-def _pulled(place: Place, platform: str, work: Work) -> BaseImage:
+def _pulled(place: Place, platform: str, work: Work, fresh: bool) -> BaseImage:
     """The image, here with its tree. A registry that is away is not missed when the tag was resolved before."""
     from bareboat.builder.pulling import pull
     from bareboat.record.codec import decode, encode
@@ -130,7 +131,7 @@ def _pulled(place: Place, platform: str, work: Work) -> BaseImage:
         found = repository(place, work)
         image = pull(work.store, found, place, platform, work.tell.progress).image
     except (RegistryError, UsageError) as error:
-        known = work.store.get_json("cache", key) if error.code in _AWAY else None
+        known = work.store.get_json("cache", key) if error.code in _AWAY and not fresh else None
         if known is None:
             raise
         image = decode(BaseImage, known, key)

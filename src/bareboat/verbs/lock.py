@@ -72,7 +72,7 @@ def lock(project: Project, inputs: tuple[tuple[str, str], ...], mode: LockMode, 
     for name, platform in zip(names, platforms, strict=True):
         before = next((p for p in old.platforms if p.platform == platform), None) if old else None
         keep = before.base if before and base_is_current and mode.upgrade is not True else None
-        base = keep or _base(project, platform, work)
+        base = keep or _base(project, platform, mode, work)
         standing_on = PlatformLock(platform, in_place(base, project), before.wheels if before else ())
         on = _on_base(project, standing_on, mode, work) if base.image is not None else None
         wheels, texts[name] = _wheels(project, standing_on, texts[name], mode, (on, work))
@@ -170,12 +170,12 @@ def archive(family: str, work: Work) -> Archive:
     return open_archive(work.store, chosen, family=family, offline=s.offline, progress=work.tell.progress)
 
 
-def _base(project: Project, platform: str, work: Work) -> Base:
+def _base(project: Project, platform: str, mode: LockMode, work: Work) -> Base:
     from bareboat.resolve.debian.lockbase import BaseRequest, lock_base
     from bareboat.verbs.bases import is_image, lock_image
 
     if is_image(project.base):
-        return lock_image(project, platform, work)
+        return lock_image(project, platform, work, fresh=mode.upgrade is True)
     family, _, suite = (project.base or "").partition(":")
     request = BaseRequest(suite=suite, python=project.python.specifier, python_source=project.python.source,
                           apt=project.apt, apt_source=project.apt_source or "apt", platform=platform)
