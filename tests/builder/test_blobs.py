@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from tests.builder.image_factory import SOURCES, plan_in, quiet
+from tests.image_schemas import check_image
 
 from bareboat.builder import blobs
 from bareboat.builder.blobs import (
@@ -87,6 +88,7 @@ def on_disk(store: Store, keys: tuple[str, ...]) -> dict[str, tuple[object, ...]
 def test_the_layers_hold_what_the_trees_hold(store: Store) -> None:
     plan = plan_in(store, WHEELS)
     image = make_blobs(store, plan, SOURCES, quiet)
+    check_image(image.manifest, image.config)
     trees = make_trees(store, plan, SOURCES, quiet)
     found = unpacked(store, image)
     assert found.pop(".")[:3] == (tarfile.DIRTYPE, 0o755, EPOCH)
@@ -257,6 +259,7 @@ def test_the_pinned_compressor_has_not_changed() -> None:
 def test_by_zstd_the_same_tars_with_other_digests_everywhere(store: Store, tmp_path: Path) -> None:
     plan = plan_in(store, WHEELS)
     image, zstd = make_blobs(store, plan, SOURCES, quiet), make_blobs(store, plan, ZSTD, quiet)
+    check_image(zstd.manifest, zstd.config)
     assert json.loads(image.config) == json.loads(zstd.config)  # DiffIDs are of the tars
     for a, b in zip(image.layers, zstd.layers, strict=True):
         assert b.media_type == "application/vnd.oci.image.layer.v1.tar+zstd" and b.size < a.size

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from bareboat.builder import bytecode
+from bareboat.builder.image import bottom_keys
 from bareboat.engine.base import Check, Streams
 from bareboat.errors import EngineError
 from bareboat.host.process import Command, run
 from bareboat.image.plan import EPOCH, Plan, interpreter
+from bareboat.image.wheel import wheel_tree_key
 from bareboat.lock import Wheel
 from bareboat.store import Store
 from bareboat.store.treewriter import TreeWriter
@@ -154,6 +156,17 @@ def test_keys_follow_wheel_and_interpreter() -> None:
     assert len(keys) == 2 and all(k.startswith("pyc-") for k in keys)
     assert bytecode.pyc_keys(plan("3.13.5")) == keys[:1]
     assert not set(keys) & set(bytecode.pyc_keys(plan("3.13.6", wheel)))
+
+
+def test_a_native_base_lies_over_the_one_that_cannot_run(store: Store, tmp_path: Path) -> None:
+    wheel = Wheel("demo", "1.0", "demo-1.0-py3-none-any.whl", "", "0" * 64, 1)
+    plan = Plan("linux/arm64", "debian", "trixie", PYTHON, (), (wheel,), (), ())
+    [bottom], top = bottom_keys(plan), wheel_tree_key(wheel, PYTHON)
+    for key in (bottom, "base-native", top):
+        store.make_tree(key, lambda tree, key=key: tree.file(f"of/{key}", 0o644, [b""]))  # type: ignore[misc]
+    engine = HostEngine(tmp_path)
+    assert bytecode.compile_missing(store, engine, plan, 1, native=("base-native",)) == 2
+    assert [os.listdir(tree / "of") for tree in engine.workloads[0].root.trees] == [[bottom], ["base-native"], [top]]
 
 
 def test_the_driver_is_python_2_as_well() -> None:

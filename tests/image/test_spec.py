@@ -12,6 +12,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 from tests.corpus.wheels.zipforge import FILENAME, Archive, wheel_parts
+from tests.image_schemas import check_image, check_index
 
 from bareboat.image.layer import DIRECTORY, SYMLINK, LayerDigests, TreeEntry, splice, splice_group, store_tree
 from bareboat.image.layout import full, members, names, split, tar_of
@@ -20,50 +21,15 @@ from bareboat.image.spec import Image, Layer, make_image, platform_document
 from bareboat.image.wheel import read_layout
 from bareboat.lock import Deb, Wheel
 
-DIGEST = {"type": "string", "pattern": "^sha256:[a-f0-9]{64}$"}
-NOTES = {"type": "object", "additionalProperties": {"type": "string"}}
-
-
-def descriptor(media: str) -> dict[str, object]:
-    return {"type": "object", "required": ["mediaType", "digest", "size"], "additionalProperties": False,
-            "properties": {"mediaType": {"const": media}, "digest": DIGEST, "size": {"type": "integer", "minimum": 1},
-                           "annotations": NOTES, "platform": {"type": "object", "required": ["os", "architecture"]}}}
-
-
-def media(name: str) -> str:
-    return f"application/vnd.oci.image.{name}"
-
-
-# The required fields of image-spec 1.1, written from its text; unknown keys are refused to catch misspelt ones.
-MANIFEST = {"type": "object", "required": ["schemaVersion", "mediaType", "config", "layers"],
-            "additionalProperties": False,
-            "properties": {"schemaVersion": {"const": 2}, "mediaType": {"const": media("manifest.v1+json")},
-                           "config": descriptor(media("config.v1+json")), "annotations": NOTES,
-                           "layers": {"type": "array", "minItems": 1, "items": descriptor(media("layer.v1.tar+gzip"))}}}
-CONFIG = {"type": "object", "required": ["architecture", "os", "rootfs"], "additionalProperties": False,
-          "properties": {
-              "architecture": {"type": "string"}, "os": {"const": "linux"}, "variant": {"type": "string"},
-              "created": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
-              "config": {"type": "object", "additionalProperties": False, "properties": {
-                  "User": {"type": "string", "not": {"pattern": "^0|root"}}, "WorkingDir": {"pattern": "^/"},
-                  "Env": {"type": "array", "items": {"type": "string", "pattern": "^[^=]+=.*$"}},
-                  "Cmd": {"type": "array", "items": {"type": "string"}}, "Labels": NOTES}},
-              "rootfs": {"type": "object", "required": ["type", "diff_ids"], "additionalProperties": False,
-                         "properties": {"type": {"const": "layers"}, "diff_ids": {"type": "array", "items": DIGEST}}},
-              "history": {"type": "array", "items": {"type": "object", "required": ["created", "created_by"]}}}}
-INDEX = {"type": "object", "required": ["schemaVersion", "mediaType", "manifests"], "additionalProperties": False,
-         "properties": {"schemaVersion": {"const": 2}, "mediaType": {"const": media("index.v1+json")},
-                        "manifests": {"type": "array", "items": descriptor(media("manifest.v1+json"))}}}
-
 
 def check(image: Image) -> None:
     """Everything that must hold of an image that was made, its blobs not read."""
     manifest, config = json.loads(image.manifest), json.loads(image.config)
-    jsonschema.validate(manifest, MANIFEST)
-    jsonschema.validate(config, CONFIG)
+    check_image(image.manifest, image.config)
+    assert not config["config"]["User"].startswith(("0", "root")) and config["config"]["WorkingDir"].startswith("/")
     files = {m.path: m for m in members(image, "lab/x:1", archive=True)}
+    check_index(files["index.json"].content or b"")
     index = json.loads(files["index.json"].content or b"")
-    jsonschema.validate(index, INDEX)
     count = len(manifest["layers"])
     assert count == len(config["rootfs"]["diff_ids"]) == len(config["history"])
     assert not any(h.get("empty_layer") for h in config["history"])
@@ -94,6 +60,19 @@ def test_the_bytes_of_an_image_never_change() -> None:
     """A golden digest: whoever changes it raises ASSEMBLY_FORMAT, since every image of a lock changes with it."""
     assert make_image(plan(), layers()).descriptor.digest == \
         "sha256:24e11fea98b148ec93fb4cfd32032470ac622776d827f6e9f52372d55377a8b6"
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda m, c: m.pop("mediaType"), lambda m, c: m["config"].update(size="1"), lambda m, c: m.update(layer=[]),
+    lambda m, c: m["layers"][0].update(mediaType="application/x-tar"), lambda m, c: c.pop("rootfs"),
+    lambda m, c: c["history"].pop(), lambda m, c: c["config"].update(Env=["A"]), lambda m, c: c.update(created="now"),
+    lambda m, c: c["config"].update(labels={})])
+def test_what_is_no_image_is_caught(spoil) -> None:  # type: ignore[no-untyped-def]
+    image = make_image(plan(), layers())
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    spoil(manifest, config)
+    with pytest.raises((jsonschema.ValidationError, AssertionError)):
+        check_image(json.dumps(manifest).encode(), json.dumps(config).encode())
 
 
 def test_variant() -> None:

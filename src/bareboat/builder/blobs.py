@@ -107,7 +107,9 @@ def _make_blobs(store: Store, plan: Plan, sources: Sources, progress: Progress) 
         layers.append(Layer(digests, recipe.what, recipe.packages))
     if sources.compression == ZSTD:
         own = len(layers) - len(recipes)  # what is below ours stays as it came
-        layers[own:] = [replace(x, digests=as_zstd(store, x.digests), media_type=ZSTD_LAYER) for x in layers[own:]]
+        with ThreadPoolExecutor(max(1, sources.jobs or processors())) as pool:
+            packed = list(pool.map(lambda x: as_zstd(store, x.digests), layers[own:]))
+        layers[own:] = [replace(x, digests=d, media_type=ZSTD_LAYER) for x, d in zip(layers[own:], packed, strict=True)]
     image = make_image(plan, layers, below)
     for of, data in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
         store.put_blob([data], sha256=of.digest.removeprefix("sha256:"))
