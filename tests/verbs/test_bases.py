@@ -243,6 +243,14 @@ def test_a_base_that_cannot_be_used_leaves_the_project_as_it_was(change: object,
     assert e.value.code == code and world.outside() == before
 
 
+def test_what_does_not_count_is_said(world: World, base: Tree) -> None:
+    stand(world, base.file(f"{SITE}/broken.dist-info/METADATA", "no").file(f"{SITE}/x-1.dist-info/RECORD", '"'))
+    world.require("beta")
+    made(world)
+    assert f"{SITE}/broken.dist-info has no name and version that can be read, and does not count" in world.tell.text
+    assert [b.name for b in platform(world).base.brought] == ["alpha", "gamma", "pip", "x"]
+
+
 def test_system_packages_are_not_for_images(world: World, base: Tree) -> None:
     stand(world, base, 'apt = ["ffmpeg"]\n')
     with pytest.raises(LockError) as e:

@@ -56,6 +56,8 @@ def lock_image(project: Project, platform: str, work: Work, *, default: bool = F
         work.tell.say(f"no Debian archive is known here: the base is docker.io's {project.base}")
     image = _pulled(_place(project), platform, work, fresh)
     scanned = scan_of(image, project, platform, work)
+    for note in scanned.notes[:SHOWN]:
+        work.tell.say(note)
     if project.base and project.base.startswith("oci:"):
         image = replace(image, reference=project.base)  # from the project's folder, as it is on other machines too
     return base_on(image, scanned, _created(image, work))

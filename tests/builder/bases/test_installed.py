@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.builder.bases import tree_kit
 from tests.builder.bases.test_pythons import python
 from tests.builder.bases.tree_kit import SITE, Tree
@@ -94,3 +96,21 @@ def test_packages_of_a_pth_are_packages_too(tmp_path: Path) -> None:
     tree = tree_kit.docker_python(tmp_path).file(f"{SITE}/e.pth", "/workspace/src\nimport os; os.abort()\n")
     tree.file("/workspace/src/e.egg-info/PKG-INFO", "Name: e\nVersion: 0.1\n")
     assert one(tree, "e").version == "0.1"
+
+
+PARTS = st.sampled_from(["..", ".", "", "bin", "sh", "lib", "python3.12", "os.py", "evil.py", "linked",
+                         "/", "\0", '"', "a"])
+ROWS = st.lists(st.lists(PARTS, max_size=9).map("/".join), max_size=8)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_no_record_reaches_out_of_its_scheme(rows: list[str], tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    if not (tmp_path / "bin/sh").exists():
+        tree_kit.docker_python(tmp_path).file("/bin/sh").file("/usr/local/lib/sh").file("/usr/local/bin/sh")
+        tree.link(f"{SITE}/linked", "/bin").link(f"{SITE}/a", "../../..")
+    (tmp_path / f"{SITE[1:]}/evil-1.dist-info").mkdir(exist_ok=True)
+    tree.package(SITE, "evil", "1", ("evil.py",), record="".join(f"{r},,\n" for r in rows))
+    allowed = (f"{SITE[1:]}/evil", f"{SITE[1:]}/linked", f"{SITE[1:]}/a", "usr/local/bin/sh")
+    assert all(path.startswith(allowed) for path in one(tree, "evil").owned)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.builder.bases import tree_kit
 from tests.builder.bases.tree_kit import Tree, elf
 
@@ -106,6 +108,14 @@ def test_links_never_lead_out_of_the_tree(tmp_path: Path) -> None:
 def test_what_is_no_program_for_us_is_none_or_of_no_platform(data: bytes) -> None:
     program = read_program(data)
     assert program is None or program.platform == ""
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+def test_any_bytes_are_a_program_or_none(data: bytes, at: int) -> None:
+    whole = elf("/lib/ld-musl-x86_64.so.1")
+    for each in (b"\x7fELF" + data, whole[:at] + data + whole[at:]):
+        program = read_program(each)
+        assert program is None or len(program.loader) <= 256
 
 
 def test_musl_takes_musllinux_wheels_and_no_others() -> None:
