@@ -148,7 +148,7 @@ def test_a_layer_whose_diff_id_is_another(store: Store) -> None:
      "image.artifact"),
     ({"config": {"mediaType": CONFIG, "digest": digest(b"{}"), "size": 2}}, "config.malformed"),
     ({"config": {"mediaType": CONFIG, "digest": digest(b"{}"), "size": 9 << 20}}, "config.too-large"),
-    ({"config": {"mediaType": CONFIG, "digest": digest(b"{}"), "size": 3}}, "blob.size"),
+    ({"config": {"mediaType": CONFIG, "digest": digest(b"{}"), "size": 3}}, "registry.size"),
     ({"layers": [{"mediaType": "application/x-encrypted", "digest": digest(b"{}"), "size": 2}]}, "image.layer"),
     ({"layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "sha512:" + "a" * 128, "size": 2}]},
      "image.algorithm"),

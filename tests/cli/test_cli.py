@@ -132,3 +132,17 @@ def test_check_finds_and_takes_away_what_rotted(tmp_path: Path, monkeypatch: pyt
     store.close()
     assert main(["check"]) == 1 and "1 damaged" in capsys.readouterr().out
     assert main(["check", "--repair"]) == 0 and main(["check"]) == 0
+
+
+@pytest.mark.parametrize(("words", "image", "program"), [
+    (["--", "python", "x.py"], [], ["python", "x.py"]),
+    (["seg:1", "--", "python", "x.py"], ["seg:1", "python", "x.py"], []),
+    (["-e", "A=1", "seg:1", "python", "x.py"], ["seg:1", "python", "x.py"], []),
+    (["seg:1", "grep", "--", "-v"], ["seg:1", "grep", "--", "-v"], []),
+    (["-e", "A=1", "--", "grep", "--", "-v"], [], ["grep", "--", "-v"]),
+])
+def test_run_image_dashes_command(words: list[str], image: list[str], program: list[str]) -> None:
+    from bareboat.cli.run import parse
+
+    parsed = parse(words)
+    assert (list(parsed.words), list(parsed.program), parsed.project_run) == (image, program, not image)

@@ -145,7 +145,9 @@ def _with_config(store: Store, repository: Repository, content: Content, documen
         raise ArchiveError("config.too-large", f"a config of {of.size:,} bytes", where=where)
     path = store.verified_blob(hex_of(of, where))
     if path is None:
-        chunks = iter((document.config.data,)) if document.config.data is not None else repository.blob(of)
+        from bareboat.registry.transfer import read_blob
+
+        chunks = iter((document.config.data,)) if document.config.data is not None else read_blob(repository, of)
         store.put_blob(chunks, sha256=hex_of(of, where), size=of.size, where=f"{where}: config")
         path = store.blob(hex_of(of, where))
         assert path is not None

@@ -31,7 +31,8 @@ DEFAULTS: dict[str, object] = {
 
 
 def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
-    """Everything after -- is the program; before it, options and then an image or a named command.
+    """Everything after -- is the program; before it, options and then an image or a named command, whose words it is
+    then (run [IMAGE] [--] [CMD…]).
 
     Without options argparse is not even imported: that is the common case, and its start counts.
     """
@@ -42,7 +43,9 @@ def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
     from bareboat.cli.dispatch import parser_of
 
     parsed: argparse.Namespace = parser_of("run").parse_args(options)
-    parsed.program, parsed.project_run = program, at is not None
+    if parsed.words and at is not None:  # behind an image's own words -- is one of them
+        parsed.words, program = [*parsed.words, *(["--"] if len(parsed.words) > 1 else []), *program], []
+    parsed.program, parsed.project_run = program, not parsed.words
     for flag in ("volume", "env", "env_file", "replace"):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed

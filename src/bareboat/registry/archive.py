@@ -81,6 +81,9 @@ class StoredRepository:
         """None."""
         return ()
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _missing(self, what: str) -> RegistryError:
         return RegistryError("registry.not-found", f"there is no {what} in it", where=self.name,
                              hint="the archive is incomplete: save it again")

@@ -78,3 +78,6 @@ class Repository(Protocol):
 
     def referrers(self, digest: str, artifact_type: str = "") -> tuple[Descriptor, ...]:
         """Manifests whose subject this is (distribution-spec, "Listing Referrers"), of one artifact type when said."""
+
+    def close(self) -> None:
+        """Let connections go; idempotent. It can be used again."""

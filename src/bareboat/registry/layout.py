@@ -161,6 +161,9 @@ class LayoutRepository:
                     found[content.digest] = content.descriptor
         return tuple(found.values())
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _named(self, root: int, rows: tuple[Entry, ...], tag: str) -> Descriptor:
         found = {row.descriptor.digest: row.descriptor for row in rows if dict(row.annotations).get(REF_NAME) == tag}
         if not tag:

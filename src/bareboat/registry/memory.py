@@ -103,6 +103,9 @@ class MemoryRepository:
                 found.append(content.descriptor)
         return tuple(found)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _bytes(self, digest: str, at: int) -> Iterator[bytes]:
         data = self.blobs[digest]
         end = self._registry.cut.pop(digest, len(data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bareboat.builder.pulling import Pulled
@@ -30,7 +31,8 @@ def pull(place: Place, platform: str, work: Work, name: str = "") -> Environment
         stored, named = saved(place, work)
         return keep(stored, Place(ARCHIVE, wanted=named.content.digest), (name or place.label,), platform, work)
     label = name or place.label or (place.wanted if ":" not in place.wanted else "")
-    return keep(repository(place, work), place, (label,) if label else (), platform, work)
+    with closing(repository(place, work)) as found:
+        return keep(found, place, (label,) if label else (), platform, work)
 
 
 def keep(found: Repository, place: Place, names: tuple[str, ...], platform: str, work: Work) -> Environment:

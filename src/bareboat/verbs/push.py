@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bareboat.builder.pushing import Pushed, Shipment
@@ -31,14 +32,14 @@ def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
     if place.kind == DAEMON:
         return _to_daemon(name, place, work)
     shipment = shipment_of(name, work)
-    target = repository(place, work, create=True)
-    pushed = send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
-                  origins.mounts(place.reference, work))
-    origins.remember(place.reference, _digests(shipment), work)
     form = sbom or (SPDX if place.kind == REGISTRY else "none")
-    if form != "none":
-        plans = [stored_plan(digest, work) for digest in plans_of(name, work)]
-        attach([(c.descriptor, p) for c, p in zip(shipment.manifests, plans, strict=True)], target, form, work)
+    with closing(repository(place, work, create=True)) as target:
+        pushed = send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
+                      origins.mounts(place.reference, work))
+        if form != "none":
+            plans = [stored_plan(digest, work) for digest in plans_of(name, work)]
+            attach([(c.descriptor, p) for c, p in zip(shipment.manifests, plans, strict=True)], target, form, work)
+    origins.remember(place.reference, _digests(shipment), work)
     _say(pushed, place, time.monotonic() - began, work)
     return pushed
 
