@@ -57,7 +57,8 @@ class Pulled:
 def pull(store: Store, repository: Repository, place: Place, platform: str, progress: Progress) -> Pulled:
     """Bring an image here, for one platform, with the tree that runs are started on. Idempotent.
 
-    place: what to ask the repository for, and where to ask again. Raises RegistryError, ResolveError "download.*",
+    place: what to ask the repository for, and where to ask again. platform: "" for whatever an image by digest is for.
+    Raises RegistryError, ResolveError "download.*",
     "image.platform" where the index has no such platform, ArchiveError for what is malformed; what arrived stays.
     """
     found = find(store, repository, place.wanted, platform)
@@ -156,7 +157,7 @@ def _with_config(store: Store, repository: Repository, content: Content, documen
         raise ArchiveError("config.malformed", f"{len(document.layers)} layers and {len(config.diff_ids)} DiffIDs",
                            where=where, hint="whoever pushed it is at fault")
     stated = str(config.platform)
-    if stated and stated.split("/")[:2] != platform.split("/")[:2]:
+    if platform and stated and stated.split("/")[:2] != platform.split("/")[:2]:
         raise ResolveError("image.platform", f"the image is for {stated}, not {platform}", where=where,
                            hint=f"take it as it is: --platform {stated}")
     return Found(content, document, config, index)

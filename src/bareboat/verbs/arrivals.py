@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
 IMAGE = "image"  # key of a taken-in run's document: the image that came with it; no sender can write it
+IMAGE_PLATFORM = "image_platform"  # and what that is for; the record's own "platform" says that it was emulated
 _CHUNK = 1 << 20
 
 
@@ -70,6 +71,7 @@ def take(found: Found, platform: str, work: Work, *, large: bool = False) -> Run
     "record.malformed", "record.format", "record.exists" for another run of that id, and what pulling raises.
     """
     from bareboat.builder.pulling import pull
+    from bareboat.image.manifest import INDEXES
 
     store, where = work.store, found.shown
     data = b"".join(_bytes(found, found.artifact.record, store))
@@ -79,9 +81,12 @@ def take(found: Found, platform: str, work: Work, *, large: bool = False) -> Run
         work.tell.say(f"run {record.id} is this store's own: nothing was taken in")
         return known
     subject = found.artifact.subject.digest
-    if found.repository.head(subject) is None:
+    of = found.repository.head(subject)
+    if of is None:
         raise ArchiveError("artifact.no-image", f"the image that the run was in is not there: {subject}", where=where,
                            hint="the run was copied without it; get it from where it was pushed, or as a file")
+    if of.media_type not in INDEXES:
+        platform = ""  # the image that it ran in, whatever it is for: where this machine is another, it is emulated
     pulled = pull(store, found.repository, _at(found.place, subject), platform, work.tell.progress)
     if pulled.image.manifest != found.artifact.subject.digest:
         raise _other_image("an image of several platforms, and not the one the run was in", where)
@@ -114,7 +119,7 @@ def image_plan_of(record: RunRecord, work: Work) -> Plan | None:
     image = decode(BaseImage, document[IMAGE], f"image of run {record.id}")
     if image.manifest != record.manifest:
         raise RecordError("record.image-gone", "the image that came is not the run's", where=f"run {record.id}")
-    return image_plan(image, str(document.get("platform", "")))
+    return image_plan(image, str(document.get(IMAGE_PLATFORM, "")))
 
 
 def _known(record: RunRecord, store: Store) -> RunRecord | None:
@@ -221,7 +226,8 @@ def _write(record: RunRecord, image: BaseImage, platform: str, came: tuple[Found
                 *(f"blob:{p.sha256}" for p in parts if p.kind == kinds.RESULT),
                 *(f"blob:{digest.removeprefix('sha256:')}" for digest in (image.manifest, image.config)),
                 f"tree:{image_tree_key(image)}"]
-        store.runs.write(record.id, {**record.document(), "pins": pins, IMAGE: encode(image), "platform": platform})
+        store.runs.write(record.id, {**record.document(), "pins": pins, IMAGE: encode(image),
+                                       IMAGE_PLATFORM: platform})
     finally:
         store.runs.release(record.id)
 

@@ -115,8 +115,11 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
             where=f"run {old.id}",
             hint="it was made by a bareboat of another assembly format",
         )
+    from bareboat.verbs.run import say_emulated
+
     prepared = _prepare(old, request, work, _Made(made, mounts, identity, results, by))
     _make_folder(results)
+    say_emulated(prepared.workload.platform, work)
     work.tell.say(f"repeating run {old.id} as {identity}, results in {folder}/results")
     with output(old, request) as (out, err):
         new = by.execute(replace(prepared, stdout=out, stderr=err), work)
