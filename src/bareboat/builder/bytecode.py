@@ -70,7 +70,7 @@ def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0
 
 def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int, native: tuple[str, ...]) -> int:
     todo = set(missing(store, plan))
-    if not todo or foreign(plan.platform):  # its Python does not run here, or a hundred times slower
+    if not todo or (foreign(plan.platform) and not native):  # its Python does not run here, or a hundred times slower
         return 0
     from bareboat.builder.image import bottom_keys, top_keys
 
