@@ -33,9 +33,7 @@ def work(tell: Tell, **said: object) -> Work:
 
 def open_store(chosen: Settings) -> Store:
     """The store of these settings."""
-    from bareboat.image.limits import Limits
-
-    return Store.open(chosen.home, Limits(chosen.layer_size, chosen.layer_entries, chosen.layer_ratio))
+    return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio))
 
 
 def engine(chosen: Settings) -> Engine:

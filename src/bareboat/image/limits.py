@@ -1,4 +1,4 @@
-"""Where other people's layers stop, as settings say. Pure; on the way of every start."""
+"""Where other people's layers stop, as settings say. Pure."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bareboat.host.files import FileSystem, filesystem
-from bareboat.image.limits import Limits
 from bareboat.store.blobs import Blobs, file_chunks
 from bareboat.store.documents import Documents
 from bareboat.store.leases import Leases
@@ -19,13 +18,12 @@ from bareboat.store.trees import Trees
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
+    from bareboat.image.limits import Limits
     from bareboat.store.check import CheckReport
     from bareboat.store.gc import GcReport, Policy
     from bareboat.store.treewriter import Limits as TreeLimits
     from bareboat.store.treewriter import TreeWriter
     from bareboat.store.usage import Usage
-
-LIMITS = Limits()
 
 
 class Store:
@@ -35,8 +33,8 @@ class Store:
     Under `with store.lease(keys)` it is leased by that, and so until that ends.
     """
 
-    def __init__(self, layout: Layout, limits: Limits = LIMITS) -> None:
-        self.limits = limits  # of one layer that others made
+    def __init__(self, layout: Layout, limits: tuple[int, int, int] | None = None) -> None:
+        self._limits = limits
         self.home = Path(layout.home)
         self._layout = layout
         self._leases = Leases(layout)
@@ -46,13 +44,21 @@ class Store:
         self.runs = RunStore(layout)
 
     @classmethod
-    def open(cls, home: Path, limits: Limits = LIMITS) -> Store:
-        """Open a store, made when the directory is missing or empty. limits: where layers of others stop.
+    def open(cls, home: Path, limits: tuple[int, int, int] | None = None) -> Store:
+        """Open a store, made when the directory is missing or empty. limits: where layers of others stop: bytes,
+        entries, ratio.
 
         Raises StoreError: store.foreign, store.not-private, store.newer, store.not-a-store, and the disk's
         own.
         """
         return cls(open_home(home), limits)
+
+    @property
+    def limits(self) -> Limits:
+        """Of one layer that others made."""
+        from bareboat.image.limits import Limits
+
+        return Limits(*self._limits) if self._limits else Limits()
 
     # blobs
 
