@@ -111,14 +111,16 @@ def layer_images(count: int, *, seed: int = 1, walled: bool = False, control: Co
         outside = canary.make(place / "outside")
         inside = place / "inside"
         inside.mkdir()
-        before = canary.seen(outside)
+        before, peak = canary.seen(outside), 0
         for start in range(0, count, BATCH):
             pid = os.fork()
             if not pid:
-                code = 1
+                code, begun = 1, _resident()
                 try:
                     seeds = range(start, min(start + BATCH, count))
                     code = _batch(seeds, seed, inside, outside, walled, control, before)
+                    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun
+                    (inside / "grown").write_text(str(grown))  # a fork begins with what its parent had
                 finally:
                     os._exit(code)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -130,6 +132,8 @@ def layer_images(count: int, *, seed: int = 1, walled: bool = False, control: Co
                     figures.bad.append(rest)
                 else:
                     figures.add(name, int(rest))
+            if (inside / "grown").exists():
+                peak = max(peak, int((inside / "grown").read_text()))
             if status:
                 figures.bad.append(f"a batch from {start} ended with {status}")
             shutil.rmtree(inside)
@@ -141,9 +145,14 @@ def layer_images(count: int, *, seed: int = 1, walled: bool = False, control: Co
                 figures.bad.append(f"{start}: new in the workplace: {sorted(os.listdir(place))}")
                 for name in set(os.listdir(place)) - {"inside", "outside"}:
                     shutil.rmtree(place / name) if (place / name).is_dir() else (place / name).unlink()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     figures.counts["peak MB"] = peak // 1024
     return figures
+
+
+def _resident() -> int:
+    """KiB of this process."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
 
 
 def _batch(seeds: range, seed: int, inside: Path, outside: Path, walled: bool,

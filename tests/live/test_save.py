@@ -108,7 +108,7 @@ def test_umoci_unpacks_what_the_trees_are(layout: Path, home: Path, tmp_path: Pa
     document = store.get_json("plans", store.tags()[NAME])
     assert isinstance(document, dict)
     merged = tmp_path / "merged"
-    for key in document["trees"]:
+    for key in (*document["trees"], *document["bytecode"]):
         assert call("cp", "-a", f"{store.tree(key)}/.", str(merged)).returncode == 0
     for folder in ("usr", "etc", "opt", "var", "home"):
         assert tree_digest(tmp_path / "bundle/rootfs" / folder) == tree_digest(merged / folder)

@@ -45,13 +45,16 @@ def test_the_same_code_gives_the_same_plan_and_an_edit_another(project: World) -
     first = travelling(loaded, made, project.work)
     os.utime(project.root / "src/run.py", (1, 1))
     assert travelling(loaded, made, project.work).digest == first.digest
+    moved = project.root.rename(project.root.with_name("another name"))
+    assert travelling(load(moved), made, project.work).digest == first.digest
+    moved.rename(project.root)
     (project.root / "src/run.py").write_text("print(2)\n")
     assert travelling(loaded, made, project.work).digest != first.digest
 
 
 def test_command_startup_and_variables_go_along_but_no_secret(project: World) -> None:
     (project.root / "bareboat.toml").write_text(
-        'command = ["python", "src/run.py"]\nstartup = "start.sh"\n'
+        'name = "iris"\ncommand = ["python", "src/run.py"]\nstartup = "start.sh"\n'
         'env = { THREADS = "4", API_TOKEN = "ghp_0123456789abcdef0123456789abcdef0123" }\n')
     (project.root / "start.sh").write_text("export A=1\n")
     loaded = load(project.root)
@@ -61,7 +64,7 @@ def test_command_startup_and_variables_go_along_but_no_secret(project: World) ->
     assert "API_TOKEN" in project.tell.text  # type: ignore[attr-defined]
     tree = project.store.tree(assemble(plan, project.work).trees[-1])
     assert tree is not None and (tree / STARTUP.lstrip("/")).read_text() == "export A=1\n"
-    assert dict(plan.labels)["org.opencontainers.image.title"] == "project"
+    assert dict(plan.labels)["org.opencontainers.image.title"] == "iris"
 
 
 def test_a_folder_without_src_is_the_code(project: World) -> None:

@@ -99,7 +99,8 @@ def _load(folder: Path, overrides: Overrides | None) -> Project:
     _present(root, table, file.prefix)
     return Project(
         root=root,
-        name=table.get("name") or _name(root, file.pyproject),
+        name=table.get("name") or _given(file.pyproject) or _plain(root.name),
+        named=bool(table.get("name") or _given(file.pyproject)),
         file=file.name,
         python=_python(root, python, file, chosen, notes),
         base=chosen.base or table.get("base"),
@@ -153,10 +154,14 @@ def _refuse_dockerfile(root: Path, pyproject: dict[str, Any] | None) -> None:
         )
 
 
-def _name(root: Path, pyproject: dict[str, Any] | None) -> str:
+def _given(pyproject: dict[str, Any] | None) -> str:
+    """The name that pyproject.toml gives, "" where it gives none."""
     project = (pyproject or {}).get("project")
     given = project.get("name") if isinstance(project, dict) else None
-    text = given if isinstance(given, str) else root.name
+    return _plain(given) if isinstance(given, str) else ""
+
+
+def _plain(text: str) -> str:
     plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text).strip("-._")
     return plain[:128].lower() or "project"
 

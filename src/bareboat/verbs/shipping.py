@@ -53,8 +53,9 @@ def travelling(project: Project, made: Environment, work: Work) -> Plan:
 
 
 def _labels(project: Project, git: GitFacts | None) -> tuple[tuple[str, str], ...]:
-    """OCI's predefined keys (annotations.md), where the project knows them. A dirty tree has no revision."""
-    found = {TITLE: project.name}
+    """OCI's predefined keys (annotations.md), where the project knows them. A dirty tree has no revision, and the name
+    of a folder is no title: the image must be the same wherever the folder lies."""
+    found = {TITLE: project.name} if project.named else {}
     if project.package is not None:
         found[VERSION] = project.package.version
     if git is not None and git.commit and not git.dirty:
