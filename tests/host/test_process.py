@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import IO
+
 import pytest
 
-from bareboat.host.process import Command, ProcessError, run
+from bareboat.host.process import Command, ProcessError, read_from, run, write_to
 
 
 def test_output_code_and_input() -> None:
@@ -47,3 +50,68 @@ def test_what_is_stopped(command: Command, code: str) -> None:
     with pytest.raises(ProcessError) as caught:
         run(command)
     assert caught.value.code == code
+
+
+def test_output_is_given_as_it_comes() -> None:
+    found, failure, ended = read_from(Command(("sh", "-c", "head -c 300000 /dev/zero; echo err >&2; exit 3")),
+                                      lambda out: len(out.read()))
+    assert (found, failure) == (300_000, None)
+    assert (ended.code, ended.stdout, ended.stderr) == (3, b"", b"err\n")
+
+
+def test_what_nobody_reads_is_read_to_its_end() -> None:
+    found, failure, ended = read_from(Command(("sh", "-c", "head -c 900000 /dev/zero && echo whole >&2")),
+                                      lambda out: out.read(1))
+    assert (found, failure, ended.code, ended.stderr) == (b"\0", None, 0, b"whole\n")
+
+
+def test_a_reader_that_fails_at_the_end_is_told_how_the_command_ended() -> None:
+    def take(out: IO[bytes]) -> None:
+        raise ValueError(f"only {len(out.read())} bytes")
+
+    found, failure, ended = read_from(Command(("sh", "-c", "echo x; echo why >&2; exit 4")), take)
+    assert found is None and str(failure) == "only 2 bytes" and (ended.code, ended.stderr) == (4, b"why\n")
+
+
+def test_a_reader_that_fails_before_the_end_is_the_reason_itself() -> None:
+    def take(out: IO[bytes]) -> None:
+        raise ValueError(out.read(1))
+
+    with pytest.raises(ValueError, match="y"):  # not that the command died of a closed pipe
+        read_from(Command(("yes",)), take)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_whoever_stops_reading_stops_the_command(stop: type[BaseException]) -> None:
+    def take(out: IO[bytes]) -> None:
+        raise stop
+
+    with pytest.raises(stop):
+        read_from(Command(("sleep", "600")), take)
+
+
+def test_input_is_taken_from_chunks() -> None:
+    ended = write_to(Command(("sh", "-c", "cat; echo err >&2; exit 3")), (b"x" * 70_000 for _ in range(3)))
+    assert (ended.code, len(ended.stdout), ended.stderr) == (3, 1 << 16, b"err\n")  # what it says is bounded
+
+
+def test_a_command_that_takes_no_input_says_why() -> None:
+    ended = write_to(Command(("sh", "-c", "exec 0<&-; echo full >&2; exit 5")), (bytes(1 << 16) for _ in range(100)))
+    assert (ended.code, ended.stderr) == (5, b"full\n")
+
+
+def test_a_source_that_fails_kills_the_command() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"x"
+        raise ValueError("rotten")
+
+    with pytest.raises(ValueError, match="rotten"):
+        write_to(Command(("sh", "-c", "cat; sleep 600")), chunks())
+
+
+def test_what_cannot_be_started_is_neither_read_nor_written() -> None:
+    for start in (lambda: read_from(Command(("/no/such/program",)), lambda out: out.read()),
+                  lambda: write_to(Command(("/no/such/program",)), [b"x"])):
+        with pytest.raises(ProcessError) as caught:
+            start()
+        assert caught.value.code == "process.start"

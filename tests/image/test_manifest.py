@@ -150,3 +150,23 @@ def test_any_json_is_understood_or_refused(doc: object) -> None:
         read(doc)
     except ArchiveError:
         pass
+
+
+@pytest.mark.parametrize("variant", ["v²", "v٣", "v" + "9" * 5000, "²", "v8.²"])
+def test_a_variant_of_no_number_is_none(variant: str) -> None:
+    descriptor = Descriptor(MANIFEST, "sha256:" + "a" * 64, 2)
+    assert choose((Entry(descriptor, Platform("linux", "arm64", variant)),), "linux/arm64") is not None
+
+
+@pytest.mark.parametrize("where", ['{"schemaVersion":2,"layers":[],"annotations":{"a":"\\ud800"}}',
+                                   '{"schemaVersion":2,"layers":[],"annotations":{"\\udfff":"a"}}'])
+def test_half_a_character_is_no_text(where: str) -> None:
+    with pytest.raises(ArchiveError) as caught:
+        read_manifest(where.encode(), "", "x")
+    assert caught.value.code == "manifest.malformed"
+    config = '{"rootfs":{"diff_ids":[]},"config":{"Env":["A=\\ud83d"]}}'
+    with pytest.raises(ArchiveError) as caught:
+        read_config(config.encode(), "x")
+    assert caught.value.code == "config.malformed"
+    whole = config.replace("ud83d", "ud83d\\ude00")
+    assert read_config(whole.encode(), "x").env == (("A", "\U0001f600"),)

@@ -132,3 +132,88 @@ def test_nothing_to_push(work: Work) -> None:
     with pytest.raises(UsageError) as caught:
         push("nothing:1", parse_place(f"{HOST}/x:1"), work)
     assert caught.value.code == "image.unknown"
+
+
+def docker_archive(rows: object) -> bytes:
+    """As `docker save` wrote it before 25, with the rows of its manifest.json."""
+    import hashlib
+    import json
+    import tarfile
+
+    def tarred(files: dict[str, bytes]) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return out.getvalue()
+
+    layer = tarred({"a": b"x"})
+    config = {"os": "linux", "architecture": "amd64", "config": {},
+              "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}
+    return tarred({"c.json": json.dumps(config).encode(), "l.tar": layer, "manifest.json": json.dumps(rows).encode()})
+
+
+@pytest.mark.parametrize(("name", "known"), [
+    ("lab/seg:1", "lab/seg:1"), ("V1.0", "V1.0"), ("\x1b[2J", ""), ("\ud800", ""), ("a:\ud800", ""), ("-rf", ""),
+    ("../../etc", ""), ("", ""), ("a b", ""), ("a\nb", ""), ("x" * 10_000, "")])
+def test_a_name_in_an_archive_is_a_name_or_none(world: World, work: Work, name: str, known: str) -> None:
+    data = docker_archive([{"Config": "c.json", "Layers": ["l.tar"], "RepoTags": [name]}])
+    [(named, made)] = load(io.BytesIO(data), "x.tar", "linux/amd64", work)
+    assert named == ((known,) if known else ()) and work.store.tags() == dict.fromkeys(named, made.plan)
+    assert known or "not named" in world.tell.text  # type: ignore[attr-defined]
+    assert "\x1b" not in world.tell.text  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("row", [
+    {"Config": "c.json", "Layers": ["l.tar"], "RepoTags": "latest"}, {"Config": "c.json", "Layers": {"l.tar": 1}},
+    {"Config": "c.json", "Layers": ["l.tar"], "RepoTags": [None]}, {"Config": "c.json", "Layers": "l.tar"}, [], 7])
+def test_docker_s_rows_are_read_strictly(work: Work, row: object) -> None:
+    with pytest.raises(BareboatError) as caught:
+        load(io.BytesIO(docker_archive([row])), "x.tar", "linux/amd64", work)
+    assert caught.value.code == "archive.malformed" and not work.store.tags()
+
+
+def rot(work: Work, digest: str) -> None:
+    path = work.store.blob(digest.removeprefix("sha256:"))
+    assert path is not None
+    data = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(data[:20] + bytes([data[20] ^ 1]) + data[21:])
+
+
+def test_a_layer_that_rotted_is_fetched_or_made_again(world: World, work: Work) -> None:
+    from bareboat.host.files import remove_tree
+    from bareboat.verbs.images import find, stored_plan
+
+    assert work.repositories is not None
+    content = Made().put(work.repositories(parse_place(f"{HOST}/a:1")), "1")  # type: ignore[arg-type]
+    made = pull(parse_place(f"{HOST}/a:1"), "linux/amd64", work)
+    image = stored_plan(made.plan, work).image
+    assert image is not None
+    [layer] = image.layers
+
+    def lose_trees() -> None:
+        for path in (work.store.home / "trees").iterdir():
+            remove_tree(str(path))
+
+    for again in (lambda: pull(parse_place(f"{HOST}/a:1"), "linux/amd64", work),
+                  lambda: find(f"{HOST}/a:1", work)):
+        rot(work, layer.digest)
+        lose_trees()
+        found = again()
+        assert found is not None and work.store.tree(found.trees[0]) is not None
+    rot(work, layer.digest)
+    assert push(f"{HOST}/a:1", parse_place(f"{HOST}/b:1"), work).digest == content.digest
+    world.require("alpha")
+    build(world, work, "seg:1")
+    first = push("seg:1", parse_place(f"{HOST}/c:1"), work)
+    layers = [b.name for b in (work.store.home / "blobs/sha256").iterdir() if b.read_bytes()[:2] == b"\x1f\x8b"]
+    assert layers
+    for name in layers:
+        elsewhere, _ = registry()
+        rot(work, name)
+        there = Work(work.store, work.engine, work.settings, work.tell,
+                     lambda place, at=elsewhere: at.repository(place.reference.repository))  # type: ignore
+        assert push("seg:1", parse_place(f"{HOST}/c:1"), there).digest == first.digest

@@ -77,3 +77,35 @@ def test_a_folder_without_src_is_the_code(project: World) -> None:
     image = assemble(travelling(loaded, environment(loaded, LockMode(), project.work), project.work), project.work)
     tree = project.store.tree(image.trees[-1])
     assert tree is not None and (tree / "app/train.py").exists() and not (tree / "app/data/secret.csv").exists()
+
+
+def test_code_on_an_image_keeps_the_image_s_blobs_as_well(project: World) -> None:
+    from dataclasses import replace
+
+    from tests.image_kit import Made, registry
+
+    from bareboat.builder.pulling import pull
+    from bareboat.image.plan import PlanCode
+    from bareboat.registry.places import parse_place
+    from bareboat.store.gc import Policy
+    from bareboat.verbs.images import inspect
+
+    loaded = load(project.root)
+    code = travelling(loaded, environment(loaded, LockMode(), project.work), project.work).code
+    assert isinstance(code, PlanCode)
+    overlay = project.store.make_tree("overlay-test", lambda tree: tree.file("x.so", 0o644, [b"1"]))
+    code = replace(code, overlays=(("/app/src", "overlay-test"),))
+    _, repository = registry()
+    Made().put(repository, "1")
+    base = pull(project.store, repository, parse_place("host.example/lab/seg:1"), "linux/amd64", lambda *_: None).image
+    from bareboat.image.planning import image_plan
+
+    made = assemble(replace(image_plan(base, "linux/amd64"), code=code), project.work)
+    project.store.tag("seg:1", made.plan)
+    project.store.settle()
+    project.store.close()
+    project.store.gc(Policy(older_than=0, grace=0, now=4e9))
+    needed = [base.manifest, base.config, *(x.digest for x in base.layers), code.index, *code.packs]
+    assert all(project.store.blob(d.removeprefix("sha256:")) for d in needed)
+    assert overlay.exists()
+    assert [row.what for row in inspect("seg:1", project.work)[1]][-1] == "code"

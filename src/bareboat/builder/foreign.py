@@ -26,7 +26,8 @@ _OCI = {"gzip": LAYER, "plain": "application/vnd.oci.image.layer.v1.tar",
 
 def is_foreign(plan: Plan) -> bool:
     """Whether nothing in it is ours: it ships as the very bytes that it was pulled as (trap 43)."""
-    return plan.image is not None and not (plan.wheels or plan.generated or plan.image.removed)
+    return plan.image is not None and not (plan.wheels or plan.generated or plan.image.removed
+                                           or plan.code)
 
 
 def fetch_base(store: Store, image: BaseImage, sources: Sources) -> None:

@@ -97,7 +97,9 @@ def make_trees(store: Store, plan: Plan, sources: Sources, progress: Progress) -
     try:
         return _make_trees(store, plan, sources, progress)
     except ArchiveError:
-        if not drop_rotten(store, (*(w.sha256 for w in plan.wheels), *(d.sha256 for d in plan.debs))):
+        layers = plan.image.layers if plan.image is not None else ()
+        if not drop_rotten(store, (*(w.sha256 for w in plan.wheels), *(d.sha256 for d in plan.debs),
+                                   *(x.digest.removeprefix("sha256:") for x in layers))):
             raise
         return _make_trees(store, plan, sources, progress)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bareboat.builder.image import drop_rotten
 from bareboat.builder.layers import image_tree_key, layer_tree_key, make_image_tree, unpacker
 from bareboat.builder.wheels import processors
 from bareboat.builder.workers import Workers
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from bareboat.store import Store
 
 Progress = Callable[[str, int, int], None]
-THREADS = 6  # connections; each holds a chunk of at most 1 MiB
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,12 @@ def pull(store: Store, repository: Repository, place: Place, platform: str, prog
     """
     found = find(store, repository, place.wanted, platform)
     image = describe_image(str(place), found)
-    fetched, unpacked = make(store, image, repository, progress)
+    try:
+        fetched, unpacked = make(store, image, repository, progress)
+    except ArchiveError:  # a layer that was here from before may have rotted on this disk
+        if not drop_rotten(store, [x.digest.removeprefix("sha256:") for x in image.layers]):
+            raise
+        fetched, unpacked = make(store, image, repository, progress)
     return Pulled(image, str(found.config.platform) or platform, found.index, fetched, unpacked)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bareboat.errors import ArchiveError
+from bareboat.builder.outgoing import blob_chunks
 from bareboat.image.manifest import Index, Manifest, read_manifest
 from bareboat.image.spec import Descriptor
 from bareboat.registry.base import Blob, Content, Repository
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 THREADS = 4
-_CHUNK = 1 << 20
 _NOT_OURS_TO_GIVE = ("nondistributable", "foreign")  # media types of layers that are fetched where they are licensed
 
 
@@ -53,15 +52,15 @@ def push(store: Store, repository: Repository, shipment: Shipment, tag: str, pro
          mount: Callable[[str], str] = lambda _digest: "") -> Pushed:
     """Bring everything there that is not. mount: a digest → another repository of that registry that should have it.
 
-    Idempotent; blobs that arrived before a failure stay and are not sent again. Raises RegistryError, and ArchiveError
-    "blob.missing" when the store lacks a blob.
+    Idempotent; blobs that arrived before a failure stay and are not sent again. Raises RegistryError, and
+    RottenError where the store lacks a blob or its bytes are wrong: no manifest is sent then.
     """
     blobs = _blobs((*shipment.manifests, *shipment.extra))
     total, done, lock = sum(b.size for b in blobs), [0], threading.Lock()
 
     def opened(descriptor: Descriptor) -> Callable[[int], Iterator[bytes]]:
         def chunks(at: int) -> Iterator[bytes]:
-            for chunk in _chunks(store, descriptor, at):
+            for chunk in blob_chunks(store, descriptor.digest.removeprefix("sha256:"), at):
                 yield chunk
                 with lock:
                     done[0] += len(chunk)
@@ -105,14 +104,3 @@ def _entries(document: Manifest) -> Iterator[Descriptor]:
     for layer in document.layers:
         if not (layer.urls and any(word in layer.descriptor.media_type for word in _NOT_OURS_TO_GIVE)):
             yield layer.descriptor
-
-
-def _chunks(store: Store, descriptor: Descriptor, at: int) -> Iterator[bytes]:
-    path = store.blob(descriptor.digest.removeprefix("sha256:"))
-    if path is None:
-        raise ArchiveError("blob.missing", "a layer is not in the store", where=descriptor.digest,
-                           hint="pull or build the image again")
-    with path.open("rb") as file:
-        file.seek(at)
-        while chunk := file.read(_CHUNK):
-            yield chunk

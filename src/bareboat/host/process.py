@@ -5,13 +5,15 @@ The one exception is sandbox/enter.py, which forks to build namespaces and becom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from bareboat.errors import SIGNALLED, BareboatError
-from bareboat.values import TYPE_CHECKING, dataclass
+from bareboat.values import TYPE_CHECKING, Any, dataclass
 
 if TYPE_CHECKING:
+    from subprocess import Popen
     from typing import IO, TypeVar
 
     T = TypeVar("T")
@@ -151,32 +153,25 @@ def read_from(command: Command, take: Callable[[IO[bytes]], T]) -> tuple[T | Non
     """Start a command and give its output to `take` as it comes, without holding it; stdin is empty.
 
     Returns what `take` returned or raised, and how the command ended (without its output): when it failed, that is
-    the reason why what was read is broken. Raises ProcessError.
+    the reason why what was read is broken. Where more was still to come, it is not: the command is killed, and what
+    `take` raised is raised. Raises ProcessError.
     """
     import subprocess
     import tempfile
 
-    with tempfile.TemporaryFile() as said:
-        try:
-            started = subprocess.Popen(command.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said,
-                                       env=None if command.env is None else dict(command.env), cwd=command.cwd)
-        except OSError as error:
-            raise _not_started(command.argv[0], error) from error
+    with tempfile.TemporaryFile() as said, _running(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as started:
         assert started.stdout is not None
         found, failure = None, None
-        try:
-            with started.stdout as output:
-                try:
-                    found = take(output)
-                except Exception as error:
-                    failure = error
-                while not failure and output.read(1 << 16):
-                    pass  # to its end, so that it does not die of a closed pipe
-            code = started.wait()
-        except BaseException:
-            started.kill()
-            started.wait()
-            raise
+        with started.stdout as output:
+            try:
+                found = take(output)
+            except Exception as error:
+                failure = error
+            while output.read(1 << 16):  # to its end, so that it does not die of a closed pipe
+                if failure is not None:
+                    raise failure
+        code = started.wait()
         said.seek(0)
         return found, failure, Completed(_code(code), b"", said.read(1 << 16))
 
@@ -186,25 +181,40 @@ def write_to(command: Command, chunks: Iterable[bytes]) -> Completed:
     import subprocess
     import tempfile
 
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
-        try:
-            started = subprocess.Popen(command.argv, stdin=subprocess.PIPE, stdout=out, stderr=said,
-                                       env=None if command.env is None else dict(command.env), cwd=command.cwd)
-        except OSError as error:
-            raise _not_started(command.argv[0], error) from error
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said, _running(
+            command, stdin=subprocess.PIPE, stdout=out, stderr=said) as started:
         assert started.stdin is not None
         try:
-            try:
-                for chunk in chunks:
-                    started.stdin.write(chunk)
-                started.stdin.close()
-            except BrokenPipeError:
-                pass  # it ended before it had all: its code says why
-            code = started.wait()
-        except BaseException:
-            started.kill()
-            started.wait()
-            raise
+            for chunk in chunks:
+                started.stdin.write(chunk)
+            started.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended before it had all: its code says why
+        code = started.wait()
         out.seek(0)
         said.seek(0)
         return Completed(_code(code), out.read(1 << 16), said.read(1 << 16))
+
+
+@contextmanager
+def _running(command: Command, **streams: Any) -> Iterator[Popen[bytes]]:
+    """A command that was started; killed where what is done with it fails, before it is told that its input ended."""
+    import subprocess
+
+    try:
+        started = subprocess.Popen(command.argv, env=None if command.env is None else dict(command.env),
+                                   cwd=command.cwd, **streams)
+    except (OSError, ValueError) as error:
+        raise _not_started(command.argv[0], error) from error
+    try:
+        yield started
+    except BaseException:
+        started.kill()
+        started.wait()
+        raise
+    finally:
+        if started.stdin is not None:
+            try:
+                started.stdin.close()
+            except BrokenPipeError:
+                pass  # nobody is there to take the rest

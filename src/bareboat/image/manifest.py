@@ -185,7 +185,7 @@ def choose(entries: Sequence[Entry], platform: str) -> Entry | None:
 def _rank(architecture: str, variant: str) -> int:
     default = {"arm64": 8, "arm": 7, "amd64": 1}.get(architecture, 0)
     digits = variant.lstrip("v").partition(".")[0]
-    return int(digits) if digits.isdigit() else default
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else default
 
 
 def _object(data: bytes, most: int, what: str, where: str) -> dict[str, Any]:
@@ -203,6 +203,8 @@ def _object(data: bytes, most: int, what: str, where: str) -> dict[str, Any]:
 
     try:
         doc = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+        if b"\\u" in data:  # half a character: what was read could not be written, hashed or shown
+            json.dumps(doc, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise _bad("is not JSON", where, what) from None
     if not isinstance(doc, dict):

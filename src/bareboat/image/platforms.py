@@ -47,4 +47,4 @@ def same_machine(first: str, second: str) -> bool:
 
 
 def _is_variant(text: str) -> bool:
-    return text[:1] == "v" and text[1:].replace(".", "", 1).isdigit()
+    return text[:1] == "v" and text.isascii() and text[1:].replace(".", "", 1).isdigit()

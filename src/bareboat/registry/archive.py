@@ -162,8 +162,7 @@ def _of_docker(store: Store, repository: StoredRepository, files: dict[str, str]
     """Images of Docker's own format: a manifest is written for each, since the format has none."""
     try:
         rows = json.loads(data)
-        wanted = [(str(r["Config"]), [str(x) for x in r["Layers"]], [str(n) for n in r.get("RepoTags") or ()])
-                  for r in rows]
+        wanted = [(str(r["Config"]), _texts(r["Layers"]), _texts(r.get("RepoTags") or [])) for r in rows]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _malformed("manifest.json is not as `docker save` writes it", where) from None
     found = []
@@ -180,6 +179,12 @@ def _of_docker(store: Store, repository: StoredRepository, files: dict[str, str]
         repository.media_types[digest] = DOCKER_MANIFEST
         found.append(Named(tuple(names), Descriptor(DOCKER_MANIFEST, digest, len(document))))
     return tuple(found)
+
+
+def _texts(found: object) -> list[str]:
+    if not isinstance(found, list) or not all(isinstance(x, str) for x in found):
+        raise TypeError("no list of texts")
+    return found
 
 
 def _descriptor(store: Store, sha256: str, media_type: str) -> Descriptor:

@@ -403,7 +403,7 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
         else:
             raise refused(item, status)
         length = response.headers.get("Content-Length", "")
-        whole = have + int(length) if length.isdigit() else 0
+        whole = have + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
         if item.size and whole > item.size:
             raise too_long(item, whole)
         while data := response.read(_CHUNK, decode_content=False):

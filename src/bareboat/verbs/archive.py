@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bareboat.builder.outgoing import RottenError
 from bareboat.errors import ArchiveError, UsageError
 from bareboat.image.archive import (
     CODE,
@@ -82,8 +83,8 @@ def archive(what: Sequence[str], target: Target, work: Work, along: Along | None
     subjects = [one for word in words for one in _subjects(word, work, along)]
     try:
         return _archive(subjects, target, work, along)
-    except ArchiveError as error:
-        if error.code != "blob.digest" or target.path is None:
+    except RottenError:
+        if target.path is None:
             raise
         return _archive(subjects, target, work, along)  # what had rotted was removed, so that it is fetched again
 

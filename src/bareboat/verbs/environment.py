@@ -91,14 +91,20 @@ def assemble(plan: Plan, work: Work) -> Environment:
     base = plan.image.reference if plan.image is not None else f"{plan.family}:{plan.suite}"
     about = {"platform": plan.platform, "base": base, "python": plan.interpreter.full,
              "packages": len(plan.wheels)}
-    blobs: dict[str, object] = {}
+    work.store.put_json("plans", plan.digest, {**found.__dict__, **_kept(plan), "assembly": ASSEMBLY, "about": about})
+    return found
+
+
+def _kept(plan: Plan) -> dict[str, object]:
+    """What a plan needs besides its trees, in the words of store/references.py."""
+    blobs: list[str] = []
     if plan.image is not None:  # kept as they came: what is pushed on must have the digests it was pulled by
         of = (plan.image.manifest, plan.image.config, *(x.digest for x in plan.image.layers))
-        blobs = {"blobs": [d.removeprefix("sha256:") for d in of]}
-    if plan.code is not None:
-        blobs = {"blobs": [plan.code.index, *plan.code.packs]}
-    work.store.put_json("plans", plan.digest, {**found.__dict__, **blobs, "assembly": ASSEMBLY, "about": about})
-    return found
+        blobs += [d.removeprefix("sha256:") for d in of]
+    if plan.code is None:
+        return {"blobs": blobs} if blobs else {}
+    return {"blobs": [*blobs, plan.code.index, *plan.code.packs],
+            "pins": [f"tree:{key}" for _, key in plan.code.overlays]}
 
 
 def known(work: Work, key: str) -> Environment | None:

@@ -176,6 +176,8 @@ def inspect(name: str, work: Work) -> tuple[Plan, list[Layer]]:
             what = {"base": f"{plan.family} {plan.suite}, {core} packages", "gen": "generated files",
                     "image": plan.base, "cpython": f"CPython {plan.interpreter.full}",
                     "pyc": "bytecode"}.get(key.split("-")[0], key)
+            if key.startswith("image-code-"):
+                what = "code"
             if key.startswith("base-extra-"):
                 what = f"{len(plan.debs) - core} more system packages"
         tree = work.store.tree(key)

@@ -6,7 +6,7 @@ import io
 import zlib
 from typing import Any, BinaryIO
 
-from bareboat.errors import ArchiveError
+from bareboat.errors import ArchiveError, UsageError
 from bareboat.image.reference import parse_reference
 from bareboat.image.tarstream import Readable
 from bareboat.registry.archive import read_archive
@@ -29,7 +29,7 @@ def load(file: BinaryIO, where: str, platform: str, work: Work) -> list[tuple[tu
                            hint="what `bareboat archive` wrote is taken by `bareboat archive --restore`")
     loaded = []
     for named in found:
-        names = tuple(dict.fromkeys(short_name(n) for n in named.names))
+        names = tuple(dict.fromkeys(name for n in named.names if (name := _name_here(n, work))))
         loaded.append((names, keep(stored, Place(ARCHIVE, wanted=named.content.digest), names, platform, work)))
     return loaded
 
@@ -85,5 +85,19 @@ class _Raw(io.RawIOBase):
 
 
 def short_name(name: str) -> str:
-    """An archive's name for an image as a name of this machine's: a bare tag is no repository, but all there is."""
-    return parse_reference(name).short if "/" in name or ":" in name else name
+    """An archive's name for an image as a name of this machine's: a bare tag is no repository, but all there is.
+
+    Raises UsageError "reference.malformed".
+    """
+    if "/" in name or ":" in name:
+        return parse_reference(name).short
+    return parse_reference(f"tag:{name}").tag
+
+
+def _name_here(name: str, work: Work) -> str:
+    """As short_name; "" for what cannot be a name here, which is said: the image itself is none the worse for it."""
+    try:
+        return short_name(name)
+    except UsageError:
+        work.tell.say(f"not named {ascii(name)[:100]}: this is no name of an image")
+        return ""

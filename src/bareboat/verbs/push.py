@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from bareboat.builder.outgoing import RottenError
 from bareboat.builder.pushing import Pushed, Shipment
 from bareboat.builder.pushing import push as send
 from bareboat.builder.sbom import SPDX
@@ -20,6 +21,7 @@ from bareboat.verbs.sbom import attach
 
 if TYPE_CHECKING:
     from bareboat.image.spec import Image
+    from bareboat.registry.base import Repository
 
 
 def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
@@ -31,17 +33,24 @@ def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
     began = time.monotonic()
     if place.kind == DAEMON:
         return _to_daemon(name, place, work)
-    shipment = shipment_of(name, work)
     form = sbom or (SPDX if place.kind == REGISTRY else "none")
     with closing(repository(place, work, create=True)) as target:
-        pushed = send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
-                      origins.mounts(place.reference, work))
+        try:
+            shipment, pushed = _send(name, target, place, work)
+        except RottenError:  # what was wrong on this disk is out of the store, so it is made anew
+            shipment, pushed = _send(name, target, place, work)
         if form != "none":
             plans = [stored_plan(digest, work) for digest in plans_of(name, work)]
             attach([(c.descriptor, p) for c, p in zip(shipment.manifests, plans, strict=True)], target, form, work)
     origins.remember(place.reference, _digests(shipment), work)
     _say(pushed, place, time.monotonic() - began, work)
     return pushed
+
+
+def _send(name: str, target: Repository, place: Place, work: Work) -> tuple[Shipment, Pushed]:
+    shipment = shipment_of(name, work)
+    return shipment, send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
+                          origins.mounts(place.reference, work))
 
 
 def shipment_of(name: str, work: Work) -> Shipment:

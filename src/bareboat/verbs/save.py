@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
@@ -10,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bareboat.builder.blobs import make_blobs
-from bareboat.errors import ArchiveError, UsageError
+from bareboat.builder.outgoing import RottenError, blob_chunks
+from bareboat.errors import UsageError
 from bareboat.image.layout import Member, members, platform_members, tar_of
 from bareboat.image.plan import Plan
 from bareboat.image.spec import INDEX, Image, describe, platform_index
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.images import plans_of, stored_plan
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def save(name: str, target: Target, work: Work, *, one: bool = False) -> Saved:
     label = name if name in work.store.tags() else ""
     try:
         images, size = _save(plans, label, target, work)
-    except _RottenError:
+    except RottenError:
         if target.path is None:  # what went to a pipe cannot be taken back
             raise
         images, size = _save(plans, label, target, work)  # the layer was removed, so it is made again
@@ -90,10 +88,6 @@ def check(target: Target) -> None:
     if not path.parent.is_dir():
         raise UsageError("save.folder", "there is no such directory", where=str(path.parent),
                          hint="make it first, or write elsewhere")
-
-
-class _RottenError(ArchiveError):
-    """A layer's blob is not what its name says."""
 
 
 def _save(plans: list[Plan], label: str, target: Target, work: Work) -> tuple[list[Image], int]:
@@ -131,19 +125,7 @@ def _blob(member: Member, work: Work) -> Iterator[bytes]:
     if member.content is not None:
         yield member.content
         return
-    path = work.store.blob(member.blob)
-    if path is None:
-        raise _RottenError("blob.digest", "a layer went while it was written", where=member.blob,
-                           hint="run the command again: it is made anew")
-    whole = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            whole.update(chunk)
-            yield chunk
-    if whole.hexdigest() != member.blob:
-        work.store.remove_blob(member.blob)
-        raise _RottenError("blob.digest", "a layer in the store was not what its digest says; it is removed",
-                           where=member.blob, hint="run the command again: it is made anew")
+    yield from blob_chunks(work.store, member.blob)
 
 
 def _replace(target: Target, files: tuple[Member, ...], read: Callable[[Member], Iterable[bytes]]) -> None:

@@ -75,6 +75,6 @@ def created(env: Mapping[str, str]) -> str:
     text = env.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return ""
-    if not text.isdigit() or int(text) > 253402300799:  # year 9999
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > 253402300799:  # year 9999
         raise UsageError("sbom.epoch", f"SOURCE_DATE_EPOCH is {text!r}, no number of seconds since 1970")
     return timestamp(int(text))

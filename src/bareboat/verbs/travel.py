@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.errors import ArchiveError, RecordError, UsageError
+from bareboat.builder.outgoing import RottenError
+from bareboat.errors import RecordError, UsageError
 from bareboat.image.spec import INDEX, MANIFEST, Image, canonical, describe
 from bareboat.record import artifact as kinds
 from bareboat.record.artifact import Part, make_artifact, make_index
@@ -125,8 +126,8 @@ def save_run(run: str, target: Target, luggage: Luggage, work: Work) -> Saved:
     packed = pack(run, luggage, work)
     try:
         return _save(packed, target, work)
-    except ArchiveError as error:
-        if error.code != "blob.digest" or target.path is None:
+    except RottenError:
+        if target.path is None:
             raise
         return _save(pack(run, luggage, work), target, work)  # a layer that rotted was removed: it is made again
 
