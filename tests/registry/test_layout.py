@@ -173,3 +173,12 @@ def test_bytes_that_are_not_what_they_say_leave_nothing(there: LayoutRepository,
     with pytest.raises(RegistryError):
         there.put_manifest(Content(MANIFEST, describe("", b"y").digest, manifest([], CONFIG_BLOB).data), "1")
     assert there.tags() == [] and sorted(os.listdir(tmp_path / "image")) == ["index.json", "oci-layout"]
+
+
+def test_a_blob_that_was_cut_short_is_written_anew(tmp_path: Path) -> None:
+    layout = open_layout(tmp_path / "layout", create=True)
+    assert [layout.put_blob(CONFIG_BLOB).how for _ in range(2)] == ["sent", "there"]
+    file = tmp_path / "layout/blobs/sha256" / CONFIG_BLOB.descriptor.digest.removeprefix("sha256:")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert layout.put_blob(CONFIG_BLOB).how == "sent" and file.read_bytes() == whole

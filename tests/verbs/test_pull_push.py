@@ -217,3 +217,21 @@ def test_a_layer_that_rotted_is_fetched_or_made_again(world: World, work: Work) 
         there = Work(work.store, work.engine, work.settings, work.tell,
                      lambda place, at=elsewhere: at.repository(place.reference.repository))  # type: ignore
         assert push("seg:1", parse_place(f"{HOST}/c:1"), there).digest == first.digest
+
+
+def test_an_image_is_never_pushed_under_a_digest_of_another(world: World, work: Work, tmp_path: Path) -> None:
+    assert work.repositories is not None
+    content = Made().put(work.repositories(parse_place(f"{HOST}/a:1")), "1")  # type: ignore[arg-type]
+    pull(parse_place(f"{HOST}/a:1"), "linux/amd64", work)
+    wrong = "sha256:" + "a" * 64
+    for place in (f"{HOST}/b@{wrong}", f"{HOST}/b:1@{wrong}", f"oci:{tmp_path}/out@{wrong}",
+                  f"oci:{tmp_path}/out@{content.digest}"):
+        with pytest.raises(UsageError) as caught:
+            push(f"{HOST}/a:1", parse_place(place), work)
+        assert caught.value.code == "push.digest"
+    there = work.repositories(parse_place(f"{HOST}/b:1"))
+    assert not there.tags() and not (tmp_path / "out").exists()
+    assert push(f"{HOST}/a:1", parse_place(f"{HOST}/b@{content.digest}"), work).digest == content.digest
+    assert there.head(content.digest) and not there.tags()
+    push(f"{HOST}/a:1", parse_place(f"{HOST}/b:2@{content.digest}"), work)
+    assert there.tags() == ["2"]

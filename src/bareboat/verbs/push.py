@@ -10,9 +10,11 @@ from bareboat.builder.outgoing import RottenError
 from bareboat.builder.pushing import Pushed, Shipment
 from bareboat.builder.pushing import push as send
 from bareboat.builder.sbom import SPDX
+from bareboat.errors import UsageError
 from bareboat.image.manifest import read_manifest
+from bareboat.image.reference import is_digest
 from bareboat.registry.base import Content
-from bareboat.registry.places import DAEMON, REGISTRY, Place
+from bareboat.registry.places import DAEMON, LAYOUT, REGISTRY, Place
 from bareboat.verbs import origins
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.images import plans_of, stored_plan
@@ -28,9 +30,13 @@ def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
     """Make the image's layers where they are missing, and bring what the place does not have.
 
     sbom: the form of the bill of materials that is attached, "none", or "": SPDX at a registry, none elsewhere.
-    Raises UsageError "image.unknown", RegistryError, and what assembling raises.
+    Raises UsageError "image.unknown", "push.digest" for a digest that is not the image's, RegistryError, and what
+    assembling raises.
     """
     began = time.monotonic()
+    if place.kind == LAYOUT and is_digest(place.wanted):
+        raise UsageError("push.digest", "an image is put into a layout under a tag", where=str(place),
+                         hint="oci:DIR:TAG")
     if place.kind == DAEMON:
         return _to_daemon(name, place, work)
     form = sbom or (SPDX if place.kind == REGISTRY else "none")
@@ -49,8 +55,13 @@ def push(name: str, place: Place, work: Work, sbom: str = "") -> Pushed:
 
 def _send(name: str, target: Repository, place: Place, work: Work) -> tuple[Shipment, Pushed]:
     shipment = shipment_of(name, work)
-    return shipment, send(work.store, target, shipment, place.wanted or "latest", work.tell.progress,
-                          origins.mounts(place.reference, work))
+    tag = place.wanted or "latest"
+    if is_digest(tag):
+        if tag != shipment.top.digest:
+            raise UsageError("push.digest", f"the image's digest is {shipment.top.digest}", where=str(place),
+                             hint="name a tag to push it under: HOST/REPOSITORY:TAG or oci:DIR:TAG")
+        tag = place.reference.tag if place.reference is not None else tag
+    return shipment, send(work.store, target, shipment, tag, work.tell.progress, origins.mounts(place.reference, work))
 
 
 def shipment_of(name: str, work: Work) -> Shipment:
