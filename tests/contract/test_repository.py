@@ -7,9 +7,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.docker_registry import docker_registry, free_port, need
 from tests.registry_kit import Registry, Switches
 from tests.token_kit import TokenServer
 
@@ -98,14 +96,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 
 def real(kind: str, folder: Path) -> Iterator[Place]:
     """Debian's docker-registry with a root of its own."""
-    for program in ("docker-registry", "htpasswd", "openssl"):
-        if shutil.which(program) is None:
-            if os.environ.get("CI"):
-                pytest.fail(f"CI needs {program}")
-            pytest.skip(f"needs {program}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    need("docker-registry", "htpasswd", "openssl")
+    port = free_port()
     host = f"127.0.0.1:{port}"
     auth, env, tokens = "", None, None
     if "htpasswd" in kind:
@@ -118,21 +110,10 @@ def real(kind: str, folder: Path) -> Iterator[Place]:
         auth = (f"auth: {{token: {{realm: '{tokens.url}/token', service: ours, issuer: ours, "
                 f"rootcertbundle: {tokens.certificate}}}}}\n")
         env = login(folder, host, "user", "pass word")
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: "
-        f"{folder}/registry}}}}\nhttp: {{addr: '{host}', secret: x}}\n{auth}")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
     try:
-        for _ in range(100):
-            with socket.socket() as there:
-                if there.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield Place(remote(host, env), mounts=True, http=True)
+        with docker_registry(folder, auth, port):
+            yield Place(remote(host, env), mounts=True, http=True)
     finally:
-        process.terminate()
-        process.wait()
         if tokens is not None:
             tokens.close()
 

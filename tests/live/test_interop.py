@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.docker_registry import docker_registry, need
 from tests.live.test_save import PEERS, bareboat, call, peer
 
 pytestmark = pytest.mark.live
@@ -24,35 +23,11 @@ SAYS = "import sys, numpy; print(sys.version_info[:2], numpy.arange(7).sum())"
 OLD = "/usr/sbin/dockerd"
 
 
-def need(*programs: str) -> None:
-    for program in programs:
-        if shutil.which(program) is None:
-            if os.environ.get("CI"):
-                pytest.fail(f"CI needs {program}")
-            pytest.skip(f"needs {program}")
-
-
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An open registry on the loopback."""
-    need("docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: "
-        f"{folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: x}}\n")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    for _ in range(100):
-        with socket.socket() as there:
-            if there.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    with docker_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.docker_registry import docker_registry
 from tests.live.test_archive import PYTHON, alone, become, remove
 from tests.live.test_save import bareboat, call, peer
 
@@ -65,29 +64,8 @@ class Sent:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Debian's docker-registry on the loopback."""
-    if shutil.which("docker-registry") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs docker-registry")
-        pytest.skip("needs docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: "
-        f"{folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{port}', secret: x}}\n")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            with socket.socket() as there:
-                if there.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    with docker_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 @pytest.fixture(scope="module")

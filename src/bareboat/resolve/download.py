@@ -406,44 +406,39 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
         whole = have + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
         if item.size and whole > item.size:
             raise too_long(item, whole)
-        while data := response.read(_CHUNK, decode_content=False):
-            if work.stop.is_set():
-                raise _Stopped
-            if time.monotonic() > work.end:
-                work.pause(0.0)
-            have += len(data)
-            if item.size and have > item.size:
-                raise too_long(item, have)
-            partial.append(data)
-            work.moved(item, have)
+        chunks = iter(lambda: response.read(_CHUNK, decode_content=False), b"")
+        return _take(work, item, partial, chunks, whole)
     finally:
         response.close()
-    expected = item.size or whole
-    if expected and have < expected:
-        return 0.0, f"the connection ended after {have} of {expected} bytes"
-    return 0.0, ""
 
 
 def _given(work: _Work, item: Download, partial: _Partial, have: int) -> tuple[float, str]:
     """As _attempt, from the item's own source."""
     assert item.source is not None
     try:
-        for data in item.source(have):
-            if work.stop.is_set():
-                raise _Stopped
-            if time.monotonic() > work.end:
-                work.pause(0.0)
-            have += len(data)
-            if item.size and have > item.size:
-                raise too_long(item, have)
-            partial.append(data)
-            work.moved(item, have)
+        return _take(work, item, partial, item.source(have), item.size)
     except ResolveError as error:
         if error.code != "registry.cut":
             raise
         return 0.0, error.what
-    if item.size and have < item.size:
-        return 0.0, f"the connection ended after {have} of {item.size} bytes"
+
+
+def _take(work: _Work, item: Download, partial: _Partial, chunks: Iterator[bytes], whole: int) -> tuple[float, str]:
+    """Append what comes; as _attempt. whole: bytes in all, 0 where nobody said."""
+    have = partial.size()
+    for data in chunks:
+        if work.stop.is_set():
+            raise _Stopped
+        if time.monotonic() > work.end:
+            work.pause(0.0)
+        have += len(data)
+        if item.size and have > item.size:
+            raise too_long(item, have)
+        partial.append(data)
+        work.moved(item, have)
+    expected = item.size or whole
+    if expected and have < expected:
+        return 0.0, f"the connection ended after {have} of {expected} bytes"
     return 0.0, ""
 
 
