@@ -114,3 +114,18 @@ def test_without_docker(world: World, tmp_path: Path, monkeypatch: pytest.Monkey
         with pytest.raises(BareboatError) as caught:
             start()
         assert caught.value.code == "process.start" and "docker" in caught.value.where
+
+
+def test_a_push_names_nothing_else_there(world: World, docker: Docker, tmp_path: Path) -> None:
+    import json
+
+    from bareboat.verbs.load import load
+    from bareboat.verbs.push import push
+
+    docker("cat >came; echo 'Loaded image: lab/other:2'")
+    load(io.BytesIO(archive(tmp_path).read_bytes()), "x.tar", "linux/amd64", world.work)
+    push("lab/seg:0", parse_place("docker-daemon:lab/other:2"), world.work)
+    with tarfile.open(tmp_path / "came") as tar:
+        texts = {name: tar.extractfile(name).read().decode() for name in ("index.json", "manifest.json")}  # type: ignore
+    assert json.loads(texts["manifest.json"])[0]["RepoTags"] == ["lab/other:2"]
+    assert not any("lab/seg" in text for text in texts.values())

@@ -235,3 +235,47 @@ def test_an_image_is_never_pushed_under_a_digest_of_another(world: World, work: 
     assert there.head(content.digest) and not there.tags()
     push(f"{HOST}/a:1", parse_place(f"{HOST}/b:2@{content.digest}"), work)
     assert there.tags() == ["2"]
+
+
+def test_an_image_of_an_index_of_an_archive_has_its_media_type(work: Work, tmp_path: Path) -> None:
+    import json
+    import tarfile
+
+    from tests.image_kit import digest, index, put
+
+    from bareboat.image.manifest import Platform
+    from bareboat.image.spec import MANIFEST
+
+    assert work.repositories is not None
+    _, theirs = registry()
+    document = json.loads(Made().put(theirs).data)
+    del document["mediaType"]  # as older programs write it
+    inner = index(theirs, [(put(theirs, document, MANIFEST), Platform("linux", "amd64"))])
+    top = {"schemaVersion": 2, "manifests": [{**inner.descriptor.document(), "annotations": {
+        "org.opencontainers.image.ref.name": "lab/nested:1"}}]}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        blobs = [*theirs.blobs.values(), *(c.data for c in theirs.manifests.values())]
+        for name, data in (("index.json", json.dumps(top).encode()),
+                           *((f"blobs/sha256/{digest(b).removeprefix('sha256:')}", b) for b in blobs)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    load(io.BytesIO(out.getvalue()), "x.tar", "linux/amd64", work)
+    push("lab/nested:1", parse_place(f"{HOST}/nested:1"), work)
+    assert work.repositories(parse_place(f"{HOST}/nested:1")).manifest("1").media_type == MANIFEST
+
+
+@pytest.mark.parametrize(("by", "label"), [("@", None), (":1@", [f"{HOST}/a:1"])])
+def test_a_name_by_digest_is_none_in_an_archive(work: Work, by: str, label: list[str] | None) -> None:
+    import json
+    import tarfile
+
+    assert work.repositories is not None
+    content = Made().put(work.repositories(parse_place(f"{HOST}/a:1")), "1")  # type: ignore[arg-type]
+    name = f"{HOST}/a{by}{content.digest}"
+    pull(parse_place(name), "linux/amd64", work)
+    out = io.BytesIO()
+    save(name, Target(out=out.write), work)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as tar:
+        assert json.loads(tar.extractfile("manifest.json").read())[0]["RepoTags"] == label  # type: ignore[union-attr]

@@ -59,7 +59,7 @@ def as_it_came(store: Store, plan: Plan) -> Image:
     document = read_manifest(data, image.media_type, image.reference)
     assert isinstance(document, Manifest)  # it was read as one when it was pulled
     return Image(plan.platform, plan.digest, _document(store, image.config, image), data,
-                 tuple(layer.descriptor for layer in document.layers), image.media_type,
+                 tuple(layer.descriptor for layer in document.layers), document.media_type,
                  document.config.descriptor.media_type)
 
 

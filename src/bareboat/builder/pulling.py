@@ -179,9 +179,9 @@ def describe_image(reference: str, found: Found) -> BaseImage:
         hex_of(d, reference)
         rows.append(ImageLayer(d.digest, d.size, diff_id, d.media_type))
     c, m = found.config, found.manifest
-    of = found.document.config.descriptor
-    return BaseImage(reference, m.digest, len(m.data), m.media_type, of.digest, of.size, tuple(rows), c.env,
-                     c.workdir, c.entrypoint, c.cmd, c.user)
+    kind, of = found.document.media_type, found.document.config.descriptor
+    return BaseImage(reference, m.digest, len(m.data), kind, of.digest, of.size, tuple(rows), c.env, c.workdir,
+                     c.entrypoint, c.cmd, c.user)
 
 
 def make(store: Store, image: BaseImage, repository: Repository | None, progress: Progress) -> tuple[int, int]:

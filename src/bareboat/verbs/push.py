@@ -102,7 +102,8 @@ def _to_daemon(name: str, place: Place, work: Work) -> Pushed:
 
     assert place.reference is not None
     with work.store.scratch("docker") as folder:
-        saved = save(name, Target(folder / "image.tar"), work, one=True)
+        # under the name that is meant alone: the one it has here may be another image's there
+        saved = save(name, Target(folder / "image.tar"), work, one=True, label=place.reference.short)
         there = loaded(file_chunks((folder / "image.tar").open("rb")))
     if there != place.reference.short:
         named(there, place.reference.short)

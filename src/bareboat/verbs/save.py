@@ -52,9 +52,10 @@ class Saved:
     size: int
 
 
-def save(name: str, target: Target, work: Work, *, one: bool = False) -> Saved:
+def save(name: str, target: Target, work: Work, *, one: bool = False, label: str = "") -> Saved:
     """Write an image. Its layers are made where they are missing, and stay in the store. A name that stands for several
-    platforms is written with all of them and an index; one: this machine's alone.
+    platforms is written with all of them and an index; one: this machine's alone. label: its name in the
+    archive, else the one it has here.
 
     Atomic but for a stream: what is at the path is the old or the whole new. A directory must be empty or missing.
     Raises UsageError "image.unknown", "save.exists", "save.folder", and what assembling raises.
@@ -62,7 +63,7 @@ def save(name: str, target: Target, work: Work, *, one: bool = False) -> Saved:
     digests = plans_of(name, work)[: 1 if one else None]
     check(target)
     plans = [stored_plan(digest, work) for digest in digests]
-    label = name if name in work.store.tags() else ""
+    label = label or (_tagged(name) if name in work.store.tags() else "")
     try:
         images, size = _save(plans, label, target, work)
     except RottenError:
@@ -75,6 +76,12 @@ def save(name: str, target: Target, work: Work, *, one: bool = False) -> Saved:
             work.store.put_json("plans", digest, {**document, "manifest": image.descriptor.digest})
     top = images[0].descriptor if len(images) == 1 else describe(INDEX, platform_index(images))
     return Saved(top.digest, digests[0], len({layer for image in images for layer in image.layers}), size)
+
+
+def _tagged(name: str) -> str:
+    """A name without its digest, which no archive can carry; "" where there is no tag then."""
+    before, at, _ = name.partition("@")
+    return before if not at or ":" in before.rpartition("/")[2] else ""
 
 
 def check(target: Target) -> None:
