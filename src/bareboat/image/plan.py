@@ -99,8 +99,10 @@ class Plan:
 
     def document(self) -> dict[str, object]:
         """What is hashed: sources by digest, never by where they were found."""
-        i = self.interpreter
-        image = {} if self.image is None else {"image": [self.image.manifest, list(self.image.removed)]}
+        p = self.interpreter
+        image: dict[str, object] = {}
+        if (i := self.image) is not None:  # also what the manifest says itself: a lock may say otherwise
+            image["image"] = [i.manifest, i.config, [[x.digest, x.diff_id] for x in i.layers], list(i.removed)]
         if self.cpython is not None:
             image["cpython"] = [self.cpython.version, self.cpython.sha256]
         more: dict[str, object] = {}
@@ -115,7 +117,7 @@ class Plan:
             "format": ASSEMBLY_FORMAT,
             "platform": self.platform,
             "base": [self.family, "" if self.image else self.suite],
-            "python": [i.version, i.full, i.executable, i.prefix, i.site],
+            "python": [p.version, p.full, p.executable, p.prefix, p.site],
             "debs": [[d.name, d.version, d.architecture, d.sha256, d.extra] for d in self.debs],
             "wheels": [[w.filename, w.sha256, w.direct_url, w.requested] for w in self.wheels],
             "generated": [[g.path, g.mode, g.content, g.link] for g in self.generated],
