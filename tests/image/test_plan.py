@@ -22,7 +22,9 @@ def plan(image: BaseImage) -> Plan:
 @pytest.mark.parametrize("other", [
     replace(IMAGE, manifest=A), replace(IMAGE, config=A), replace(IMAGE, layers=()), replace(IMAGE, removed=("/x",)),
     replace(IMAGE, layers=(replace(LAYER, digest=D),)), replace(IMAGE, layers=(replace(LAYER, diff_id=D),)),
-    replace(IMAGE, env=(("A", "1"),))])
+    replace(IMAGE, layers=(replace(LAYER, size=4),)), replace(IMAGE, env=(("A", "1"),)),
+    replace(IMAGE, entrypoint=("x",)), replace(IMAGE, cmd=("x",)), replace(IMAGE, user="root"),
+    replace(IMAGE, removed=("/\udcff",))])
 def test_a_lock_that_says_other_layers_of_a_manifest_is_another_image(other: BaseImage) -> None:
     """Else a project of a stranger's could put its layers behind the name of an image that is here."""
     assert plan(other).digest != plan(IMAGE).digest

@@ -102,7 +102,7 @@ class Plan:
         p = self.interpreter
         image: dict[str, object] = {}
         if (i := self.image) is not None:  # also what the manifest says itself: a lock may say otherwise
-            image["image"] = [i.manifest, i.config, [[x.digest, x.diff_id] for x in i.layers], list(i.removed)]
+            image["image"] = {**i.__dict__, "reference": "", "layers": [x.__dict__ for x in i.layers]}
         if self.cpython is not None:
             image["cpython"] = [self.cpython.version, self.cpython.sha256]
         more: dict[str, object] = {}
@@ -135,4 +135,4 @@ class Plan:
     def digest(self) -> str:
         """sha256 of the canonical JSON: "sha256:<64 hex digits>"."""
         text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
