@@ -28,7 +28,8 @@ def code_tree_key(code: PlanCode) -> str:
 def make_code_tree(store: Store, code: PlanCode) -> Path:
     """The tree, from the snapshot in the store. Idempotent, atomic.
 
-    Raises RecordError "record.code-gone", ArchiveError "code.missing" for a part or an extension that is not there.
+    Raises RecordError "record.code-gone", ArchiveError "code.missing" for a part or an extension that is not there,
+    "code.place" for a place that is not within the code.
     """
     from bareboat.record.values import CodeSnapshot
     from bareboat.store.codetree import materialise
@@ -48,7 +49,7 @@ def make_code_tree(store: Store, code: PlanCode) -> Path:
 
     def fill(writer: TreeWriter) -> None:
         for within, target in code.places:
-            source = root / within if within else root
+            source = _within(root, within, target)
             if not os.path.lexists(source):
                 raise ArchiveError("code.missing", f"the snapshot of the code has no {within}", where=target)
             _copy(writer, source, target.strip("/"), [t for at, t in overlays if at == target.strip("/")])
@@ -59,6 +60,18 @@ def make_code_tree(store: Store, code: PlanCode) -> Path:
                     writer.symlink(f"app/{name}", f"/{name}")
 
     return store.make_tree(key, fill)
+
+
+def _within(root: Path, within: str, target: str) -> Path:
+    """A place in the snapshot, and in nothing else: a plan may be a stranger's, and so may links in its code."""
+    if not within:
+        return root
+    parts = within.split("/")
+    inner = [root.joinpath(*parts[:depth]) for depth in range(1, len(parts))]
+    if any(p in ("", ".", "..") or "\0" in p for p in parts) or any(p.is_symlink() for p in inner):
+        raise ArchiveError("code.place", f"{within[:200]!r} is no place within the code", where=target,
+                           hint="whoever made the plan is at fault")
+    return root.joinpath(*parts)
 
 
 def _copy(writer: TreeWriter, source: Path, target: str, over: list[Path]) -> None:
