@@ -112,3 +112,22 @@ def test_a_document_that_was_changed_is_read_or_refused(bundle: Bundle, data: st
 def test_what_is_no_index_is_refused(data: bytes) -> None:
     with pytest.raises(ArchiveError):
         read_index(data, "here")
+
+
+def test_code_of_a_stranger_s_plan_names_no_trees_that_are_here() -> None:
+    from dataclasses import replace
+
+    from bareboat.errors import ArchiveError
+    from bareboat.image.archive import check_complete
+    from bareboat.image.plan import PlanCode
+    from bareboat.image.planning import image_plan
+    from bareboat.lock import BaseImage
+
+    digest = "sha256:" + "a" * 64
+    plan = image_plan(BaseImage("x", digest, 1, "", digest, 1, ()), "linux/amd64")
+    for overlays in ((), (("/app", "overlay-of-somebody"),)):
+        made = replace(plan, code=PlanCode(digest, "b" * 64, (), (("", "/app"),), overlays))
+        bundle = Bundle("x", (), made.digest, "c" * 64, "linux/amd64", (), ())
+        with pytest.raises(ArchiveError) as caught:
+            check_complete(bundle, made, "x.tar")
+        assert caught.value.code == ("archive.malformed" if overlays else "archive.incomplete")

@@ -256,6 +256,8 @@ def check_complete(bundle: Bundle, plan: Plan, where: str) -> None:
     if plan.digest != bundle.plan:
         raise ArchiveError("archive.incomplete", f"{bundle.name}: its plan is not the one it says", where=where,
                            hint="it was made by a bareboat of another assembly format, or changed since")
+    if plan.code is not None and plan.code.overlays:  # keys of whatever trees are here; none is written by us
+        raise _bad(f"{bundle.name}: its code names extensions, which no archive holds", where)
     there = {f.sha256 for f in bundle.files}
     wanted = {d.sha256: f"{d.name} {d.version}" for d in plan.debs}
     wanted |= {w.sha256: w.filename for w in plan.wheels}
