@@ -118,5 +118,5 @@ class Project:
     resources: Resources = Resources()
     network: str = "host"  # "host" or "none"
     package: Package | None = None
-    named: bool = False  # by its file or pyproject.toml; else it is called as its folder is
+    named: bool = field(default=False, compare=False)  # by its file or pyproject.toml, not by its folder alone
     notes: tuple[str, ...] = field(default=(), compare=False)  # what convention decided, for init and -v
