@@ -47,9 +47,19 @@ def retry_after(value: str, most: float = LONGEST_WAIT) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """urllib3's reason without the address of the object and the URL, which may hold a token."""
-    text = str(getattr(error, "reason", None) or error)
-    return text.rpartition(">: ")[2] or type(error).__name__
+    """Why a connection failed, in plain words: no object's address, no URL, which may hold a token."""
+    import re
+
+    inner: Any = getattr(error, "reason", None) or error
+    while isinstance(inner, BaseException) and inner.args and isinstance(inner.args[-1], BaseException):
+        inner = inner.args[-1]  # ('Connection aborted.', ConnectionResetError(…))
+    text = str(getattr(inner, "strerror", None) or inner)
+    if type(inner).__name__ == "BadStatusLine":
+        return "what came back is not HTTP"
+    text = text.rpartition(">: ")[2]
+    text = re.sub(r"^\w+\(host='[^']*', port=[^)]*\): ", "", text)
+    text = re.sub(r"\[(Errno -?\d+|SSL: \w+)\] | \(_ssl\.c:\d+\)", "", text)
+    return text.strip() or type(inner).__name__
 
 
 def redacted(url: str) -> str:

@@ -58,5 +58,6 @@ def command(options: argparse.Namespace) -> int:
     made = archive(options.what, Target.of(options.output), collaborators, along)
     print(json.dumps(asdict(made), indent=2) if options.json else "\n".join((*made.plans, *made.runs)))
     runs = f", {len(made.runs)} runs" if made.runs else ""
-    collaborators.tell.say(f"archived {made.files} files, {made.images} images{runs}: {size(made.size)}")
+    images = "1 image" if made.images == 1 else f"{made.images} images"
+    collaborators.tell.say(f"archived {made.files} files, {images}{runs}: {size(made.size)}")
     return 0

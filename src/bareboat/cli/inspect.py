@@ -43,9 +43,12 @@ def command(options: argparse.Namespace) -> int:
                           "bytes": total}, indent=2))
         return 0
     since = f" as of {plan.date}" if plan.date else ""
+    python = f"{plan.interpreter.full} ({plan.interpreter.executable}), {plan.libc}"
+    packages = f"{len(plan.wheels)} Python, {len(plan.debs)} system"
+    if plan.image is not None and not plan.interpreter.full:  # made elsewhere: what is in it, --sizes looks up
+        python = packages = "as in the image; bareboat inspect --sizes names them"
     print(f"plan      {plan.digest}\nplatform  {plan.platform}\nbase      {plan.base}{since}"
-          f"\npython    {plan.interpreter.full} ({plan.interpreter.executable}), {plan.libc}"
-          f"\npackages  {len(plan.wheels)} Python, {len(plan.debs)} system\nsize      {size(total)}\n")
+          f"\npython    {python}\npackages  {packages}\nsize      {size(total)}\n")
     rows = [(size(x.bytes), str(x.files), f"{x.bytes * 100 / total:.0f}%" if total else "", x.what)
             for x in sorted(layers, key=lambda x: -x.bytes)]
     print(table([("SIZE", "FILES", "", "LAYER"), *rows], right=(0, 1, 2)))

@@ -121,7 +121,8 @@ def _number(field: bytes, where: str) -> int:
         return int.from_bytes(field[1:], "big")
     text = field.strip(b" \0")
     if text.strip(b"01234567"):
-        raise ArchiveError("tar.header", f"the number {field!r} in a tar header is not octal", where=where)
+        raise ArchiveError("tar.header", "is not a tar, or is damaged: a number in a header is not octal", where=where,
+                           hint="copy it again, and see that it is the right file")
     return int(text, 8) if text else 0
 
 

@@ -239,7 +239,6 @@ def run_driver(room: BuildRoom, spec: BuildSpec, attempt: int) -> dict[str, Any]
         raise ResolveError(
             "python.build-failed",
             f"{spec.name} could not be built into a wheel: {said}\n{log[-LOG_TAIL:].strip()}",
-            where=str(spec.source),
             hint="Builds have no network. Take a version that has a wheel, or add what is missing with apt = [...].",
         )
     name = report.get("wheel")
