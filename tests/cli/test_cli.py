@@ -146,3 +146,11 @@ def test_run_image_dashes_command(words: list[str], image: list[str], program: l
 
     parsed = parse(words)
     assert (list(parsed.words), list(parsed.program), parsed.project_run) == (image, program, not image)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_standard_output_that_is_full_is_said_once_and_ends_with_125(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "bareboat", "--help"], stdout=full, stderr=subprocess.PIPE,
+                              text=True, env={**os.environ, "BAREBOAT_HOME": str(tmp_path)})
+    assert done.returncode == 125 and done.stderr.count("\n") == 1 and "No space left" in done.stderr

@@ -60,3 +60,9 @@ def test_how_a_machine_reaches_the_network_is_no_cause():
     old = RunRecord("a", env=(("A", "1"), ("https_proxy", "http://x")), withheld=("http_proxy",))
     assert "not deterministic" in causes(old, RunRecord("b", env=(("A", "1"),)))[0]
     assert "environment" in causes(old, RunRecord("b", env=(("A", "2"),)))[0]
+
+
+def test_a_repetition_that_was_stopped_says_nothing_of_the_program():
+    old = RunRecord("a", exit_code=0)
+    assert "stopped (interrupted)" in causes(old, RunRecord("b", exit_code=130))[0]
+    assert "not deterministic" in causes(RunRecord("a", exit_code=130), RunRecord("b", exit_code=130))[0]

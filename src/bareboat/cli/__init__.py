@@ -54,9 +54,13 @@ def main(argv: list[str] | None = None) -> int:
 
     Without argv this is the process's own command, and ends the process.
     """
-    code = _main(sys.argv[1:] if argv is None else argv)
-    if argv is None:
-        _leave(code)
+    if argv is not None:
+        return _main(argv)
+    try:
+        code = _main(sys.argv[1:])
+    except OSError as error:  # of a verb it is said where it happens; what is left are the pages written here
+        code = _unwritten(error, 0)
+    _leave(code)
     return code
 
 
@@ -67,9 +71,23 @@ def _leave(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
-        return  # said as Python says it
+    except OSError as error:
+        code = _unwritten(error, code)
     os._exit(code)
+
+
+def _unwritten(error: OSError, code: int) -> int:
+    """The exit code where standard output did not take everything; a failure that was said is not said again."""
+    import os
+
+    if isinstance(error, BrokenPipeError):  # | head: not an error
+        return code or 141
+    if not code:
+        try:
+            os.write(2, f"bareboat: error: standard output: {error.strerror} [io.failed]\n".encode())
+        except OSError:
+            pass  # nobody to tell
+    return code or 125
 
 
 def _main(argv: list[str]) -> int:

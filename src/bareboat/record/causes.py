@@ -13,6 +13,7 @@ SAME = "same"
 CHANGED = "differs"
 UNKNOWN = "unknown"
 NAMED = 5  # files that are named
+STOPPED = {130: "interrupted", 137: "killed, by somebody or for its memory", 143: "terminated"}  # exit codes
 # What the machine decides and no record should: how to reach the network from here.
 HERE = frozenset({
     "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
@@ -87,6 +88,8 @@ def same_image(old: RunRecord, new: RunRecord) -> bool:
 
 def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
     """Likely causes of other results, most likely first; never empty."""
+    if new.exit_code in STOPPED and old.exit_code != new.exit_code:
+        return (f"the repetition was stopped ({STOPPED[new.exit_code]}) before its end: repeat it again",)
     found = []
     answers = data_answers(old, new)
     found += [f"the data at {target} changed: {a.detail}" for target, a in answers if a.answer == CHANGED]

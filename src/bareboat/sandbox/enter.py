@@ -101,7 +101,7 @@ def _guard(start: Start, parent: int) -> None:
         os._exit(FAILED)
     try:
         kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
-        _map(uid, gid)
+        _map(uid, gid, root=start.box.emulation is not None)
     except OSError as error:
         tell(start.control, b"userns", b"%d" % (error.errno or 0), os.fsencode(str(error)))
         os._exit(FAILED)
@@ -125,9 +125,13 @@ def _close_all() -> None:
         os.closerange(0, 1 << 16)
 
 
-def _map(uid: int, gid: int) -> None:
-    """Ourselves and nobody else; groups are kept by the kernel and cannot be changed."""
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+def _map(uid: int, gid: int, root: bool) -> None:
+    """Ourselves and nobody else; groups are kept by the kernel and cannot be changed. root: by the numbers 0 and 0 while
+    the sandbox is built, since a binfmt_misc is its namespace's root's; the program has its own in bwrap's namespace.
+    """
+    inside = (0, 0) if root else (uid, gid)
+    maps = (("uid_map", f"{inside[0]} {uid} 1"), ("gid_map", f"{inside[1]} {gid} 1"))
+    for name, text in (("setgroups", "deny"), *maps):
         file = os.open(f"/proc/self/{name}", os.O_WRONLY)
         try:
             os.write(file, text.encode())

@@ -114,7 +114,8 @@ def _to_daemon(name: str, place: Place, work: Work) -> Pushed:
 def _say(pushed: Pushed, place: Place, seconds: float, work: Work) -> None:
     from bareboat.units import format_size
 
-    parts = [f"{pushed.sent} blobs sent, {format_size(pushed.bytes)}" if pushed.sent else "nothing to send"]
+    blobs = "1 blob" if pushed.sent == 1 else f"{pushed.sent} blobs"
+    parts = [f"{blobs} sent, {format_size(pushed.bytes)}" if pushed.sent else "nothing to send"]
     if pushed.mounted:
         parts.append(f"{pushed.mounted} mounted")
     if pushed.there:
