@@ -126,8 +126,8 @@ def _close_all() -> None:
 
 
 def _map(uid: int, gid: int, root: bool) -> None:
-    """Ourselves and nobody else; groups are kept by the kernel and cannot be changed. root: by the numbers 0 and 0 while
-    the sandbox is built, since a binfmt_misc is its namespace's root's; the program has its own in bwrap's namespace.
+    """Ourselves and nobody else; groups are kept by the kernel and cannot be changed. root: by the number 0 while the
+    sandbox is built, since a binfmt_misc is its namespace's root's; the program has its own in bwrap's namespace.
     """
     inside = (0, 0) if root else (uid, gid)
     maps = (("uid_map", f"{inside[0]} {uid} 1"), ("gid_map", f"{inside[1]} {gid} 1"))
