@@ -83,6 +83,9 @@ def old_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     yield docker
     daemon.terminate()
     daemon.wait()
+    # it leaves its network namespace mounted, and a mounted folder cannot be removed
+    for left in (folder / "exec/netns").glob("*"):
+        call("umount", str(left))
 
 
 # what we push
