@@ -17,10 +17,39 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Tmpfs:
+    """A file system in memory at an absolute path inside; size in bytes, None for the engine's own bound."""
+
+    target: str
+    size: int | None = None
+    mode: int = 0o1777
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device node of the host, usable inside at target and not to be changed there."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port of the host that leads to one inside. host 0: a free one is chosen at the start."""
+
+    host: int
+    inside: int
+    address: str = "127.0.0.1"
+
+
+@dataclass(frozen=True)
 class Rootfs:
-    """The image on disk: read-only trees, bottom to top. merged: the trees hold one that is already the whole."""
+    """The image on disk: read-only trees, bottom to top. plan_blob: sha256 of the blob with the whole plan, for engines
+    that want the image and not its trees.
+    """
 
     trees: tuple[Path, ...]
+    plan_blob: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +83,10 @@ class Workload:
     scratch: str = "tmpfs"  # where the thin writable layer lives: "tmpfs" or "disk"
     scratch_dir: Path | None = None  # for "disk": an empty directory of this run's own
     platform: str = ""  # "linux/arm64", only where that is not this machine's: to be emulated
+    tmpfs: tuple[Tmpfs, ...] = ()
+    devices: tuple[Device, ...] = ()  # what a GPU needs besides is in mounts and env
+    gpus: str = ""  # what was granted, "device=0,1": for engines with a way of their own
+    ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,3 +107,37 @@ class Outcome:
     lost: Lost = Lost()
     seconds: float = 0.0
     peak_memory: int | None = None  # bytes, of the largest process, where it is known
+
+
+@dataclass(frozen=True)
+class Exec:
+    """One more program in a container that runs. env is complete; uid, gid: the numbers inside."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    cwd: str
+    uid: int
+    gid: int
+    tty: bool = False
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a container, for top. pid: the host's number; memory: resident bytes; seconds of CPU used."""
+
+    pid: int
+    uid: int
+    seconds: float
+    memory: int
+    argv: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a container uses now. cpu_seconds since its start; memory in bytes; read and written bytes of storage."""
+
+    cpu_seconds: float
+    memory: int
+    pids: int
+    read: int = 0
+    written: int = 0

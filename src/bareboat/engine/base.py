@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
+from bareboat.host.loop import Loop
 from bareboat.values import Protocol, dataclass
-from bareboat.workload import Limits, Outcome, Workload
+from bareboat.workload import Exec, Limits, Outcome, Process, Usage, Workload
+
+
+class Live(Protocol):
+    """A container that runs, in the hands of the process that started it; used between two turns of its loop.
+
+    Nothing here names a process by its number: a container that ended is gone for good, and no stranger is met.
+    """
+
+    def signal(self, number: int) -> bool:
+        """Signal the program itself (not its children). False: it is gone, or not there yet."""
+
+    def kill(self, reason: str) -> None:
+        """End every process of the container at once; reason becomes the outcome's, where there is none yet."""
+
+    def pause(self) -> None:
+        """Stop every process, those being forked included. Idempotent. Raises EngineError."""
+
+    def unpause(self) -> None:
+        """Let them go on. Idempotent. Raises EngineError."""
+
+    def resize(self, window: tuple[int, int]) -> None:
+        """Set the (rows, columns) of the program's terminal, where it has one."""
+
+    def processes(self) -> list[Process]:
+        """What runs in it, the program first."""
+
+    def usage(self) -> Usage:
+        """What it uses now."""
+
+    def handle(self) -> Handle:
+        """What another process of this user needs to exec, copy and forward; the descriptor stays the caller's."""
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A container that runs, as another process may enter it. id: the engine's own name for it, "" when it has none;
+    pidfd: of a process in all of its namespaces, -1 when the engine enters by name.
+    """
+
+    id: str = ""
+    pidfd: int = -1
 
 
 @dataclass(frozen=True)
@@ -15,7 +57,8 @@ class Streams:
     stdin: a descriptor to read from, or None for /dev/null. stdout, stderr: called with each chunk as it arrives,
     in order within a stream; with a terminal everything comes through stdout. started: called once when the program
     has been started. terminal: the descriptor of the caller's terminal when the workload has tty, for its size and
-    raw mode.
+    raw mode. live: called once after started, with the loop that run() turns and the container; the caller may add
+    descriptors of its own (a control socket) to the loop, and use the container from their callbacks.
     """
 
     stdout: Callable[[bytes], None]
@@ -23,6 +66,7 @@ class Streams:
     stdin: int | None = None
     terminal: int | None = None
     started: Callable[[], None] = lambda: None
+    live: Callable[[Loop, Live], None] = lambda loop, live: None
 
 
 @dataclass(frozen=True)
@@ -56,3 +100,45 @@ class Engine(Protocol):
 
     def checks(self) -> list[Check]:
         """What of this machine the engine needs, for doctor."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an engine can do here. Each field's name and help are a row of the table in the docs.
+
+    False or "" means no; what a run asks for beyond them is refused before anything starts.
+    """
+
+    pause: bool = False
+    exec: bool = False
+    copy: bool = False
+    ports: bool = False
+    ports_without_network: bool = False
+    tmpfs: bool = False
+    devices: bool = False
+    memory: str = ""  # how a memory limit is kept: "kernel", "watched" or "" for not at all
+    scratch_bound: bool = False
+    lost_files: bool = False
+    emulation: bool = False
+    code_overlays: bool = False
+
+
+class LiveEngine(Engine, Protocol):
+    """An engine whose containers can be entered while they run, by any process of the same user."""
+
+    def capabilities(self) -> Capabilities:
+        """What it can do on this machine; may look at the machine, starts nothing."""
+
+    def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
+        """Run one more program in the container to its end, as run() does, with the container's namespaces, limits,
+        filter and no more rights than its program has. Raises EngineError "engine.gone" when the container ended,
+        ProgramError (126, 127).
+        """
+
+    def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
+        """A tar stream of a file or directory inside, named by its own last part; links are not followed below it.
+        Raises EngineError "engine.no-file", "engine.gone".
+        """
+
+    def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
+        """Unpack a tar stream of ours into a directory inside; symbolic links resolve inside. Raises EngineError."""

@@ -1,4 +1,4 @@
-"""The parent's side: streams, signals and the end of one sandbox. One loop over poll(2), no threads."""
+"""The parent's side of one sandbox: signals and standard input."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import signal
 import stat
 from collections.abc import Callable
 
+from bareboat.host.loop import Loop
 from bareboat.sandbox import terminal
-from bareboat.values import dataclass, field
 
-CHUNK = 1 << 16
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
 
 
@@ -63,50 +62,6 @@ def passes(descriptor: int) -> bool:
 def is_directory(descriptor: int) -> bool:
     """Whether a descriptor is a directory's."""
     return stat.S_ISDIR(os.fstat(descriptor).st_mode)
-
-
-@dataclass
-class Loop:
-    """poll(2) with a callback for each descriptor; a callback that returns False is dropped."""
-
-    poll: select.poll = field(default_factory=select.poll)
-    calls: dict[int, Callable[[], bool]] = field(default_factory=dict)
-
-    def add(self, descriptor: int, call: Callable[[], bool], events: int = select.POLLIN) -> None:
-        """Call when the descriptor is ready."""
-        self.poll.register(descriptor, events)
-        self.calls[descriptor] = call
-
-    def drop(self, descriptor: int) -> None:
-        """Forget a descriptor; one that is not there is fine."""
-        if self.calls.pop(descriptor, None) is not None:
-            self.poll.unregister(descriptor)
-
-    def turn(self, milliseconds: int | None) -> bool:
-        """Wait once and call what is ready; False when the time passed with nothing."""
-        ready = self.poll.poll(milliseconds)
-        for descriptor, _ in ready:
-            call = self.calls.get(descriptor)
-            if call is not None and not call():
-                self.drop(descriptor)
-        return bool(ready)
-
-
-def reader(descriptor: int, give: Callable[[bytes], None]) -> Callable[[], bool]:
-    """Read what is there and give it on; ends at end of file, or when a pty's other side is gone (EIO)."""
-
-    def call() -> bool:
-        try:
-            chunk = os.read(descriptor, CHUNK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            chunk = b""
-        if chunk:
-            give(chunk)
-        return bool(chunk)
-
-    return call
 
 
 class Copier:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from bareboat.errors import BareboatError, EngineError, ProgramError
 from bareboat.host import processes
+from bareboat.host.loop import Loop, reader
 from bareboat.sandbox import lost, relay, terminal
 from bareboat.sandbox.box import Box
 from bareboat.sandbox.enter import Start, enter
@@ -58,7 +59,7 @@ class _Session:
 
     def __init__(self, box: Box, settings: Settings, limits: Limits, streams: Streams) -> None:
         self.box, self.settings, self.limits, self.streams = box, settings, limits, streams
-        self.loop = relay.Loop()
+        self.loop = Loop()
         self.owned: list[int] = []  # descriptors to close at the end
         self.guard = self.builder = -1
         self.upper = -1
@@ -124,10 +125,10 @@ class _Session:
         finally:
             theirs.close()
         self.loop.add(ours.fileno(), lambda: self._told(ours))
-        self.loop.add(status, relay.reader(status, self._status))
+        self.loop.add(status, reader(status, self._status))
         if not self.box.tty:
-            self.loop.add(out, relay.reader(out, self.streams.stdout))
-            self.loop.add(err, relay.reader(err, self._stderr))
+            self.loop.add(out, reader(out, self.streams.stdout))
+            self.loop.add(err, reader(err, self._stderr))
             if copy is not None:
                 self.copier = relay.Copier(self.loop, *copy)
 
@@ -175,7 +176,7 @@ class _Session:
 
     def _terminal(self, master: int) -> None:
         self.master = master
-        self.loop.add(master, relay.reader(master, self.streams.stdout))
+        self.loop.add(master, reader(master, self.streams.stdout))
         if self.streams.stdin is not None:
             self.copier = relay.Copier(self.loop, self.streams.stdin, os.dup(master), b"\x04", self._typed)
             self._own(self.copier.sink)
