@@ -395,6 +395,6 @@ def test_an_empty_standard_input_ends(tree: Path) -> None:
     ((b"bash",), True), ((b"/bin/sh", b"-i"), True), ((b"bash", b"-lc", b"x"), False), ((b"sh", b"x.sh"), False),
     ((b"python",), False)])
 def test_a_shell_is_not_killed_by_two_interrupts(argv: tuple[bytes, ...], shell: bool) -> None:
-    from bareboat.sandbox import terminal
+    from bareboat.host import terminal
 
     assert terminal.is_shell(argv) is shell

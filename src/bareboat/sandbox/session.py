@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from bareboat.errors import BareboatError, EngineError, ProgramError
-from bareboat.host import processes
+from bareboat.host import processes, relay, terminal
 from bareboat.host.loop import Loop, reader
-from bareboat.sandbox import lost, relay, terminal
+from bareboat.sandbox import lost
 from bareboat.sandbox.box import Box
 from bareboat.sandbox.enter import Start, enter
 from bareboat.sandbox.group import Group

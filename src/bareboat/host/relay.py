@@ -1,4 +1,4 @@
-"""The parent's side of one sandbox: signals and standard input."""
+"""The caller's side of a program that runs: signals and standard input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import signal
 import stat
 from collections.abc import Callable
 
+from bareboat.host import terminal
 from bareboat.host.loop import Loop
-from bareboat.sandbox import terminal
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
 
@@ -21,7 +21,9 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.read, self._write = os.pipe()  # closed on exec, as all of Python's are
+        for end in (self.read, self._write):
+            os.set_blocking(end, False)
         self._before: dict[int, object] = {}
         self._wakeup: int | None = None
 
