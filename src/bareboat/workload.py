@@ -111,7 +111,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Exec:
-    """One more program in a container that runs. env is complete; uid, gid: the numbers inside."""
+    """One more program in a container that runs. env is complete; uid, gid: the numbers inside; limits and network: the
+    container's own.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
@@ -119,6 +121,18 @@ class Exec:
     uid: int
     gid: int
     tty: bool = False
+    limits: Limits = Limits()
+    network: str = "host"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A container that runs, as another process of the same user may enter it. id: the engine's own name for it, ""
+    when it has none; pidfd: of a process in all of its namespaces, -1 when the engine enters by name.
+    """
+
+    id: str = ""
+    pidfd: int = -1
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from bareboat.host.loop import Loop
 from bareboat.values import Protocol, dataclass
-from bareboat.workload import Exec, Limits, Outcome, Process, Usage, Workload
+from bareboat.workload import Exec, Handle, Limits, Outcome, Process, Usage, Workload
 
 
 class Live(Protocol):
@@ -37,17 +37,7 @@ class Live(Protocol):
         """What it uses now."""
 
     def handle(self) -> Handle:
-        """What another process of this user needs to exec, copy and forward; the descriptor stays the caller's."""
-
-
-@dataclass(frozen=True)
-class Handle:
-    """A container that runs, as another process may enter it. id: the engine's own name for it, "" when it has none;
-    pidfd: of a process in all of its namespaces, -1 when the engine enters by name.
-    """
-
-    id: str = ""
-    pidfd: int = -1
+        """What another process of this user needs to exec, copy and forward; the caller closes its descriptor."""
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from bareboat.engine.base import Check, Streams
+from bareboat.engine.base import Capabilities, Check, Streams
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host import kernel
 from bareboat.sandbox import box as boxes
 from bareboat.sandbox import seccomp
 from bareboat.sandbox.session import Settings, run
-from bareboat.workload import Limits, Outcome, Workload
+from bareboat.workload import Exec, Handle, Limits, Outcome, Workload
 
 
 def find_bwrap() -> Path:
@@ -67,6 +67,21 @@ class Bubblewrap:
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """Start, stream, forward signals, wait; see Engine.run. Raises EngineError, ProgramError, UsageError."""
         return run(self._box(workload), self._settings(), workload.limits, streams)
+
+    def capabilities(self) -> Capabilities:
+        """What it can do on this machine."""
+        from bareboat.sandbox.limits import limit_plan
+
+        kept = limit_plan(Limits(memory=1)).mechanism
+        return Capabilities(pause=True, exec=True, copy=True, ports=True, ports_without_network=True, tmpfs=True,
+                            devices=True, memory="watched" if kept == "watch" else "kernel", scratch_bound=True,
+                            lost_files=True, emulation=True, code_overlays=True)
+
+    def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
+        """One more program in a container, by its namespaces; see LiveEngine.exec."""
+        from bareboat.sandbox.visiting import visit
+
+        return visit(handle, call, self._settings(), streams)
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text."""

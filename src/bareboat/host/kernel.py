@@ -11,10 +11,12 @@ import functools
 import os
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
+CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWCGROUP = 0x04000000, 0x08000000, 0x02000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 4096, 16384, 1 << 18, 1 << 19
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_NAME = 1, 38, 15
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 38, 15, 36
+_PR_SET_SECCOMP, _PR_CAPBSET_DROP, _SECCOMP_MODE_FILTER = 22, 24, 2
 RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 AT_EMPTY_PATH, AT_RECURSIVE = 0x1000, 0x8000
@@ -63,6 +65,33 @@ def foreign(wanted: str) -> str:
 def unshare(flags: int) -> None:
     """Leave the namespaces named by flags for new ones. The process must have one thread for CLONE_NEWUSER."""
     _checked(_libc().unshare(flags), "unshare")
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Enter the namespaces named by flags of the process behind a pidfd, all or none (Linux 5.8); one thread only."""
+    _checked(_libc().setns(descriptor, flags), "setns")
+
+
+def no_capabilities() -> None:
+    """Give up every capability, for what is executed later too: bounding set first, then all sets (capset(2))."""
+    for number in range(64):
+        try:
+            prctl(_PR_CAPBSET_DROP, number)
+        except OSError:  # EINVAL: beyond the last that this kernel has
+            break
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
+    _checked(_libc().capset(header, (ctypes.c_uint32 * 6)()), "capset")
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def seccomp(program: bytes) -> None:
+    """Filter this process's system calls from now on: a BPF program of 8-byte instructions (needs no_new_privs)."""
+    fprog = _SockFprog(len(program) // 8, program)
+    _checked(_libc().prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(fprog), 0, 0),
+             "prctl(PR_SET_SECCOMP)")
 
 
 def mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:

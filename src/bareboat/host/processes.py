@@ -67,22 +67,101 @@ def innermost(pid: int) -> int:
     return 0
 
 
-def signal_program(outer: int, number: int) -> bool:
-    """Signal the program of a sandbox: number 2 in the namespace two below its outer process. False: none there."""
+def open_init(outer: int) -> int:
+    """A pidfd for number 1 of the namespace two below a sandbox's outer process; -1 when it is gone."""
+    for init in children(outer):
+        if innermost(init) == 1:
+            return open_child(init, outer)
+    return -1
+
+
+def open_program(outer: int) -> int:
+    """A pidfd for the program: number 2 of the namespace two below a sandbox's outer process; -1 when it is gone."""
     for init in children(outer):
         for process in children(init):
             if innermost(process) == 2:
-                descriptor = open_child(process, init)
-                if descriptor < 0:
-                    return False
+                return open_child(process, init)
+    return -1
+
+
+def has_started(outer: int) -> bool:
+    """Whether the program of a sandbox is there and is no copy of bwrap any more."""
+    for init in children(outer):
+        for process in children(init):
+            if innermost(process) == 2:
                 try:
-                    signal.pidfd_send_signal(descriptor, signal.Signals(number))
-                except ProcessLookupError:
-                    return False
-                finally:
-                    os.close(descriptor)
-                return True
+                    return not os.path.samestat(os.stat(f"/proc/{process}/exe"), os.stat(f"/proc/{init}/exe"))
+                except OSError:
+                    return True  # not ours to look at, or gone again
     return False
+
+
+def signal_by(descriptor: int, number: int) -> bool:
+    """Signal the process behind a pidfd and close it; False when it is gone, or was never there (-1)."""
+    if descriptor < 0:
+        return False
+    try:
+        signal.pidfd_send_signal(descriptor, signal.Signals(number))
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def signal_program(outer: int, number: int) -> bool:
+    """Signal the program of a sandbox, and nothing else. False: none there."""
+    return signal_by(open_program(outer), number)
+
+
+def members(pid: int) -> list[int]:
+    """Every process in the innermost pid namespace of a process, those that joined from outside included."""
+    try:
+        wanted = os.stat(f"/proc/{pid}/ns/pid").st_ino
+    except OSError:
+        return []
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}/ns/pid").st_ino == wanted:
+                    found.append(int(name))
+            except OSError:
+                continue  # gone, or another user's
+    return found
+
+
+def state(pid: int) -> str:
+    """R, S, D, T, Z … as proc(5) has them; "X" when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except OSError:
+        return "X"
+
+
+def told(pid: int) -> tuple[int, float, str] | None:
+    """(uid, CPU seconds, argv) of a process; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            argv = file.read(4096).replace(b"\0", b" ").decode(errors="surrogateescape").strip()
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            argv = argv or f"[{file.read().decode(errors='surrogateescape').strip()}]"
+        return os.stat(f"/proc/{pid}").st_uid, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), argv
+    except OSError:
+        return None
+
+
+def storage(pid: int) -> tuple[int, int]:
+    """Bytes that a process has read from and written to storage; zeros when that is not told."""
+    try:
+        with open(f"/proc/{pid}/io", "rb") as file:
+            found = dict(line.split(b": ") for line in file.read().splitlines())
+        return int(found[b"read_bytes"]), int(found[b"write_bytes"])
+    except (OSError, KeyError, ValueError):
+        return 0, 0
 
 
 def resident(pid: int) -> int:

@@ -112,12 +112,12 @@ def _guard(start: Start, parent: int) -> None:
     if pid == 0:
         _builder(start, me)
     tell(start.control, b"pid", b"%d" % pid)
-    _close_all()  # or the streams would not end with the program, and its standard input never
+    close_all()  # or the streams would not end with the program, and its standard input never
     _, status = os.waitpid(pid, 0)
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 
-def _close_all() -> None:
+def close_all() -> None:
     """Every descriptor of this process: it only waits from here on."""
     try:
         kernel.close_range(0, 0x7FFFFFFF, 0)
@@ -171,7 +171,7 @@ def _builder(start: Start, guard: int) -> None:
         streams = (slave, slave, slave)
     tell(start.control, b"ready", *made.made, fds=tuple(fds))
     os.umask(umask)
-    _limits(start.limits)
+    limit(start.limits)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if start.scopes:
         kernel.landlock_scope(start.scopes)
@@ -197,7 +197,7 @@ def _memory(name: bytes, content: bytes) -> int:
 def _descriptors(streams: tuple[int, int, int], args: int, seccomp: int, status: int) -> None:
     """0, 1, 2 and bwrap's three; every other descriptor is closed by exec."""
     high = [os.dup(fd) for fd in (*streams, args, seccomp, status)]
-    high = [_above(fd) for fd in high]
+    high = [above(fd) for fd in high]
     for number, fd in enumerate(high):
         os.dup2(fd, number, inheritable=True)
     last = boxes.STATUS_FD + 1
@@ -212,13 +212,15 @@ def _descriptors(streams: tuple[int, int, int], args: int, seccomp: int, status:
                     pass
 
 
-def _above(fd: int) -> int:
+def above(fd: int) -> int:
+    """A copy of a descriptor out of the way of 0, 1, 2 and bwrap's."""
     import fcntl
 
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)
 
 
-def _limits(limits: Limits) -> None:
+def limit(limits: Limits) -> None:
+    """What this process itself can set of the limits, for itself and what it becomes."""
     if limits.pids is not None:
         import resource
 

@@ -17,8 +17,10 @@ class Group:
         self.limits = limits
         self.mechanism = "none"
         self._made = ""  # our own cgroup's directory, to be removed
+        self._directory = ""  # the cgroup around the run, ours or systemd's
         self._events: int | None = None
         self._root = False
+        self.joined = False  # others may be in the sandbox that are not below its outer process
         if limits.memory is not None or limits.cpus is not None or limits.pids is not None:
             machine = rules.offer()
             self.mechanism, self._root = rules.limit_plan(limits, machine).mechanism, machine.root
@@ -61,6 +63,7 @@ class Group:
         self.mechanism = "watch"
 
     def _watch_events(self, directory: str) -> None:
+        self._directory = directory
         try:
             self._events = os.open(f"{directory}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -68,7 +71,17 @@ class Group:
 
     def look(self, outer: int) -> str:
         """Why the run must end now, or ""."""
-        return self._watcher.look(outer)
+        return self._watcher.look(outer, self.joined)
+
+    def freeze(self, frozen: bool) -> bool:
+        """Stop every process of the group, or let them go on; False where there is no cgroup of the run's own."""
+        if not self._directory:
+            return False
+        try:
+            _write(f"{self._directory}/cgroup.freeze", "1" if frozen else "0")
+        except OSError:
+            return False
+        return True
 
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed for memory in this group."""

@@ -125,9 +125,14 @@ class Watcher:
     limits: Limits
     count: bool  # processes too: where RLIMIT_NPROC does not bind (root)
 
-    def look(self, outer: int) -> str:
-        """The reason to end, or "". outer: the sandbox's outermost process, itself not counted."""
+    def look(self, outer: int, joined: bool = False) -> str:
+        """The reason to end, or "". outer: the sandbox's outermost process, itself not counted. joined: there may be
+        processes that entered from outside, so every process of the machine is looked at.
+        """
         below = processes.descendants(outer)[1:]  # without bwrap's init
+        if joined:
+            init = next(iter(processes.children(outer)), 0)
+            below = [pid for pid in processes.members(init) if pid != init]
         if self.count and self.limits.pids is not None and len(below) > self.limits.pids:
             return "too many processes"
         if self.limits.memory is None:

@@ -8,36 +8,22 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
 
 from bareboat.errors import BareboatError, EngineError, ProgramError
 from bareboat.host import processes, relay, terminal
-from bareboat.host.loop import Loop, reader
+from bareboat.host.loop import reader
 from bareboat.sandbox import lost
 from bareboat.sandbox.box import Box
 from bareboat.sandbox.enter import Start, enter
 from bareboat.sandbox.group import Group
-from bareboat.values import Protocol, dataclass
+from bareboat.sandbox.live import Inhabited
+from bareboat.sandbox.plumbing import Plumbing, Streams
+from bareboat.values import dataclass
 from bareboat.workload import Limits, Lost, Outcome
 
 _PAUSE = 100  # milliseconds between two looks at limits that are watched
+_SOON = 0.001  # seconds between two looks for the program
 TWICE = 1.0  # seconds between two ^C that are meant as "now"
-_TAIL = 2000  # bytes of stderr kept, to quote when the sandbox itself failed
-
-
-class Streams(Protocol):
-    """engine.base.Streams, seen from below."""
-
-    @property
-    def stdout(self) -> Callable[[bytes], None]: ...
-    @property
-    def stderr(self) -> Callable[[bytes], None]: ...
-    @property
-    def started(self) -> Callable[[], None]: ...
-    @property
-    def stdin(self) -> int | None: ...
-    @property
-    def terminal(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -59,16 +45,14 @@ class _Session:
 
     def __init__(self, box: Box, settings: Settings, limits: Limits, streams: Streams) -> None:
         self.box, self.settings, self.limits, self.streams = box, settings, limits, streams
-        self.loop = Loop()
-        self.owned: list[int] = []  # descriptors to close at the end
+        self.pipes = Plumbing(streams, box.tty)
+        self.loop = self.pipes.loop
         self.guard = self.builder = -1
         self.upper = -1
         self.made: frozenset[bytes] = frozenset()
-        self.master = -1
         self.control: _socket.socket | None = None
         self.group = Group(limits)
         self.builder_pid = 0
-        self.copier: relay.Copier | None = None
         self.error: BareboatError | None = None
         self.status = b""
         self.began = False
@@ -76,7 +60,6 @@ class _Session:
         self.typed = float("-inf")  # when ^C was last typed
         self.next_look = 0.0
         self.reason = ""
-        self.tail = b""
 
     def run(self) -> Outcome:
         start = time.monotonic()
@@ -89,27 +72,14 @@ class _Session:
         finally:
             self._end()
 
-    def _own(self, descriptor: int) -> int:
-        self.owned.append(descriptor)
-        return descriptor
-
     def _start(self) -> None:
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             self.control = ours
-            status, status_in = self._pipe()
-            given, closing = [], [status_in]
-            if self.box.tty:
-                given = [-1, -1, -1]
-            else:
-                stdin, copy = self._stdin()
-                closing.append(stdin)
-                out, out_in = self._pipe()
-                err, err_in = self._pipe()
-                closing += [out_in, err_in]
-                given = [stdin, out_in, err_in]
+            status, status_in = self.pipes.pipe()
+            given = self.pipes.given()
             hold, go = os.pipe2(os.O_CLOEXEC)
-            closing += [hold, go]
+            closing = [status_in, hold, go, *(fd for fd in given if fd >= 0)]
             self.guard = enter(Start(
                 self.box, self.settings.bwrap, self.settings.seccomp, theirs.fileno(), status_in,
                 stdin=given[0], stdout=given[1], stderr=given[2], hold=hold,
@@ -124,30 +94,9 @@ class _Session:
                     os.close(descriptor)
         finally:
             theirs.close()
-        self.loop.add(ours.fileno(), lambda: self._told(ours))
-        self.loop.add(status, reader(status, self._status))
-        if not self.box.tty:
-            self.loop.add(out, reader(out, self.streams.stdout))
-            self.loop.add(err, reader(err, self._stderr))
-            if copy is not None:
-                self.copier = relay.Copier(self.loop, *copy)
-
-    def _pipe(self) -> tuple[int, int]:
-        read, write = os.pipe2(os.O_CLOEXEC)
-        return self._own(read), write
-
-    def _stdin(self) -> tuple[int, tuple[int, int] | None]:
-        """The descriptor for the program, and (source, sink) when we have to copy."""
-        source = self.streams.stdin
-        if source is None:
-            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), None
-        if relay.is_directory(source):
-            raise EngineError("engine.stdin", "standard input is a directory",
-                              hint="Give a file, a pipe, or /dev/null.")
-        if relay.passes(source):
-            return os.dup(source), None
-        read, write = os.pipe2(os.O_CLOEXEC)
-        return read, (source, write)
+        self.pipes.hear(ours.fileno(), lambda: self._told(ours))
+        self.pipes.hear(status, reader(status, self._status))
+        self.pipes.listen()
 
     def _told(self, control: _socket.socket) -> bool:
         try:
@@ -161,26 +110,18 @@ class _Session:
             self.builder = processes.open_child(int(rest[0]), self.guard)
             self.builder_pid = int(rest[0])
             if self.builder >= 0:
-                self._own(self.builder)
+                self.pipes.own(self.builder)
         elif kind == b"ready":
             fds = array.array("i")
             for _, _, payload in ancillary:
                 fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-            self.upper, *more = (self._own(fd) for fd in fds)
+            self.upper, *more = (self.pipes.own(fd) for fd in fds)
             self.made = frozenset(rest)
             if more:
-                self._terminal(more[0])
+                self.pipes.terminal(more[0], self._typed)
         else:
             self.error = self.error or _failure(kind, rest)
         return True
-
-    def _terminal(self, master: int) -> None:
-        self.master = master
-        self.loop.add(master, reader(master, self.streams.stdout))
-        if self.streams.stdin is not None:
-            self.copier = relay.Copier(self.loop, self.streams.stdin, os.dup(master), b"\x04", self._typed)
-            self._own(self.copier.sink)
-            os.set_blocking(master, False)
 
     def _typed(self) -> None:
         """^C on the terminal: the program is asked by its own terminal; again within a second it is killed.
@@ -189,28 +130,34 @@ class _Session:
         """
         now, before = time.monotonic(), self.typed
         self.typed = now
-        if now - before < TWICE and terminal.takes_lines(self.master) and not terminal.is_shell(self.box.argv):
+        if now - before < TWICE and terminal.takes_lines(self.pipes.master) and not terminal.is_shell(self.box.argv):
             self._kill("killed")
 
     def _status(self, chunk: bytes) -> None:
+        known = b'"child-pid"' in self.status
         self.status += chunk
-        if not self.began and b'"child-pid"' in self.status:
-            self.began = True
-            self.streams.started()
+        if not known and b'"child-pid"' in self.status:
+            self._look()
 
-    def _stderr(self, chunk: bytes) -> None:
-        self.tail = (self.tail + chunk)[-_TAIL:]
-        self.streams.stderr(chunk)
+    def _look(self) -> None:
+        """bwrap tells its child's number before it has built anything; the program is there when it has been forked."""
+        if self.began:
+            return
+        alive = b'"exit-code"' not in self.status and self.builder_pid in processes.children(self.guard)
+        if alive and not processes.has_started(self.builder_pid):
+            self.loop.after(_SOON, self._look)
+            return
+        self.began = True
+        self.streams.started()
+        self.streams.live(self.loop, Inhabited(self.builder_pid, self.pipes, self.group, self._kill))
 
     def _signals(self, numbers: bytes) -> bool:
         for number in numbers:
             if number == signal.SIGWINCH:
-                size = relay.window(self.streams.terminal)
-                if self.master >= 0 and size is not None:
-                    terminal.resize(self.master, size)
+                self.pipes.resize(relay.window(self.streams.terminal))
                 continue
-            if number == signal.SIGCONT and self.copier is not None:
-                self.copier.resume()
+            if number == signal.SIGCONT:
+                self.pipes.resume()
             if number == signal.SIGINT:
                 self.interrupted += 1
                 if self.interrupted > 1:
@@ -237,7 +184,7 @@ class _Session:
             pass
 
     def _wait(self) -> tuple[int, int | None]:
-        guard = self._own(os.pidfd_open(self.guard))
+        guard = self.pipes.own(os.pidfd_open(self.guard))
         ended = False
 
         def over() -> bool:
@@ -254,11 +201,8 @@ class _Session:
                 why = self.group.look(self.builder_pid)
                 if why:
                     self._kill(why)
-        # All writers are dead, so what is in the pipes is all there will be.
-        if self.copier is not None:
-            self.copier.close()
-        while self.loop.turn(0):
-            pass
+        self.pipes.drain()
+        self._look()
         _, status, usage = os.wait4(self.guard, 0)
         self.guard = -1
         return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
@@ -274,7 +218,7 @@ class _Session:
         elif code < 0 or code > 128:
             code, self.reason = (128 - code if code < 0 else code), self.reason or "killed"
         else:
-            text = self.tail.decode(errors="replace").strip().splitlines()
+            text = self.pipes.tail.decode(errors="replace").strip().splitlines()
             raise EngineError("engine.bwrap", f"bubblewrap failed: {text[-1] if text else f'exit code {code}'}",
                               hint="bareboat doctor says what this machine lacks.")
         gone = lost.walk(self.upper, self.made, self.box.home) if self.upper >= 0 else Lost()
@@ -287,16 +231,10 @@ class _Session:
             else:
                 os.kill(self.guard, signal.SIGKILL)
             os.waitpid(self.guard, 0)
-        if self.copier is not None:
-            self.copier.close()
         if self.control is not None:
             self.control.close()
         self.group.remove()
-        for descriptor in self.owned:
-            try:
-                os.close(descriptor)
-            except OSError:
-                pass
+        self.pipes.close()
 
 
 def _number(status: bytes, key: bytes) -> int | None:
