@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 from pathlib import Path
 
@@ -74,3 +76,22 @@ def test_remove_tree_opens_what_is_shut_and_follows_no_link(tmp_path: Path) -> N
     assert files.remove_tree(tree) == 0
     (tmp_path / "l").symlink_to(outside)
     assert files.remove_tree(tmp_path / "l") == 1 and (outside / "kept").exists()
+
+
+def test_without_syncfs_each_file_below_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("x")
+    (tmp_path / "a/link").symlink_to("/etc/passwd")
+    synced: list[str] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    files.syncfs(tmp_path / "a")
+    assert set(synced) == {os.fspath(tmp_path / p) for p in ("a", "a/b", "a/b/file")}
+
+
+def test_where_fsync_is_not_enough_the_full_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: asked.append(command))
+    files.fsync_directory(tmp_path)
+    assert asked == [51]

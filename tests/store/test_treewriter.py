@@ -201,3 +201,15 @@ def test_what_is_written_is_what_the_manifest_says(files: dict[str, bytes]) -> N
         again = parse(dump(entries), "")
         assert again == entries
         assert list(differences(folder, again, content=True)) == []
+
+
+@pytest.mark.parametrize("add", [
+    lambda w: w.file("Readme", 0o644, [b""]), lambda w: w.directory("Readme"), lambda w: w.symlink("Readme", "x"),
+])  # fmt: skip
+def test_a_name_that_the_file_system_takes_for_another_is_told(root: Path, add: Callable[[TreeWriter], None]) -> None:
+    writer = TreeWriter(root)
+    (root / "Readme").write_bytes(b"")  # as after "README" on a file system that folds case
+    with pytest.raises(ArchiveError) as caught:
+        add(writer)
+    writer.close()
+    assert caught.value.code == "tree.folded"

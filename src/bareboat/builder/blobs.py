@@ -25,8 +25,9 @@ from bareboat.builder.image import (
     top_keys,
 )
 from bareboat.builder.recompress import ZSTD, ZSTD_LAYER, as_zstd
-from bareboat.builder.wheels import FileSource, processors
+from bareboat.builder.wheels import FileSource
 from bareboat.errors import ArchiveError
+from bareboat.host.files import processors
 from bareboat.image.grouping import WheelGroup, group_wheels
 from bareboat.image.layer import (
     DIRECTORY,

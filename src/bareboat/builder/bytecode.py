@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from bareboat.builder.stacking import BOUND, link_all, stack
 from bareboat.errors import EngineError
+from bareboat.host.files import processors
 from bareboat.host.kernel import foreign
 from bareboat.image.plan import Interpreter, Plan
 from bareboat.image.wheel import wheel_tree_key
@@ -126,7 +127,7 @@ def _compile(
                 f"{_INSIDE}/compile.py",
                 f"{_INSIDE}/jobs.json",
                 f"{_INSIDE}/out",
-                str(processes or len(os.sched_getaffinity(0))),
+                str(processes or processors()),
             ),
             env=(("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin"), ("PYTHONHASHSEED", "0")),
             cwd="/tmp",

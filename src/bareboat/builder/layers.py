@@ -127,6 +127,7 @@ def make_image_tree(store: Store, image: BaseImage, limits: Limits | None = None
 def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | None, progress: Progress) -> None:
     """unpack_layer for those that are not there, largest first, in processes that can write in the store alone."""
     from bareboat.builder.workers import Workers
+    from bareboat.host.files import processors
 
     unique = {layer.diff_id: layer for layer in layers}
     missing = [la for la in unique.values() if store.tree(layer_tree_key(la.diff_id)) is None]
@@ -135,7 +136,7 @@ def unpack_layers(store: Store, layers: Sequence[ImageLayer], limits: Limits | N
         if store.blob(layer.digest.partition(":")[2]) is None:
             raise _missing(layer)
     if missing:
-        count = min(len(os.sched_getaffinity(0)), len(missing))
+        count = min(processors(), len(missing))
         with Workers(count, unpacker(store, missing, limits), store.home) as workers:
             for number in range(len(missing)):
                 workers.submit(number)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from bareboat.builder.image import drop_rotten
 from bareboat.builder.layers import image_tree_key, layer_tree_key, make_image_tree, unpacker
-from bareboat.builder.wheels import processors
 from bareboat.builder.workers import Workers
 from bareboat.errors import ArchiveError, ResolveError
+from bareboat.host.files import processors
 from bareboat.image.manifest import (
     CONFIG_MOST,
     CONFIGS,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bareboat.builder.workers import Workers
 from bareboat.errors import ArchiveError
+from bareboat.host.files import processors
 from bareboat.image.plan import Interpreter
 from bareboat.image.wheel import Claims, Layout, chunks, find_conflict, read_layout, wheel_tree_key
 from bareboat.lock import Wheel
@@ -130,11 +131,6 @@ def fetch_and_unpack(
             )
             workers.results()
     return [make_wheel_tree(store, w, interp) for w in wheels]
-
-
-def processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _unpacker(store: Store, wheels: Sequence[Wheel], interp: Interpreter) -> Callable[[int], None]:

@@ -2,7 +2,8 @@
 lock.
 
 Forked before any thread exists, since a fork copies only the calling thread and every lock as it stands.
-Where threads exist already (a notebook), threads do the work instead: slower, never wrong. A worker ends when
+Where threads exist already (a notebook), threads do the work instead: slower, never wrong; and on macOS, whose
+system libraries do not bear a fork that is not followed by an exec. A worker ends when
 its parent's end of the pipe closes, however the parent died; nothing depends on PR_SET_PDEATHSIG, which
 follows threads.
 """
@@ -10,6 +11,7 @@ follows threads.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -38,8 +40,8 @@ class Workers:
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Workers:
-        self._receive, self._send = os.pipe2(os.O_CLOEXEC)
-        if threading.active_count() > 1:
+        self._receive, self._send = os.pipe()
+        if threading.active_count() > 1 or sys.platform == "darwin":
             for n in range(self._count):
                 thread = threading.Thread(target=self._in_thread, name=f"unpack-{n}", daemon=True)
                 self._threads.append(thread)
@@ -82,7 +84,7 @@ class Workers:
             self._receive = -1
 
     def _fork(self) -> None:
-        result, write = os.pipe2(os.O_CLOEXEC)
+        result, write = os.pipe()
         pid = os.fork()
         if pid:
             os.close(write)

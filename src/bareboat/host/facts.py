@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from bareboat.digests import sha256
+from bareboat.host.files import processors
 from bareboat.record.gathered import HostFacts
 
 # x86-64 psABI, "Micro-Architecture Levels", by the kernel's names of the flags.
@@ -30,7 +31,7 @@ def host_facts(root: Path = Path("/")) -> HostFacts:
         kernel=uname.release,
         machine=uname.machine,
         cpu=_model(cpu),
-        cores=_cores(),
+        cores=processors(),
         level=level(uname.machine, flags),
         flags=flags,
         memory=_memory(root / "proc/meminfo"),
@@ -61,13 +62,6 @@ def level(machine: str, flags: tuple[str, ...]) -> str:
         if extension in have:
             return f"{machine}+{extension}"
     return machine
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except OSError:
-        return os.cpu_count() or 0
 
 
 def _first_cpu(path: Path) -> dict[str, str]:

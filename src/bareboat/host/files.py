@@ -1,5 +1,5 @@
 """What the machine's files need beyond the standard library: durability, removal, and which file system
-this is.
+this is. Where a system has none of Linux's own calls there is another way of the same strength.
 """
 
 from __future__ import annotations
@@ -108,9 +108,23 @@ def fsync_directory(path: str | Path) -> None:
     """Make the names in a directory durable (fsync(2): a file's own fsync does not cover its name)."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        fsync(fd)
     finally:
         os.close(fd)
+
+
+def fsync(fd: int) -> None:
+    """Make a file durable: what fsync(2) promises, which on macOS only F_FULLFSYNC does (its fsync(2) says so)."""
+    import fcntl
+
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(fd, full)
+            return
+        except OSError:
+            pass  # a file system that does not know it
+    os.fsync(fd)
 
 
 def syncfs(path: str | Path) -> None:
@@ -122,6 +136,9 @@ def syncfs(path: str | Path) -> None:
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        _sync_below(os.fspath(path))
+        return
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if libc.syncfs(fd) != 0:
@@ -129,6 +146,33 @@ def syncfs(path: str | Path) -> None:
             raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(fd)
+
+
+def _sync_below(top: str) -> None:
+    """As syncfs, for what lies below a directory, where there is no such call: each file is handed to the disk, and the
+    disk's own cache written once, at the end.
+    """
+    for _, _, names, here in os.fwalk(top):
+        for name in names:
+            try:
+                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=here)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOENT):  # a link, which its directory holds; or gone meanwhile
+                    continue
+                raise
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        os.fsync(here)
+    fsync_directory(top)
+
+
+def processors() -> int:
+    """How many this process may use; at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def remove_tree(path: str | Path) -> int:
@@ -225,7 +269,7 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
                 view = view[os.write(fd, view):]
             if mode is not None:
                 os.fchmod(fd, mode)
-            os.fsync(fd)
+            fsync(fd)
         finally:
             os.close(fd)
         os.replace(draft, target)

@@ -1,5 +1,6 @@
 """The system calls Python has no name for, by ctypes: each raises OSError as os's own functions do.
 
+On other systems this can be imported, and what is asked about Landlock and platforms has its answer.
 Arguments are bytes where the kernel takes paths, so that no name is ever decoded. man 2 of each call is the contract.
 """
 
@@ -9,6 +10,7 @@ import ctypes
 import errno
 import functools
 import os
+import sys
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWCGROUP = 0x04000000, 0x08000000, 0x02000000
@@ -159,7 +161,9 @@ class _RulesetAttr(ctypes.Structure):
 
 
 def landlock_abi() -> int:
-    """Landlock's version in this kernel; 0 when there is none."""
+    """Landlock's version in this kernel; 0 when there is none, as on other systems."""
+    if sys.platform != "linux":
+        return 0
     result = _libc().syscall(_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     return max(int(result), 0)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bareboat.errors import ArchiveError
+from bareboat.host.files import fsync
 from bareboat.image.layout import CONTAINERD_NAME, REF_NAME
 from bareboat.image.manifest import MANIFEST_MOST, Entry, Index, read_manifest
 from bareboat.image.reference import is_digest
@@ -263,12 +264,12 @@ class LayoutRepository:
                         whole.update(chunk)
                         size += len(chunk)
                         _write_all(file.fileno(), chunk)
-                    os.fsync(file.fileno())
+                    fsync(file.fileno())
                 if whole.hexdigest() != hexed or size != blob.descriptor.size:
                     raise RegistryError("registry.digest", "these bytes are not what their descriptor says",
                                         where=self._where(blob.descriptor.digest))
                 os.rename(draft, hexed, src_dir_fd=root, dst_dir_fd=folder)
-                os.fsync(folder)
+                fsync(folder)
             finally:
                 os.close(folder)
         except OSError as error:
@@ -296,9 +297,9 @@ class LayoutRepository:
         try:
             with open(os.open(draft, _DRAFT, 0o644, dir_fd=root), "wb", buffering=0) as file:
                 _write_all(file.fileno(), data)
-                os.fsync(file.fileno())
+                fsync(file.fileno())
             os.rename(draft, name, src_dir_fd=root, dst_dir_fd=root)
-            os.fsync(root)
+            fsync(root)
         except OSError as error:
             raise self._io(error) from None
         finally:

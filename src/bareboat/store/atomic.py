@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from types import TracebackType
 
+from bareboat.host.files import fsync, fsync_directory
 from bareboat.store.disk_errors import disk_error
 from bareboat.store.locks import store_lock
 from bareboat.store.paths import Layout
@@ -61,7 +62,7 @@ class Draft:
         try:
             os.fchmod(self.fd, mode)
             if durable:
-                os.fsync(self.fd)
+                fsync(self.fd)
             os.rename(self._path, target)
             self._published = True
             if durable:
@@ -91,8 +92,6 @@ class Draft:
 
 def fsync_parent(path: str) -> None:
     """Make a name durable."""
-    from bareboat.host.files import fsync_directory
-
     fsync_directory(os.path.dirname(path))
 
 

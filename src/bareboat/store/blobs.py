@@ -185,7 +185,7 @@ class Blobs:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 os.fchmod(fd, 0o444)
-                os.fsync(fd)
+                files.fsync(fd)
                 os.utime(fd)
                 os.rename(path, target)
             finally:

@@ -3,7 +3,7 @@
 - the store lock (flock): shared while a process takes hold of something (a lease and a look), exclusive
   while gc decides and makes things invisible. Nobody holds it for longer than that takes.
 - the make lock (byte ranges of one file, one byte a key): who makes a tree; others of that key wait and find
-  it made.
+  it made. Where the system has no locks of open files (macOS) each key has a file of its own while it is held.
 """
 
 from __future__ import annotations
@@ -84,6 +84,10 @@ def making(layout: Layout, key: str, *, wait: bool = True) -> Iterator[bool]:
     so threads exclude each other too. Where the file system has no such locks makers run side by side, and
     one wins.
     """
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        with _making_by_file(layout, key, wait) as mine:
+            yield mine
+        return
     import struct
 
     offset = int.from_bytes(sha256(key.encode()).digest()[:8], "big") >> 2
@@ -108,3 +112,45 @@ def making(layout: Layout, key: str, *, wait: bool = True) -> Iterator[bool]:
         yield mine
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _making_by_file(layout: Layout, key: str, wait: bool) -> Iterator[bool]:
+    """As making, by flock on a file that goes with its holder. Who waited on a file that has gone begins again."""
+    path = layout.at("locks", f"make-{sha256(key.encode()).hexdigest()[:32]}")
+    pause = 0.001
+    while True:
+        fd = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    yield False
+                    return
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+                    raise
+                yield True  # no locks on this file system: makers run side by side, and one wins
+                return
+            else:
+                if _names(path, fd):
+                    try:
+                        yield True
+                    finally:
+                        os.unlink(path)
+                    return
+        finally:
+            os.close(fd)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def _names(path: str, fd: int) -> bool:
+    """Whether the path is still this file's."""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    here = os.fstat(fd)
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -162,7 +162,7 @@ def _format(layout: Layout) -> int | None:
 
 def _create(layout: Layout) -> None:
     """Idempotent and safe beside another maker: each step leaves what is there; `format` comes last."""
-    from bareboat.host.files import fsync_directory
+    from bareboat.host.files import fsync, fsync_directory
 
     os.makedirs(os.path.dirname(layout.home), exist_ok=True)
     try:
@@ -195,7 +195,7 @@ def _create(layout: Layout) -> None:
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, b"%d\n" % FORMAT)
-        os.fsync(fd)
+        fsync(fd)
     finally:
         os.close(fd)
     os.rename(draft, layout.at("format"))

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from bareboat.errors import ArchiveError
+from bareboat.errors import ArchiveError, BareboatError
 from bareboat.image.plan import EPOCH
 from bareboat.store.disk_errors import disk_error
 from bareboat.store.manifest import Entry, crc32
@@ -108,7 +108,7 @@ class TreeWriter:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise disk_error(error, f"{self._root}/{path}", size or None) from error
+            raise self._trouble(error, path, size) from error
         self.bytes_written += size
         self._add(path, Entry("f", mode & 0o7777, size, checksum))
 
@@ -122,7 +122,7 @@ class TreeWriter:
             os.symlink(target, name, dir_fd=parent)
             os.utime(name, ns=_times(mtime), dir_fd=parent, follow_symlinks=False)
         except OSError as error:
-            raise disk_error(error, f"{self._root}/{path}") from error
+            raise self._trouble(error, path) from error
         self._add(path, Entry("l", 0o777, len(raw), crc32(raw, 0)))
 
     def hardlink(self, path: str, target: str) -> None:
@@ -142,7 +142,7 @@ class TreeWriter:
                 target.rpartition("/")[2], name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False
             )
         except OSError as error:
-            raise disk_error(error, f"{self._root}/{path}") from error
+            raise self._trouble(error, path) from error
         self._add(path, entry)
 
     def link_file(self, source: Path, path: str, *, replace: bool = False) -> None:
@@ -163,7 +163,7 @@ class TreeWriter:
             os.link(text, name, dst_dir_fd=parent, follow_symlinks=False)
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-                raise disk_error(error, f"{self._root}/{path}") from error
+                raise self._trouble(error, path) from error
             with open(text, "rb") as file:
                 self.file(path, stat.S_IMODE(status.st_mode), iter(lambda: file.read(1 << 20), b""),
                           mtime=int(status.st_mtime))
@@ -257,7 +257,7 @@ class TreeWriter:
         try:
             os.mkdir(name, 0o700, dir_fd=self._fd(parent))
         except OSError as error:
-            raise disk_error(error, f"{self._root}/{path}") from error
+            raise self._trouble(error, path) from error
         self._add(path, Entry("d", mode, 0, 0))
 
     def _fd(self, path: str) -> int:
@@ -280,6 +280,16 @@ class TreeWriter:
     def _add(self, path: str, entry: Entry) -> None:
         self._made[path] = entry
         self.entries += 1
+
+    def _trouble(self, error: OSError, path: str, size: int = 0) -> BareboatError:
+        """What the disk said. A name that is there and was not made by that name: the file system takes two for one."""
+        if isinstance(error, FileExistsError):
+            return ArchiveError(
+                "tree.folded", "a name that differs from another only by case or by its form in Unicode, which this"
+                " file system takes for the same", where=f"{self._root}/{path}",
+                hint="set BAREBOAT_HOME to a file system that tells them apart (on macOS a case-sensitive volume)",
+            )
+        return disk_error(error, f"{self._root}/{path}", size or None)
 
     def _refuse(self, code: str, what: str, path: str) -> ArchiveError:
         where = f"{self._where}: {path!r}" if self._where else repr(path)

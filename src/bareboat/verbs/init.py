@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bareboat.errors import ProjectError
+from bareboat.host.files import fsync
 from bareboat.project import Overrides, load
 from bareboat.project.folder import DOCKERFILES
 from bareboat.project.parse import FILE, PYPROJECT
@@ -117,7 +118,7 @@ def init(folder: Path, *, force: bool = False) -> tuple[Path, Understood]:
         with new.open("x", encoding="utf-8") as file:
             file.write(text(found))
             file.flush()
-            os.fsync(file.fileno())
+            fsync(file.fileno())
         if force:
             new.replace(path)
         else:

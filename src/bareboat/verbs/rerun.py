@@ -12,6 +12,7 @@ from bareboat import __version__
 from bareboat.builder.stacking import lowers
 from bareboat.errors import RecordError
 from bareboat.host import kernel
+from bareboat.host.files import processors
 from bareboat.image.plan import Plan
 from bareboat.record.causes import HERE
 from bareboat.record.secrets import withhold
@@ -148,7 +149,7 @@ def limits_of(old: RunRecord) -> Limits:
     """The recorded limits; those of a record from elsewhere never above what this machine has."""
     if not foreign(old):
         return old.limits
-    memory, cores = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), len(os.sched_getaffinity(0))
+    memory, cores = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), processors()
     was = old.limits
 
     def most(limit: int | None, bound: int) -> int | None:

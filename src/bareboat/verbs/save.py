@@ -11,6 +11,7 @@ from pathlib import Path
 from bareboat.builder.blobs import make_blobs
 from bareboat.builder.outgoing import RottenError, blob_chunks
 from bareboat.errors import UsageError
+from bareboat.host.files import fsync
 from bareboat.image.layout import Member, members, platform_members, tar_of
 from bareboat.image.plan import Plan
 from bareboat.image.spec import INDEX, Image, describe, platform_index
@@ -169,4 +170,4 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             file.write(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        fsync(file.fileno())
