@@ -19,6 +19,9 @@ VERBS: dict[str, dict[str, str]] = {
     "run once": {
         "run": "run a program in the project's environment",
     },
+    "interactive": {
+        "shell": "work inside the project's environment, with the code writable and a home that is kept",
+    },
     "records": {
         "runs": "list runs",
         "show": "the account of a run: image, code, data, results, log",

@@ -26,6 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--project", default="", metavar="NAME", help="only of this project: its name or its folder"
     )
     parser.add_argument("--state", default="", choices=STATES, help="only in this state")
+    parser.add_argument("--kind", default="", choices=("run", "session"), help="only programs that were run, or only "
+                        "sessions: shell, notebook, ssh")
     parser.add_argument("--forget", default="", metavar="RUN",
                         help="remove a run from elsewhere; gc then frees its image")
     parser.add_argument("-n", "--limit", type=int, default=20, metavar="N", help="at most N; 0: all (20)")
@@ -45,7 +47,7 @@ def command(options: argparse.Namespace) -> int:
         print(forget(options.forget, work(Reporter(options.level))).id)
         return 0
     which = RunFilter(
-        options.project, options.state, options.name, options.limit if options.limit > 0 else None
+        options.project, options.state, options.name, options.limit if options.limit > 0 else None, options.kind
     )
     listed = runs(store(), which)
     if options.json:

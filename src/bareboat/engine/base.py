@@ -48,7 +48,9 @@ class Streams:
     in order within a stream; with a terminal everything comes through stdout. started: called once when the program
     has been started. terminal: the descriptor of the caller's terminal when the workload has tty, for its size and
     raw mode. live: called once after started, with the loop that run() turns and the container; the caller may add
-    descriptors of its own (a control socket) to the loop, and use the container from their callbacks.
+    descriptors of its own (a control socket) to the loop, and use the container from their callbacks. layer: called
+    once after the end, where the engine can show it, with a descriptor of the thin writable layer before it is gone;
+    gives the files (absolute, inside) that it accounts for itself, and that are therefore not told as lost.
     """
 
     stdout: Callable[[bytes], None]
@@ -57,6 +59,7 @@ class Streams:
     terminal: int | None = None
     started: Callable[[], None] = lambda: None
     live: Callable[[Loop, Live], None] = lambda loop, live: None
+    layer: Callable[[int], frozenset[bytes]] = lambda layer: frozenset()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bareboat.record.gathered import DataSource, GitFacts, HostFacts, ResultFile
 
 RECORD_FORMAT = 1
+SESSION = "session"  # the kind of a run that people typed into
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class RunRecord:
     with its text. log: the log's path relative to the run's directory. seconds, lost, peak_memory: as
     workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
     taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
-    platform: "linux/arm64", when the run was emulated on a machine of another architecture.
+    platform: "linux/arm64", when the run was emulated on a machine of another architecture. kind: "session" for what
+    people typed into; "" for a program that was run.
     """
 
     id: str
@@ -130,6 +132,7 @@ class RunRecord:
     origin: str = ""
     data_from: str = ""
     platform: str = ""
+    kind: str = ""
     format: int = RECORD_FORMAT
 
     def document(self) -> dict[str, object]:

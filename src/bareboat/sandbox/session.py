@@ -221,7 +221,9 @@ class _Session:
             text = self.pipes.tail.decode(errors="replace").strip().splitlines()
             raise EngineError("engine.bwrap", f"bubblewrap failed: {text[-1] if text else f'exit code {code}'}",
                               hint="bareboat doctor says what this machine lacks.")
-        gone = lost.walk(self.upper, self.made, self.box.home) if self.upper >= 0 else Lost()
+        gone = Lost()
+        if self.upper >= 0:
+            gone = lost.walk(self.upper, self.made | self.streams.layer(self.upper), self.box.home)
         return Outcome(code, self.reason, gone, seconds, peak)
 
     def _end(self) -> None:

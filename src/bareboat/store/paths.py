@@ -8,6 +8,7 @@
     trees/KEY/boot             the kernel that wrote it, until then
     documents/KIND/NAME        JSON with its own digest
     runs/ID/                   one run: record.json, log, results
+    sessions/NAME/home         what is kept of a project's sessions; made when first needed
     unsettled/KEY              trees that wait to be synced
     tmp/NAME                   work in progress, locked by its maker
     leases/NAME                what a living process uses, locked by it
@@ -51,7 +52,7 @@ class Layout:
 
 
 DIRECTORIES = (
-    "blobs", "blobs/sha256", "trees", "documents", "runs", "unsettled", "tmp", "leases", "locks",
+    "blobs", "blobs/sha256", "trees", "documents", "runs", "sessions", "unsettled", "tmp", "leases", "locks",
 )  # fmt: skip
 LOCKS = ("locks/store", "locks/make")
 

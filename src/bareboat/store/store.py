@@ -185,6 +185,14 @@ class Store:
         with making(self._layout, f"turn {name}", wait=wait) as mine:
             yield mine
 
+    def session_home(self, name: str, *, fresh: bool = False) -> Path:
+        """The directory, 0700, that the sessions of this name ([a-z0-9.-]) keep; made when it is missing. fresh: empty
+        again. Never collected. Raises StoreError.
+        """
+        from bareboat.store.homes import session_home
+
+        return session_home(self._layout, name, fresh)
+
     def lease(self, keys: Iterable[str]) -> AbstractContextManager[None]:
         """Keep trees and blobs of these keys from gc while held, even those that are made later."""
         return self._leases.hold(keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class Prepared:
     take the snapshot of and what of it belongs to the code, or None when the record has its code already.
     data: target inside → folder on the host. keys: store keys (trees, blobs) that gc must leave alone meanwhile.
     terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None.
+    layer: engine.base.Streams.layer. logged: whether what it writes is kept; not what passes over a person's screen.
     """
 
     workload: Workload
@@ -45,6 +46,8 @@ class Prepared:
     terminal: int | None = None
     stdout: int = 1
     stderr: int = 2
+    layer: Callable[[int], frozenset[bytes]] | None = None
+    logged: bool = True
 
 
 def execute(prepared: Prepared, work: Work) -> RunRecord:
@@ -112,9 +115,11 @@ def _start(prepared: Prepared, log: int, work: Work) -> tuple[Outcome, Gathering
     from bareboat.verbs.gather import Gathering
 
     gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
-    kept = _Log(log, work)
+    kept = _Log(log, work, prepared.logged)
     streams = Streams(stdout=_tee(prepared.stdout, kept), stderr=_tee(prepared.stderr, kept), stdin=prepared.stdin,
                       terminal=prepared.terminal, started=gathering.start)
+    if prepared.layer is not None:
+        streams = replace(streams, layer=prepared.layer)
     with _layer(prepared.workload, work) as load:
         outcome = work.engine.run(load, streams)
     return outcome, gathering
@@ -133,8 +138,8 @@ def _layer(load: Workload, work: Work) -> Iterator[Workload]:
 class _Log:
     """The run's log. A disk that fills up ends the log, never the program: hours of training outweigh it."""
 
-    def __init__(self, descriptor: int, work: Work) -> None:
-        self.descriptor, self.work, self.open = descriptor, work, True
+    def __init__(self, descriptor: int, work: Work, kept: bool = True) -> None:
+        self.descriptor, self.work, self.open = descriptor, work, kept
 
     def write(self, chunk: bytes) -> None:
         if self.open:

@@ -18,7 +18,7 @@ from bareboat.record.causes import HERE
 from bareboat.record.secrets import withhold
 from bareboat.record.states import final
 from bareboat.record.tolerance import Tolerance
-from bareboat.record.values import RunRecord, run_id, timestamp
+from bareboat.record.values import SESSION, RunRecord, run_id, timestamp
 from bareboat.record.verdict import Verdict, compare
 from bareboat.verbs import rerun_mounts
 from bareboat.verbs.collaborators import Work
@@ -91,7 +91,8 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
 
     Raises RecordError (record.missing, record.ambiguous, record.unfinished, record.plan-gone, record.code-
     gone, record.data-gone, record.data-needed, record.data-differs, record.mount-needed, record.extension-gone,
-    record.rerun-folder), and what assembling and starting raise; before the start nothing is left but an empty folder.
+    record.rerun-folder, record.session), and what assembling and starting raise; before the start nothing is left but
+    an empty folder.
     """
     by = by or steps()
     old = run_meant(request.run, work)
@@ -102,6 +103,9 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
             where=f"run {old.id}",
             hint="wait for its end",
         )
+    if old.kind == SESSION:
+        raise RecordError("record.session", "was a session: what people typed into it is not recorded",
+                          where=f"run {old.id}", hint="repeat what was run: bareboat runs --kind run")
     plan = image_of(old, work)
     identity = run_id(os.urandom(6))
     folder = request.into or Path.cwd() / f"rerun-{identity[:6]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from bareboat.errors import BareboatError, UsageError
 from bareboat.host.kernel import foreign
 from bareboat.project.values import Overrides, Project, ProjectMount
-from bareboat.record.values import RunRecord
+from bareboat.record.values import SESSION, RunRecord
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
@@ -118,7 +118,8 @@ def say_end(record: RunRecord, work: Work) -> None:
         shown = ", ".join(lost.first[:SHOWN]) + (" …" if lost.count > SHOWN else "")
         work.tell.say(f"lost with the container: {lost.count} files, {size(lost.bytes)}: {shown}; "
                       "write to results/ what you want to keep, or mount a folder with -v")
-    work.tell.say(f"run {record.id}; repeat it with: bareboat rerun {record.id[:6]}")
+    if record.kind != SESSION:
+        work.tell.say(f"run {record.id}; repeat it with: bareboat rerun {record.id[:6]}")
 
 
 def after(made: Environment, work: Work) -> None:

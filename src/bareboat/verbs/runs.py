@@ -15,12 +15,15 @@ KILLED = "bareboat was killed"
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs to list; "" and None do not filter. project: its name or root. limit: the newest so many."""
+    """Which runs to list; "" and None do not filter. project: its name or root. limit: the newest so many. kind:
+    "session", or "run" for all that are not.
+    """
 
     project: str = ""
     state: str = ""
     name: str = ""
     limit: int | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def _wanted(record: RunRecord, which: RunFilter) -> bool:
         (not which.project or which.project in (record.project, record.root))
         and (not which.state or record.state == which.state)
         and (not which.name or which.name in record.name)
+        and (not which.kind or which.kind == (record.kind or "run"))
     )
 
 

@@ -1,0 +1,65 @@
+"""bareboat shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+SUMMARY = "Work inside the project's environment: the code is live and writable, your home is kept."
+EXAMPLES = """\
+  bareboat shell                           bash in the environment; pip install works as anywhere
+  bareboat shell --keep                    what you pip install goes into requirements.txt when you leave
+  bareboat shell -- python -i src/run.py   something else than a shell
+  bareboat shell --root                    root of the user namespace, for apt-get
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """As run's, where it is the same."""
+    add = parser.add_argument
+    add("program", nargs="...", metavar="[--] [CMD …]", help="what to start instead of a shell")
+    add("--root", action="store_true", help="root of the user namespace, for apt-get; nothing outside changes")
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument("--keep", action="store_true", default=None,
+                      help="put what was installed by hand into the project")
+    keep.add_argument("--no-keep", dest="keep", action="store_false", help="say what was installed, and do not ask")
+    add("--fresh-home", action="store_true", help="begin with an empty home; the old one is removed")
+    add("--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
+    add("-w", "--workdir", metavar="DIR", help="working directory inside")
+    add("--cpus", metavar="N", help="CPUs, a decimal number")
+    add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
+    add("--shm-size", metavar="SIZE", help="size of /dev/shm")
+    add("--network", choices=("host", "none"), help="host (the default) or none")
+    add("--name", metavar="NAME", help="a name for the session, to find it by")
+    add("--project", metavar="DIR", help="the project's folder, when it is not this one")
+    add("--scratch", choices=("tmpfs", "disk"), help="where what you install lives until the end")
+    add("--locked", action="store_true", help="refuse when the lock is not up to date")
+    add("--offline", action="store_true", default=None, help="use only what is on this machine")
+
+
+def command(options: argparse.Namespace) -> int:
+    """The shell's own exit code."""
+    from bareboat.cli.run import DEFAULTS, request_of
+    from bareboat.cli.term import Reporter
+    from bareboat.verbs.shell import ShellRequest, shell
+    from bareboat.wiring import work
+
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    said = {name: value for name, value in vars(options).items() if name in DEFAULTS}
+    run = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": program, "project_run": True}))
+    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch)
+    code = shell(ShellRequest(run, options.keep, options.fresh_home), at_work, ask).exit_code
+    return 125 if code is None else code
+
+
+def ask(question: str) -> bool:
+    """A yes or no from the terminal; no where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except (OSError, KeyboardInterrupt):
+        return False
