@@ -117,6 +117,7 @@ def _load(folder: Path, overrides: Overrides | None) -> Project:
         command=_argv(table["command"]) if "command" in table else (),
         commands=tuple((name, _argv(value)) for name, value in table.get("commands", {}).items()),
         resources=_resources(table.get("resources", {}), f"{file.prefix}resources"),
+        gpu=table.get("gpu", ""),
         network=table.get("network", "host"),
         package=_package(root, file.pyproject, mounts),
         notes=tuple(notes),

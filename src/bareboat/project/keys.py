@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bareboat.project.gpus import MOST as MOST_GPUS
+from bareboat.project.gpus import NAME as GPU
 from bareboat.project.kinds import Either, Flag, Key, ListOf, MapOf, Number, OneOf, Table, Text, Whole
 from bareboat.units import SIZE_ALLOWED, SIZE_PATTERN
 
@@ -107,12 +109,13 @@ RESOURCES = Table(
             "gpus",
             Either(
                 (
-                    Text('"all", "none" or "device=0,1"', r"all|none|device=[A-Za-z0-9-]+(,[A-Za-z0-9-]+)*"),
-                    Whole("a number of GPUs", 0),
+                    Text('"all", "none" or "device=0,1"', rf"all|none|device={GPU}(,{GPU})*"),
+                    Whole("a number of GPUs", 0, MOST_GPUS),
                 )
             ),
-            "GPUs the run gets.",
+            "GPUs the run gets, as for --gpus.",
             '"all"',
+            default='one with gpu = "required" or "optional", else none',
         ),
     ),
 )
@@ -217,6 +220,13 @@ PROJECT = Table(
             '{ train = ["python", "src/train.py"] }',
         ),
         Key("resources", RESOURCES, "Limits of a run.", '{ memory = "8g" }'),
+        Key(
+            "gpu",
+            OneOf(("required", "optional", "none")),
+            "Whether the program needs a GPU; with optional it runs without one where there is none.",
+            '"optional"',
+            default="none, or required with resources.gpus",
+        ),
         Key(
             "network",
             OneOf(("host", "none")),

@@ -73,7 +73,7 @@ class Resources:
     cpus: float | None = None
     pids: int | None = None
     shm_size: int | None = None
-    gpus: str | None = None
+    gpus: str | None = None  # as --gpus has it; "none" is said, None is not
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class Project:
     command: tuple[str, ...] = ()  # the default command
     commands: tuple[tuple[str, tuple[str, ...]], ...] = ()  # named commands
     resources: Resources = Resources()
+    gpu: str = ""  # "required", "optional" or "none"; "" when the file does not say
     network: str = "host"  # "host" or "none"
     package: Package | None = None
     named: bool = field(default=False, compare=False)  # by its file or pyproject.toml, not by its folder alone
