@@ -208,6 +208,10 @@ class Settings:
         "How long reading the data's sizes and times may take per run; then the record says partial.",
         shown="5",
     )
+    gpu_cdi: str = _setting("gpu.cdi", "text", "/etc/cdi:/var/run/cdi",
+                            "Directories with CDI specifications of GPUs, parted by colons; the later ones go before.")
+    gpu_nvml: Path | None = _setting("gpu.nvml", "path", None, "NVIDIA's management library.",
+                                     shown="libnvidia-ml.so.1, as the loader finds it")
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = field(
         default=(), compare=False

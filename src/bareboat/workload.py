@@ -34,6 +34,22 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Driver:
+    """What granted GPUs need inside besides the image: the host's part of it, for engines without a way of their own.
+
+    mounts: of the driver's files. links: (absolute path inside, what it points to), made in the thin layer in place of
+    what the image has there. libraries: (soname, path inside), which the loader is to find before the image's own.
+    env: for what the workload's own env does not say.
+    """
+
+    devices: tuple[Device, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    libraries: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Port:
     """A TCP port of the host that leads to one inside. host 0: a free one is chosen at the start."""
 
@@ -84,8 +100,9 @@ class Workload:
     scratch_dir: Path | None = None  # for "disk": an empty directory of this run's own
     platform: str = ""  # "linux/arm64", only where that is not this machine's: to be emulated
     tmpfs: tuple[Tmpfs, ...] = ()
-    devices: tuple[Device, ...] = ()  # what a GPU needs besides is in mounts and env
-    gpus: str = ""  # what was granted, "device=0,1": for engines with a way of their own
+    devices: tuple[Device, ...] = ()
+    gpus: str = ""  # what was granted, "device=0,1" or "all": for engines with a way of their own
+    driver: Driver = Driver()  # the same for the others, which take it and not gpus
     ports: tuple[Port, ...] = ()
 
 

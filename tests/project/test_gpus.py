@@ -55,11 +55,13 @@ def test_what_names_no_gpus(text: str) -> None:
     assert caught.value.code == "usage.gpus" and caught.value.where == "--gpus"
 
 
-@given(st.one_of(
-    st.builds(GpuRequest, all=st.just(True)), st.builds(GpuRequest, count=st.integers(0, 1024)),
-    st.builds(GpuRequest, names=st.lists(
-        st.integers(0, 9999).map(str) | st.from_regex(r"\A[0-9]{1,4}:[0-9]{1,3}\Z")
-        | st.from_regex(r"\A(GPU|MIG)-[a-f0-9-]{1,36}\Z"), min_size=1, unique=True).map(tuple))))  # fmt: skip
+HEX = st.integers(0, 2**60).map("{:x}".format)
+INSTANCES = st.builds("{}:{}".format, st.integers(0, 9999), st.integers(0, 999))
+NAMES = st.integers(0, 9999).map(str) | INSTANCES | st.builds("{}-{}".format, st.sampled_from(("GPU", "MIG-GPU")), HEX)
+
+
+@given(st.builds(GpuRequest, all=st.just(True)) | st.builds(GpuRequest, count=st.integers(0, 1024))
+       | st.builds(GpuRequest, names=st.lists(NAMES, min_size=1, unique=True).map(tuple)))  # fmt: skip
 def test_the_canonical_text_is_the_request(wanted: GpuRequest) -> None:
     assert parse_gpus(str(wanted)) == wanted
 

@@ -23,7 +23,7 @@ EXAMPLES = """\
 """
 DEFAULTS: dict[str, object] = {
     "volume": [], "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
-    "interactive": None, "tty": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
+    "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
     "platform": None,
@@ -65,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--entrypoint", metavar="PROGRAM", help="put before the program's words")
     add("-i", "--interactive", action="store_true", default=None, help="keep standard input open")
     add("-t", "--tty", action="store_true", default=None, help="a terminal inside (by itself when there is one)")
+    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
     add("--pids-limit", "--pids", metavar="N", help="limit of processes")
@@ -119,10 +120,18 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         volumes=tuple(o.volume), env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
-                            _size(o.shm_size, "--shm-size")),
+                            _size(o.shm_size, "--shm-size"), _gpus(o.gpus)),
         network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
         data=Path(o.data).absolute() if o.data else None, locked=o.locked, platform=_platform(o.platform),
         replace=tuple(o.replace))
+
+
+def _gpus(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from bareboat.project.gpus import parse_gpus
+
+    return str(parse_gpus(text))
 
 
 def _platform(text: str | None) -> str:

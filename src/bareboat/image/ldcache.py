@@ -6,6 +6,7 @@ Without it the loader finds only the default directories, and ctypes.util.find_l
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 
@@ -97,22 +98,67 @@ def order(name: str) -> list[tuple[int, int]]:
     return key
 
 
+def entries(cache: bytes) -> list[tuple[int, str, str]]:
+    """(flags, name, path) of a cache in order, of the older form that holds both formats too; [] where it is damaged.
+
+    Entries of glibc-hwcaps directories are left out: what they are is said in a part of the file that build does not
+    write, and the same libraries are there for every processor too.
+    """
+    start = 0
+    if cache.startswith(b"ld.so-1.7.0\0"):  # glibc before 2.32: the old table first, then the new one, aligned to 8
+        count = int.from_bytes(cache[12:16], "little")
+        start = -(-(16 + 12 * count) // 8) * 8
+    data = cache[start:]
+    if not data.startswith(MAGIC):
+        return []
+    found = []
+    try:
+        mark = ">" if data[28] & 3 == 3 else "<"
+        (count,) = struct.unpack_from(mark + "I", data, 20)
+        for at in range(48, 48 + 24 * min(count, len(data) // 24), 24):
+            flags, name, path, _, capabilities = struct.unpack_from(mark + "iIIIQ", data, at)
+            if not capabilities:
+                found.append((flags, _string(data, name), _string(data, path)))
+    except (struct.error, ValueError, IndexError):
+        return []
+    return found
+
+
+def _string(data: bytes, at: int) -> str:
+    return os.fsdecode(data[at : data.index(b"\0", at)])
+
+
+def merged(cache: bytes, libraries: Iterable[tuple[str, str]], architecture: str) -> bytes:
+    """A cache with these (name, path) pairs in place of what the given one has by their names."""
+    flags = ARCHITECTURES[architecture][0] | _LIBC6
+    ours = dict(reversed([(name, path) for name, path in libraries]))
+    kept = [entry for entry in entries(cache) if entry[1] not in ours]
+    return _write([*((flags, name, path) for name, path in ours.items()), *kept], architecture)
+
+
 def build(libraries: Iterable[tuple[str, str]], architecture: str) -> bytes:
     """The cache for (name, absolute path) pairs; of a name that comes twice the first path is found first."""
     first: dict[str, str] = {}
     for name, path in libraries:
         first.setdefault(name, path)
-    entries = sorted(first.items(), key=lambda item: order(item[0]), reverse=True)
     flags = ARCHITECTURES[architecture][0] | _LIBC6
+    return _write([(flags, name, path) for name, path in first.items()], architecture)
+
+
+def _write(found: list[tuple[int, str, str]], architecture: str) -> bytes:
+    """The file; where a name comes more than once, in the order given (the loader takes the first that fits)."""
+    names = sorted({name for _, name, _ in found}, key=order, reverse=True)
+    place = {name: number for number, name in enumerate(names)}
+    entries = sorted(found, key=lambda entry: place[entry[1]])  # stable
     big = architecture == "s390x"
     mark = ">" if big else "<"
     offset = 48 + 24 * len(entries)
     table, strings = bytearray(), bytearray()
-    for name, path in entries:
+    for flags, name, path in entries:
         key = offset + len(strings)
-        strings += name.encode() + b"\0"
+        strings += os.fsencode(name) + b"\0"
         value = offset + len(strings)
-        strings += path.encode() + b"\0"
+        strings += os.fsencode(path) + b"\0"
         table += struct.pack(mark + "iIIIQ", flags, key, value, 0, 0)
     header = MAGIC + struct.pack(mark + "IIB3xI12x", len(entries), len(strings), 3 if big else 2, 0)
     return bytes(header + table + strings)

@@ -12,9 +12,10 @@ import posixpath
 from bareboat.errors import EngineError, UsageError
 from bareboat.sandbox.leader import PATH as LEADER
 from bareboat.values import TYPE_CHECKING, dataclass
-from bareboat.workload import Workload
+from bareboat.workload import Device, Driver, Mount, Workload
 
 if TYPE_CHECKING:
+    from bareboat.sandbox.driver import Made
     from bareboat.sandbox.emulation import Emulation
 
 ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program
@@ -57,6 +58,7 @@ class Box:
     disk: bytes | None
     by_root: bool = False  # the caller is uid 0, so the user inside owns what is root's outside
     overlay: bool = True  # False: as where a user may not stack trees; one tree only
+    driver: Made | None = None  # what a GPU's driver needs in the thin layer
     emulation: Emulation | None = None  # of the image's programs, where they are of another architecture
 
 
@@ -96,8 +98,8 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
     binds = tuple(
         Bind(os.fsencode(mount.source), _target(mount.target), mount.read_only,
              overlays.pop(_target(mount.target), None))
-        for mount in workload.mounts
-    )
+        for mount in (*workload.mounts, *_unless(workload.driver.mounts, workload.mounts))
+    ) + tuple(_device(device) for device in dict.fromkeys((*workload.devices, *workload.driver.devices)))
     for target in overlays:
         raise EngineError("engine.code-overlay", "a tree is to be laid over a mount that is not there",
                           where=os.fsdecode(target))
@@ -105,7 +107,8 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
     return Box(
         trees=tuple(os.fsencode(tree) for tree in workload.root.trees),
         argv=tuple(os.fsencode(part) for part in workload.argv),
-        env=tuple((os.fsencode(name), os.fsencode(value)) for name, value in workload.env),
+        env=tuple((os.fsencode(name), os.fsencode(value))
+                  for name, value in ({**dict(workload.driver.env), **dict(workload.env)}).items()),
         cwd=_absolute(workload.cwd, "the working directory"),
         # parents first, so that no mount hides another; otherwise the order given
         binds=tuple(sorted(binds, key=lambda bind: bind.target.count(b"/"))),
@@ -120,7 +123,29 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
         disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
         overlay=overlay,
         by_root=by_root,
+        driver=_made(workload.driver),
     )
+
+
+def _unless(mounts: tuple[Mount, ...], taken: tuple[Mount, ...]) -> list[Mount]:
+    """Mounts of a driver, but where the user has one at the same place: what was typed is what counts."""
+    targets = {_target(mount.target) for mount in taken}
+    return [mount for mount in mounts if _target(mount.target) not in targets]
+
+
+def _device(device: Device) -> Bind:
+    target = _target(device.target)
+    if not target.startswith(b"/dev/"):
+        raise UsageError("engine.device", "a device node can only be below /dev", where=device.target)
+    return Bind(os.fsencode(device.source), target, True)
+
+
+def _made(driver: Driver) -> Made | None:
+    if not driver.links and not driver.libraries:
+        return None
+    from bareboat.sandbox.driver import made
+
+    return made(driver)
 
 
 def options(box: Box, stage: bytes) -> tuple[bytes, ...]:

@@ -185,6 +185,10 @@ def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
     os.close(place(root, box.home, True))
     for number, (bind, source, over) in enumerate(zip(box.binds, sources.binds, sources.overs, strict=True)):
         _mount(root, bind, source, over, at + b"/m/%d" % number)
+    if box.driver is not None:
+        from bareboat.sandbox import driver  # imported by who made the box: nothing can be loaded any more here
+
+        driver.furnish(box.driver, root)
     os.close(place(root, box.cwd, True))
     _user(box, root)
     taken = {bind.target for bind in box.binds}
@@ -248,9 +252,28 @@ def write(root: Root, path: bytes, content: bytes, mode: int = 0o644) -> None:
             pass
         file = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode, dir_fd=above)
         try:
-            os.write(file, content)
+            while content:
+                content = content[os.write(file, content):]
         finally:
             os.close(file)
+    finally:
+        os.close(above)
+    root.made.append(path)
+
+
+def link(root: Root, path: bytes, target: bytes) -> None:
+    """Put a symbolic link at path in place of the file there; a directory stays, and is an error."""
+    parent, name = os.path.split(path)
+    above = place(root, parent, True)
+    try:
+        try:
+            os.unlink(name, dir_fd=above)
+        except FileNotFoundError:
+            pass
+        os.symlink(target, name, dir_fd=above)
+    except OSError as error:
+        raise EngineError("engine.link", f"a link cannot be made here: {error.strerror}",
+                          where=os.fsdecode(path)) from error
     finally:
         os.close(above)
     root.made.append(path)

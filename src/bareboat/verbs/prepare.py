@@ -15,11 +15,14 @@ from bareboat.project.values import Project, ProjectMount, Resources
 from bareboat.record.secrets import withhold
 from bareboat.record.values import RecordedMount, RunRecord, run_id, timestamp
 from bareboat.store.codewalk import CodeRules
-from bareboat.values import dataclass, replace
+from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
-from bareboat.workload import Limits, Mount, Rootfs, Workload
+from bareboat.workload import Driver, Limits, Mount, Rootfs, Workload
+
+if TYPE_CHECKING:
+    from bareboat.verbs.grant import Grant
 
 HOME = "/home/user"
 STARTUP = "/run/bareboat/startup"
@@ -75,6 +78,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
         env.update(_env_file(Path(file)))
     env.update(_env_words(request.env))
     trees = lowers(work.store, environment.trees, environment.bytecode)
+    gpus = _gpus(request, project, environment, work)
     return Workload(
         root=Rootfs(trees),
         argv=argv_of(request, project) if project else argv_of_image(request, environment),
@@ -88,6 +92,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
                       resources.shm_size or work.settings.shm_size, work.settings.scratch_size),
         scratch=work.settings.scratch,
         platform=foreign(environment.platform),
+        gpus=gpus.gpus if gpus else "", driver=gpus.driver if gpus else Driver(),
     )
 
 
@@ -103,8 +108,8 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         locks=environment.locks, project=project.name if project else "",
         root=os.fspath(project.root) if project else "",
         mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits,
-        network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty, engine=work.engine.name,
-        version=__version__, platform=load.platform)
+        gpus=load.gpus, network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty,
+        engine=work.engine.name, version=__version__, platform=load.platform)
     code: tuple[Path, CodeRules] | None = None
     if project is not None:
         from bareboat.host.git import begin
@@ -246,6 +251,17 @@ def _resources(request: RunRequest, project: Project | None) -> Resources:
     mine, said = project.resources if project else Resources(), request.resources
     return Resources(said.memory or mine.memory, said.cpus or mine.cpus, said.pids or mine.pids,
                      said.shm_size or mine.shm_size)
+
+
+def _gpus(request: RunRequest, project: Project | None, environment: Environment, work: Work) -> Grant | None:
+    """What is granted of this machine's GPUs; None where none are asked for, which is found without an import."""
+    if request.resources.gpus is None and (project is None or not (project.gpu or project.resources.gpus)):
+        return None
+    from bareboat.project.gpus import requested
+    from bareboat.verbs.grant import grant
+
+    wanted = requested(request.resources.gpus, project)
+    return grant(wanted, environment, work) if wanted.wanted else None
 
 
 def _user(request: RunRequest) -> tuple[int, int]:

@@ -1,0 +1,98 @@
+"""What a program sees of the GPUs it was granted, with nodes that are no GPUs and a driver that is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests import gpu_kit as gpus
+from tests import sandbox_kit as kit
+
+from bareboat.errors import EngineError, UsageError
+from bareboat.host.gpu.choose import choose
+from bareboat.host.gpu.fromcdi import granted, inventory_of
+from bareboat.host.gpu.specs import read_specs
+from bareboat.project.gpus import parse_gpus
+from bareboat.workload import Device, Driver, Mount
+
+SEES = """
+import ctypes, ctypes.util, glob, os
+print(*sorted(os.path.basename(p) for p in glob.glob("/dev/nvidia*")))
+for path in sorted(glob.glob("/dev/nvidia[0-9]*")):
+    with open(path, "rb", buffering=0) as node: print(path, node.read(3))
+    try: os.chmod(path, 0o600); print("changed")
+    except OSError as e: print(e.strerror)
+print(ctypes.CDLL("libcuda.so.1").answer(), ctypes.CDLL("libcuda.so").answer(), ctypes.CDLL("libz.so.1") is not None)
+print(os.readlink("/opt/nv/lib/libcuda.so"), os.environ["NVIDIA_VISIBLE_DEVICES"], "LD_LIBRARY_PATH" in os.environ)
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A root whose loader reads a cache of its own."""
+    kit.need_sandbox()
+    tree = kit.skeleton(tmp_path / "tree")
+    (tree / "etc/ld.so.cache").write_bytes(Path("/etc/ld.so.cache").read_bytes())
+    kit.script(tree, "sees", f"#!/usr/bin/python3\n{SEES}")
+    return tree
+
+
+def driver(tmp_path: Path, text: str) -> Driver:
+    library = gpus.library(tmp_path / "host/libcuda.so.999.88", "libcuda.so.1")
+    gpus.cdi_yaml(tmp_path / "cdi", library)
+    specs = read_specs((tmp_path / "cdi",))
+    return granted(choose(parse_gpus(text), inventory_of(specs)), specs).driver
+
+
+@pytest.mark.parametrize(("text", "seen"), [
+    ("device=0", ["nvidia-uvm nvidia0 nvidiactl", r"/dev/nvidia0 b'\x00\x00\x00'"]),
+    ("all", ["nvidia-uvm nvidia0 nvidia1 nvidiactl", r"/dev/nvidia0 b'\x00\x00\x00'",
+             r"/dev/nvidia1 b'\x00\x00\x00'"]),
+])
+def test_exactly_the_granted_nodes_and_the_driver_by_the_loaders_cache(
+        tree: Path, tmp_path: Path, text: str, seen: list[str]) -> None:
+    heard = kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, text)))
+    nodes = [line for line in heard.text.splitlines()[:-2] if line != "Read-only file system"]
+    assert (heard.err.decode(), nodes) == ("", seen)
+    assert "changed" not in heard.text
+    assert heard.text.splitlines()[-2:] == ["42 42 True", "libcuda.so.1 void False"]
+    assert heard.outcome.lost.count == 0
+
+
+def test_without_a_grant_there_is_nothing(tree: Path, tmp_path: Path) -> None:
+    heard = kit.run(kit.workload(tree, "sees"))
+    assert heard.text.splitlines() == [""] and b"libcuda" in heard.err
+
+
+def test_what_the_user_says_goes_before_the_driver(tree: Path, tmp_path: Path) -> None:
+    other = gpus.library(tmp_path / "mine.so", "libcuda.so.1", "int answer(void) { return 7; }")
+    load = kit.workload(tree, "sees", driver=driver(tmp_path, "device=0"), env=(("NVIDIA_VISIBLE_DEVICES", "mine"),),
+                        mounts=(Mount(other, "/opt/nv/lib/libcuda.so.999.88", True),))
+    assert kit.run(load).text.splitlines()[-2:] == ["7 7 True", "libcuda.so.1 mine False"]
+
+
+def test_links_of_an_image_lead_nowhere_outside(tree: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tree / "etc/ld.so.cache").unlink()
+    (tree / "etc/ld.so.cache").symlink_to(outside / "cache")
+    (tree / "opt/nv").symlink_to(outside)
+    heard = kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, "device=0")))
+    assert heard.text.splitlines()[-2].startswith("42 42")
+    assert list(outside.iterdir()) == []
+
+
+def test_a_node_that_is_gone_and_one_outside_dev(tree: Path) -> None:
+    with pytest.raises(EngineError) as gone:
+        kit.run(kit.workload(tree, "sees", devices=(Device(Path("/dev/nvidia-gone"), "/dev/nvidia0"),)))
+    assert gone.value.code == "engine.source"
+    with pytest.raises(UsageError) as outside:
+        kit.run(kit.workload(tree, "sees", devices=(Device(Path("/dev/zero"), "/etc/zero"),)))
+    assert outside.value.code == "engine.device"
+
+
+def test_a_directory_where_a_link_must_be(tree: Path, tmp_path: Path) -> None:
+    (tree / "opt/nv/lib/libcuda.so").mkdir(parents=True)
+    with pytest.raises(EngineError) as caught:
+        kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, "device=0")))
+    assert (caught.value.code, caught.value.where) == ("engine.link", "/opt/nv/lib/libcuda.so")
