@@ -33,7 +33,8 @@ def _inside(page: Path, text: str) -> str:
 def _settings() -> str:
     lines = ["| setting | variable | what | may be | default |", "|---|---|---|---|---|"]
     for name, (_, row) in settings.rows().items():
-        lines.append(f"| `{name}` | `{row.variable}` | {row.help} | {row.allowed} | {row.default} |")
+        variable = "none: for administrators" if row.administrator else f"`{row.variable}`"
+        lines.append(f"| `{name}` | {variable} | {row.help} | {row.allowed} | {row.default} |")
     return "\n".join(lines) + "\n"
 
 

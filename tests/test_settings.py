@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from bareboat.settings import Settings, SettingsError, load, rows, user_file
 
+ME = os.getuid()  # the administrator of these files
+
 
 def settings(tmp_path: Path, user: str = "", system: str = "", **environ: str) -> Settings:
     home = tmp_path / "home"
@@ -24,7 +26,7 @@ def settings(tmp_path: Path, user: str = "", system: str = "", **environ: str) -
     etc = tmp_path / "etc.toml"
     if system:
         etc.write_text(system)
-    return load({"HOME": str(home), **environ}, system_file=etc)
+    return load({"HOME": str(home), **environ}, system_file=etc, administrator=ME)
 
 
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
@@ -138,7 +140,7 @@ def test_a_relative_home_from_the_shell_becomes_absolute(
 
 
 def test_the_table_and_the_fields_are_one() -> None:
-    assert [attribute for attribute, _ in rows().values()] == [f.name for f in fields(Settings)][:-2]
+    assert [attribute for attribute, _ in rows().values()] == [f.name for f in fields(Settings)][:-3]
     assert all(
         name.replace(".", "_").replace("-", "_") == attribute for name, (attribute, _) in rows().items()
     )
@@ -160,7 +162,7 @@ def test_any_file_gives_settings_or_a_settings_error(
     file = tmp_path_factory.getbasetemp() / "any-settings.toml"
     file.write_bytes(content)
     try:
-        load({"HOME": "/nowhere"}, system_file=file)
+        load({"HOME": "/nowhere"}, system_file=file, administrator=ME)
     except SettingsError:
         pass
 
@@ -170,4 +172,86 @@ def test_any_text_on_the_command_line_is_a_value_or_a_settings_error(name: str, 
     try:
         load({"HOME": "/nowhere"}, {name: text}, Path("/nowhere/etc"))
     except SettingsError as wrong:
-        assert wrong.code in ("settings.value", "settings.home")
+        assert wrong.code in ("settings.value", "settings.home", "settings.administrator")
+
+
+FIXED = 'jobs = 2\nfixed = ["jobs", "debian", "scratch"]\n[debian]\nmirror = "https://lab.example/debian"\n'
+
+
+def test_what_is_fixed_comes_from_the_administrators_file_alone(tmp_path: Path) -> None:
+    user = 'jobs = 9\nscratch = "disk"\nkeep-archives = true\n[debian]\nmirror = "https://lab.example/debian"\n'
+    found = settings(tmp_path, user, FIXED, BAREBOAT_JOBS="8", BAREBOAT_DEBIAN_KEYRING="/k")
+    assert (found.jobs, found.scratch, found.keep_archives, found.debian_keyring) == (2, "tmpfs", True, None)
+    assert {"jobs", "scratch", "debian.mirror", "debian.keyring"} <= set(found.fixed)
+    about = [note.split(" ")[0] for note in found.notes]
+    assert about == ["BAREBOAT_JOBS", "BAREBOAT_DEBIAN_KEYRING", "jobs", "scratch"], "the same value is no quarrel"
+    assert all(str(tmp_path / "etc.toml") in note for note in found.notes)
+
+
+def test_a_command_line_that_says_otherwise_is_refused(tmp_path: Path) -> None:
+    found = settings(tmp_path, system=FIXED)
+    assert found.override(jobs=2, offline=True).offline and found.override(jobs=None).jobs == 2
+    for said in ({"jobs": 3}, {"scratch": "disk"}):
+        with pytest.raises(SettingsError) as caught:
+            found.override(**said)
+        assert caught.value.code == "settings.fixed"
+    for name, text in (("jobs", "3"), ("scratch", "disk")):
+        with pytest.raises(SettingsError) as caught:
+            load({"HOME": "/h"}, {name: text}, tmp_path / "etc.toml", ME)
+        assert caught.value.code == "settings.fixed" and caught.value.where == str(tmp_path / "etc.toml")
+    assert load({"HOME": "/h"}, {"jobs": "2"}, tmp_path / "etc.toml", ME).jobs == 2
+
+
+def test_limits_are_the_administrators(tmp_path: Path) -> None:
+    found = settings(tmp_path, system='[limits]\nmemory = "8g"\ncpus = 4\ngpus = 0\nmax-time = "1h30m"\n')
+    assert (found.limits_memory, found.limits_cpus, found.limits_gpus) == (8 << 30, 4.0, 0)
+    assert found.limits_max_time == 5400 and found.limited and not settings(tmp_path / "other").limited
+    for said in ({"user": 'limits.memory = "1t"'}, {"BAREBOAT_LIMITS_MEMORY": "1t"}):
+        with pytest.raises(SettingsError) as caught:
+            settings(tmp_path, **said)
+        assert caught.value.code == "settings.administrator"
+
+
+@pytest.mark.parametrize("text", ['fixed = ["jbos"]', 'fixed = "jobs"', "fixed = [1]", "[limits]\ncpus = 0",
+                                  "[limits]\ngpus = -1", '[limits]\nmax-time = "soon"'])
+def test_what_is_wrong_in_the_administrators_file_is_said(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(tmp_path, system=text)
+    assert caught.value.code in ("settings.unknown", "settings.value") and "etc.toml" in caught.value.where
+
+
+def test_an_administrators_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    folder, file = tmp_path / "etc", tmp_path / "etc/settings.toml"
+    folder.mkdir(0o755)
+    file.write_text("jobs = 2")
+    file.chmod(0o644)
+
+    def code() -> str:
+        try:
+            assert load({"HOME": "/h"}, None, file, ME).jobs == 2
+        except SettingsError as error:
+            return error.code
+        return ""
+
+    assert code() == ""
+    for path, mode in ((file, 0o664), (file, 0o646), (folder, 0o775), (folder, 0o777)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        assert code() == "settings.untrusted"
+        path.chmod(before)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(0o777)
+    elsewhere.chmod(0o777)
+    file.rename(elsewhere / "settings.toml")
+    file.symlink_to(elsewhere / "settings.toml")
+    assert code() == "settings.untrusted", "what a link leads to counts"
+    file.unlink()
+    assert load({"HOME": "/h"}, None, file, ME).jobs is None
+
+
+def test_an_administrators_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("jobs = 2")
+    with pytest.raises(SettingsError) as caught:
+        load({"HOME": "/h"}, None, file, ME + 1)
+    assert caught.value.code == "settings.untrusted" and f"chown {ME + 1}" in caught.value.hint

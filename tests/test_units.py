@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bareboat.errors import UsageError
-from bareboat.units import SIZE_PATTERN, format_size, parse_size
+from bareboat.units import SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,24 @@ def test_what_parses_has_the_schema_pattern(text: str) -> None:
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604800), ("1h30m", 5400), ("0.5h", 1800), ("45", 45), (1.5, 1.5),
+    (" 2H ", 7200),
+])  # fmt: skip
+def test_durations(text: str | float, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "1h30", "30m1h", "1m1m", "-1s", "0", "1..5s", "soon", "1e9d", "99999d", 0,
+                                  float("nan"), float("inf"), "1 h"])
+def test_what_is_no_duration(text: str | float) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_duration(text)
+    assert caught.value.code == "duration.syntax"
+
+
+@given(st.integers(1, 10**8))
+def test_a_duration_is_read_back(seconds: int) -> None:
+    assert parse_duration(format_duration(seconds)) == seconds

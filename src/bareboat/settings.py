@@ -1,6 +1,7 @@
 """Every setting and variable, in one table: the fields of Settings. docs/settings.md is generated from it.
 
-A value comes from the first of: command line, environment, the user's settings.toml, the administrator's.
+A value comes from the first of: command line, environment, the user's settings.toml, the administrator's. What the
+administrator's file names under `fixed` comes from there alone, and so do the most that a run may ask for (`limits`).
 What belongs to a project is in its project file, not here.
 """
 
@@ -10,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bareboat.errors import BareboatError
-from bareboat.values import Any, dataclass, field, fields
+from bareboat.values import Any, dataclass, field, fields, replace
 
 SYSTEM_FILE = Path("/etc/bareboat/settings.toml")
+FIXED = "fixed"  # the administrator's list of settings that nobody else may set
 
 
 class SettingsError(BareboatError):
@@ -21,8 +23,8 @@ class SettingsError(BareboatError):
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the table. kind: "path", "text", "url", "flag", "count", "size", "seconds", "choice", "hosts" (a list),
-    "host-urls" or "host-paths" (tables of a text or a list of texts by host).
+    """A row of the table. kind: "path", "text", "url", "flag", "count", "number" (0 too), "cpus", "size", "seconds",
+    "duration", "choice", "hosts" (a list), "host-urls" or "host-paths" (tables of a text or a list of texts by host).
     """
 
     name: str  # as in settings.toml: "debian.mirror"
@@ -30,6 +32,7 @@ class Setting:
     help: str
     default: str = ""  # as the documentation shows it
     choices: tuple[str, ...] = ()
+    administrator: bool = False  # only the administrator's file may set it
 
     @property
     def variable(self) -> str:
@@ -45,8 +48,11 @@ class Setting:
             "url": "a URL that begins with http://, https:// or file:///",
             "flag": "true or false",
             "count": "a whole number of at least 1",
+            "number": "a whole number of at least 0",
+            "cpus": "a number above 0, such as 4 or 0.5",
             "size": "a size like 8g, 512m or a number of bytes",
             "seconds": "a number of seconds, at least 0",
+            "duration": "a time like 90s, 30m, 24h, 7d or a number of seconds",
             "choice": " or ".join(self.choices),
             "hosts": "a list of hosts, HOST or HOST:PORT",
             "host-urls": "a table of a URL, or a list of URLs, for each host; as a variable HOST=URL HOST=URL",
@@ -55,11 +61,16 @@ class Setting:
 
 
 def _setting(
-    name: str, kind: str, default: Any, help: str, *, shown: str = "", choices: tuple[str, ...] = ()
+    name: str, kind: str, default: Any, help: str, *, shown: str = "", choices: tuple[str, ...] = (),
+    administrator: bool = False,
 ) -> Any:
     if not shown and default is not None:
         shown = str(default).lower() if isinstance(default, bool) else str(default)
-    return field(default=default, metadata={"setting": Setting(name, kind, help, shown, choices)})
+    return field(default=default, metadata={"setting": Setting(name, kind, help, shown, choices, administrator)})
+
+
+def _limit(name: str, kind: str, help: str) -> Any:
+    return _setting(f"limits.{name}", kind, None, help, shown="none", administrator=True)
 
 
 MIB = 1024 * 1024
@@ -212,10 +223,30 @@ class Settings:
                             "Directories with CDI specifications of GPUs, parted by colons; the later ones go before.")
     gpu_nvml: Path | None = _setting("gpu.nvml", "path", None, "NVIDIA's management library.",
                                      shown="libnvidia-ml.so.1, as the loader finds it")
+    shared_store_path: Path | None = _setting(
+        "shared-store.path", "path", None, "A store of somebody else's whose trees and blobs are used where they are "
+        "and never written.", shown="none")
+    shared_store_owner: str = _setting("shared-store.owner", "text", "root",
+                                       "Who must own it: a user's name or number.")
+    defaults_memory: int | None = _setting("defaults.memory", "size", None,
+                                           "Memory of a run that asks for none.", shown="limits.memory")
+    defaults_cpus: float | None = _setting("defaults.cpus", "cpus", None,
+                                           "CPUs of a run that asks for none.", shown="limits.cpus")
+    defaults_pids: int | None = _setting("defaults.pids", "count", None,
+                                         "Processes of a run that asks for none.", shown="limits.pids")
+    defaults_max_time: float | None = _setting("defaults.max-time", "duration", None,
+                                               "How long a run that does not say may take.", shown="limits.max-time")
+    limits_memory: int | None = _limit("memory", "size", "The most memory that a run may ask for.")
+    limits_cpus: float | None = _limit("cpus", "cpus", "The most CPUs that a run may ask for.")
+    limits_pids: int | None = _limit("pids", "count", "The most processes that a run may ask for.")
+    limits_gpus: int | None = _limit("gpus", "number", "The most GPUs that a run may ask for; 0: none.")
+    limits_shm_size: int | None = _limit("shm-size", "size", "The largest /dev/shm that a run may ask for.")
+    limits_max_time: float | None = _limit("max-time", "duration", "The longest that a run may take.")
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    fixed: tuple[str, ...] = field(default=(), repr=False)  # names that the administrator's file alone decides
     notes: tuple[str, ...] = field(
         default=(), compare=False
-    )  # variables that look like settings and are none
+    )  # variables that look like settings and are none; what was said of a fixed setting, and is not used
 
     def source(self, name: str) -> str:
         """Where the value of a setting ("debian.mirror") came from; "default" when nobody set it."""
@@ -225,6 +256,23 @@ class Settings:
         """Every setting in order: name, value, where the value came from."""
         return [(name, getattr(self, field), self.source(name)) for name, (field, _) in rows().items()]
 
+    @property
+    def limited(self) -> bool:
+        """Whether what a run asks for has to be looked at: somebody set a most or a default, or fixed a setting."""
+        return bool(self.fixed) or any(name.startswith(("limits.", "defaults.")) for name, _ in self.sources)
+
+    def override(self, **said: object) -> Settings:
+        """These settings with what a command line says, by field; None: nothing. Raises SettingsError "settings.fixed"
+        for one that the administrator fixed, unless it says the same.
+        """
+        spoken = {name: value for name, value in said.items() if value is not None}
+        if self.fixed:
+            names = {attribute: name for name, (attribute, _) in rows().items()}
+            for attribute, value in spoken.items():
+                if names.get(attribute, "") in self.fixed and getattr(self, attribute) != value:
+                    raise _fixed(names[attribute], self.source(names[attribute]))
+        return replace(self, **spoken) if spoken else self  # type: ignore[arg-type]
+
 
 def rows() -> dict[str, tuple[str, Setting]]:
     """Every setting by name, in order, with the field of Settings that holds it."""
@@ -233,31 +281,48 @@ def rows() -> dict[str, tuple[str, Setting]]:
 
 
 def load(
-    environ: Mapping[str, str], command_line: Mapping[str, str] | None = None, system_file: Path = SYSTEM_FILE
+    environ: Mapping[str, str], command_line: Mapping[str, str] | None = None, system_file: Path | None = None,
+    administrator: int = 0,
 ) -> Settings:
     """The settings in force. Reads the user's and the administrator's file where they are, and nothing else.
 
-    command_line: name → text, as typed after --set. Raises SettingsError: "settings.unknown",
-    "settings.value", "settings.home", "settings.toml", "settings.encoding", "settings.unreadable".
+    command_line: name → text, as typed after --set. administrator: the uid that the administrator's file must belong
+    to. Raises SettingsError: "settings.unknown", "settings.value", "settings.home", "settings.toml",
+    "settings.encoding", "settings.unreadable", "settings.untrusted", "settings.administrator", "settings.fixed".
     """
     known = rows()
+    system_file = system_file or SYSTEM_FILE
+    ruled, fixed = _administrators(system_file, known, administrator)
+    notes: list[str] = []
     found: dict[str, tuple[object, str]] = {}
     for name, text in (command_line or {}).items():
         if name not in known:
             raise _unknown(name, "command line", known)
-        found[name] = _from_text(known[name][1], text, "command line"), "command line"
+        found[name] = _from_text(_open(known[name][1], "command line"), text, "command line"), "command line"
+        if name in fixed and (name not in ruled or found[name][0] != ruled[name]):
+            raise _fixed(name, str(system_file))
     for name, (_, setting) in known.items():
         text = environ.get(setting.variable, "")
-        if text and name not in found:
-            found[name] = _from_text(setting, text, setting.variable), setting.variable
-    for file in (user_file(environ), system_file):
-        for name, value in _read(file, known) if file else ():
+        if not text or name in found:
+            continue
+        if name in fixed:
+            notes.append(f"{setting.variable} is not used: {name} is fixed by {system_file}")
+            continue
+        found[name] = _from_text(_open(setting, setting.variable), text, setting.variable), setting.variable
+    file = user_file(environ)
+    for name, value in _read(file, known) if file else ():
+        if name not in fixed:
             found.setdefault(name, (value, str(file)))
+        elif name not in ruled or value != ruled[name]:
+            notes.append(f"{name} in {file} is not used: it is fixed by {system_file}")
+    for name, value in ruled.items():
+        found.setdefault(name, (value, str(system_file)))
     if "home" not in found:
         found["home"] = _data_home(environ) / "bareboat", "default"
     values: dict[str, Any] = {known[name][0]: value for name, (value, _) in found.items()}
     sources = tuple((name, found[name][1]) for name in known if name in found)
-    return Settings(**values, sources=sources, notes=tuple(_misspelt(environ, known)))
+    return Settings(**values, sources=sources, fixed=tuple(n for n in known if n in fixed),
+                    notes=(*_misspelt(environ, known), *notes))
 
 
 def user_file(environ: Mapping[str, str]) -> Path | None:
@@ -310,13 +375,58 @@ def _read(file: Path, known: Mapping[str, tuple[str, Setting]]) -> Iterator[tupl
         raise SettingsError(
             "settings.unreadable", f"cannot be read: {wrong.strerror}", where=str(file)
         ) from None
-    from bareboat import toml
+    for name, value in _flat(_parse(content, file), "", known):
+        if name not in known:
+            raise _unknown(name, str(file), known)
+        yield name, _from_value(_open(known[name][1], f"{file}: {name}"), value, f"{file}: {name}")
 
-    document = toml.parse(content, str(file), "settings", SettingsError)
+
+def _administrators(
+    file: Path, known: Mapping[str, tuple[str, Setting]], owner: int
+) -> tuple[dict[str, object], frozenset[str]]:
+    """What the administrator's file says, and which settings it fixes. A name above others stands for all of them."""
+    import os
+
+    if not os.path.lexists(file):
+        return {}, frozenset()
+    from bareboat.trusted import read_trusted
+
+    content = read_trusted(file, owner, SettingsError)
+    document = {} if content is None else dict(_parse(content, file))
+    names = document.pop(FIXED, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SettingsError("settings.value", f"{FIXED} must be a list of names of settings", where=f"{file}: {FIXED}")
+    fixed: set[str] = set()
+    for name in names:
+        meant = {row for row in known if row == name or row.startswith(f"{name}.")}
+        if not meant:
+            raise _unknown(name, f"{file}: {FIXED}", known)
+        fixed |= meant
+    ruled: dict[str, object] = {}
     for name, value in _flat(document, "", known):
         if name not in known:
             raise _unknown(name, str(file), known)
-        yield name, _from_value(known[name][1], value, f"{file}: {name}")
+        ruled[name] = _from_value(known[name][1], value, f"{file}: {name}")
+    return ruled, frozenset(fixed)
+
+
+def _parse(content: bytes, file: Path) -> Mapping[str, object]:
+    from bareboat import toml
+
+    return toml.parse(content, str(file), "settings", SettingsError)
+
+
+def _open(setting: Setting, where: str) -> Setting:
+    """The setting, where anybody may set it."""
+    if setting.administrator:
+        raise SettingsError("settings.administrator", f"{setting.name} is the administrator's to set", where=where,
+                            hint=f"It belongs into {SYSTEM_FILE}; a run's own limits are flags and the project file's.")
+    return setting
+
+
+def _fixed(name: str, where: str) -> SettingsError:
+    return SettingsError("settings.fixed", f"{name} is fixed and cannot be set to something else", where=where,
+                         hint="Leave it out, or ask the administrator; bareboat config shows what holds.")
 
 
 def _is_ours(file: Path) -> bool:
@@ -387,9 +497,9 @@ def _from_text(setting: Setting, text: str, where: str) -> object:
             host, _, rest = item.partition("=")
             table.setdefault(host, []).append(rest)
         value = table
-    elif setting.kind in ("count", "seconds"):
+    elif setting.kind in ("count", "number", "seconds", "cpus"):
         try:
-            value = int(text) if setting.kind == "count" else float(text)
+            value = int(text) if setting.kind in ("count", "number") else float(text)
         except ValueError:
             pass
     return _from_value(setting, value, where)
@@ -402,8 +512,12 @@ def _from_value(setting: Setting, value: object, where: str) -> object:
     if not isinstance(value, bool):
         if kind == "size" and isinstance(value, str | int):
             return _size(setting, value, where)
-        if kind == "count" and isinstance(value, int) and 1 <= value < 2**31:
+        if kind in ("count", "number") and isinstance(value, int) and (kind == "count") <= value < 2**31:
             return value
+        if kind == "cpus" and isinstance(value, int | float) and 0 < value < 1e6:
+            return float(value)
+        if kind == "duration" and isinstance(value, str | int | float):
+            return _duration(setting, value, where)
         if kind == "seconds" and isinstance(value, int | float) and 0 <= value < float("inf"):
             return float(value)
     if isinstance(value, str) and value and "\0" not in value:
@@ -454,6 +568,16 @@ def _size(setting: Setting, value: str | int, where: str) -> int:
 
     try:
         return parse_size(value)
+    except UsageError:
+        raise _wrong(setting, value, where) from None
+
+
+def _duration(setting: Setting, value: str | float, where: str) -> float:
+    from bareboat.errors import UsageError
+    from bareboat.units import parse_duration
+
+    try:
+        return parse_duration(value)
     except UsageError:
         raise _wrong(setting, value, where) from None
 

@@ -1,4 +1,4 @@
-"""Sizes as people write them: "8g", "512m", "1.5GiB"; powers of 1024, as Docker reads them."""
+"""Sizes and times as people write them: "8g", "512m", "1.5GiB" (powers of 1024, as Docker reads them); "90s", "24h"."""
 
 from __future__ import annotations
 
@@ -39,6 +39,51 @@ def parse_size(text: str | int, *, where: str = "") -> int:
             hint=f"Write {SIZE_ALLOWED}.",
         )
     return size
+
+
+DURATION_ALLOWED = "a time like 90s, 30m, 24h, 7d, 1h30m or a number of seconds"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 10.0 * 366 * 86400
+
+
+def parse_duration(text: str | float, *, where: str = "") -> float:
+    """Seconds, above 0 and at most ten years. Raises UsageError "duration.syntax"."""
+    wrong = UsageError("duration.syntax", f"{text!r} is not a time", where=where, hint=f"Write {DURATION_ALLOWED}.")
+    if isinstance(text, str):
+        total, number, last = 0.0, "", 10.0**9
+        for character in text.strip().lower():
+            if character in _SECONDS and number and _SECONDS[character] < last:
+                last = _SECONDS[character]
+                total, number = total + _decimal(number, wrong) * last, ""
+            elif character in "0123456789." and len(number) < 20:
+                number += character
+            else:
+                raise wrong
+        if number:
+            if last < 10.0**9:
+                raise wrong  # "1h30": of what?
+            total = _decimal(number, wrong)
+    else:
+        total = float(text)
+    if not 0 < total <= _LONGEST:
+        raise wrong
+    return total
+
+
+def _decimal(number: str, wrong: UsageError) -> float:
+    try:
+        return float(number)
+    except ValueError:
+        raise wrong from None
+
+
+def format_duration(seconds: float) -> str:
+    """A time for people, as parse_duration reads it: "45s", "1h30m", "7d"."""
+    left, shown = round(seconds), ""
+    for unit, size in reversed(_SECONDS.items()):
+        count, left = divmod(left, size)
+        shown += f"{count}{unit}" if count else ""
+    return shown or "0s"
 
 
 def _digits(text: str) -> bool:

@@ -6,7 +6,7 @@ import os
 
 from bareboat.settings import Settings, load
 from bareboat.store import Store
-from bareboat.values import TYPE_CHECKING, replace
+from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def settings(**said: object) -> Settings:
     """The settings in force; said: what the command line says, None for what it does not."""
-    found = load(os.environ)
-    spoken = {name: value for name, value in said.items() if value is not None}
-    return replace(found, **spoken) if spoken else found  # type: ignore[arg-type]
+    return load(os.environ).override(**said)
 
 
 def store() -> Store:
@@ -28,6 +26,8 @@ def store() -> Store:
 def work(tell: Tell, **said: object) -> Work:
     """The collaborators of one command; said: settings from the command line, None for what it does not say."""
     chosen = settings(**said)
+    for note in chosen.notes:
+        tell.say(note)
     return Work(open_store(chosen), engine(chosen), chosen, tell)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 
 from bareboat.cli.term import table
 
-SUMMARY = "Every setting, its value, and where it came from."
+SUMMARY = "Every setting, its value, and where it came from; fixed: only the administrator may change it."
 EXAMPLES = "  bareboat config\n  bareboat config --json\n"
 
 
@@ -20,11 +21,16 @@ def command(options: argparse.Namespace) -> int:
     """Print the table of settings."""
     from bareboat.wiring import settings
 
-    rows = settings().table()
+    found = settings()
+    for note in found.notes:
+        sys.stderr.write(f"bareboat: {note}\n")
+    rows = found.table()
     if options.json:
-        print(json.dumps([{"name": n, "value": v, "source": s} for n, v, s in rows], indent=2, default=os.fspath))
+        print(json.dumps([{"name": n, "value": v, "source": s, "fixed": n in found.fixed} for n, v, s in rows],
+                         indent=2, default=os.fspath))
     else:
-        print(table([(name, _shown(value), source) for name, value, source in rows]))
+        print(table([(name, _shown(value), source + (" (fixed)" if name in found.fixed else ""))
+                     for name, value, source in rows]))
     return 0
 
 

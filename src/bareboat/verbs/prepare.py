@@ -98,7 +98,14 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
 
 def prepare(request: RunRequest, project: Project | None, environment: Environment, load: Workload, work: Work,
             mounts: tuple[ProjectMount, ...]) -> Prepared:
-    """The prepared run of a workload: what is recorded of it before it starts."""
+    """The prepared run of a workload: what is recorded of it before it starts.
+
+    Raises UsageError "limits.*" for what the administrator does not allow.
+    """
+    if work.settings.limited:
+        from bareboat.verbs.allowed import within
+
+        load = within(load, work.settings)
     env, withheld = withhold(load.env)
     results = next((m.source for m in mounts if m.kind == "results"), None)
     data = {m.source: m for m in reversed(mounts) if m.kind == "data"}

@@ -219,6 +219,10 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         scratch=work.settings.scratch,
         platform=kernel.foreign(made.environment.platform),
     )
+    if work.settings.limited:
+        from bareboat.verbs.allowed import within
+
+        load = within(load, work.settings, cap=True)
     kept, withheld = withhold(load.env)
     results = any(mount.kind == "results" for mount in old.mounts)
     record = RunRecord(
