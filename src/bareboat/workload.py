@@ -18,11 +18,16 @@ class Mount:
 
 @dataclass(frozen=True)
 class Tmpfs:
-    """A file system in memory at an absolute path inside; size in bytes, None for the engine's own bound."""
+    """A file system in memory at an absolute path inside; size in bytes, None for the engine's own bound. Without
+    set-user-id programs and devices; programs: whether files in it may be started at all, which Docker's default is
+    not.
+    """
 
     target: str
     size: int | None = None
     mode: int = 0o1777
+    read_only: bool = False
+    programs: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bareboat.errors import ProjectError
 from bareboat.project.values import ProjectMount
-from bareboat.project.volumes import parse_volume, stacked, target_path
+from bareboat.project.volumes import NOWHERE, parse_volume, stacked, target_path
 
 HERE = Path("/here")
 
@@ -40,7 +40,9 @@ def test_a_volume_means_what_it_means_to_docker(text: str, source: str, target: 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("/a", "project.volume"),
+        ("a", "project.volume"),
+        ("/a:ro", "project.volume"),
+        ("/a:/b:nocopy", "project.volume"),
         ("", "project.volume"),
         (":", "project.volume"),
         ("/a:", "project.volume"),
@@ -48,10 +50,16 @@ def test_a_volume_means_what_it_means_to_docker(text: str, source: str, target: 
         ("/a:/b:", "project.volume"),
         ("/a:/b:ro,rw", "project.volume"),
         ("/a:/b:exec", "project.volume"),
-        ("/a:/b:rshared", "project.volume"),
+        ("/a:/b:rshared", "project.propagation"),
         ("/a:/b:ro:x", "project.volume"),
-        ("name:/b", "project.named-volume"),
-        ("data/sub:/b", "project.named-volume"),
+        ("data/sub:/b", "project.volume-name"),
+        ("-a:/b", "project.volume-name"),
+        ("..a:/b", "project.volume-name"),
+        ("a\n:/b", "project.volume-name"),
+        (f"{'a' * 64}:/b", "project.volume-name"),
+        ("name:b", "project.mount-target"),
+        ("/", "project.mount-target"),
+        ("/a/../b", "project.mount-target"),
         ("/a:b", "project.mount-target"),
         ("/a:/", "project.mount-target"),
         ("/a://", "project.mount-target"),
@@ -70,6 +78,21 @@ def test_what_is_no_volume_is_refused_with_a_hint(text: str, code: str) -> None:
     assert caught.value.where == "-v"
 
 
+@pytest.mark.parametrize(
+    ("text", "mount"),
+    [
+        ("models:/m", ProjectMount(NOWHERE, "/m", False, "volume", "models")),
+        ("m:/m:ro", ProjectMount(NOWHERE, "/m", True, "volume", "m")),
+        ("a.b-c_1:/m:rw,z", ProjectMount(NOWHERE, "/m", False, "volume", "a.b-c_1")),
+        ("models:/m:nocopy", ProjectMount(NOWHERE, "/m", False, "volume", "models", copy=False)),
+        ("/m", ProjectMount(NOWHERE, "/m", False, "anonymous")),
+        ("//m/./n/", ProjectMount(NOWHERE, "/m/n", False, "anonymous")),
+    ],
+)
+def test_volumes_with_a_name_and_without(text: str, mount: ProjectMount) -> None:
+    assert parse_volume(text, HERE) == mount
+
+
 def test_a_target_beside_a_reserved_one_is_free() -> None:
     assert target_path("/process", "x") == "/process"
 
@@ -80,7 +103,8 @@ def test_any_text_is_a_canonical_mount_or_a_project_error(text: str) -> None:
         mount = parse_volume(text, HERE)
     except ProjectError:
         return
-    assert mount.source.is_absolute() and mount.target.startswith("/")
+    assert mount.source.is_absolute() or mount.kind in ("volume", "anonymous")
+    assert mount.target.startswith("/")
     assert mount.target == target_path(mount.target, "again"), "a canonical target is its own canonical form"
     assert ".." not in mount.target.split("/") and not mount.target.startswith(("/proc/", "/dev/", "/sys/"))
 

@@ -13,6 +13,7 @@ from bareboat.errors import BareboatError, EngineError, LockError, ProgramError,
 from bareboat.verbs import execute
 from bareboat.verbs.prepare import RunRequest
 from bareboat.verbs.run import run
+from bareboat.workload import Mount, Tmpfs
 
 
 def asked(*program: str, **more: object) -> RunRequest:
@@ -260,3 +261,20 @@ def test_an_unknown_word_names_the_projects_commands(world: World) -> None:
 def test_a_wrong_project_file_is_told_before_an_unknown_image(world: World) -> None:
     (world.root / "bareboat.toml").write_text('[comands]\nfit = ["false"]\n')
     assert refused(world, RunRequest(words=("fit",), project_run=False)).code == "project.unknown-key"
+
+
+def test_mounts_of_the_command_line_reach_the_workload_and_the_record(world: World) -> None:
+    world.require("beta")
+    (world.base / "more").mkdir()
+    record = run(asked("true", mounts=(f"type=bind,source={world.base}/more,target=/more,readonly",),
+                       tmpfs=("/scratch:size=1m,mode=700",)), world.work)
+    load = world.engine.ran[0]
+    assert [m for m in load.mounts if m.target == "/more"] == [Mount(world.base / "more", "/more", True)]
+    assert load.tmpfs == record.tmpfs == (Tmpfs("/scratch", 1 << 20, 0o700),)
+    assert "/more" in [m.target for m in record.mounts] and "/scratch" not in [m.target for m in record.mounts]
+
+
+def test_two_mounts_at_one_place_are_refused(world: World) -> None:
+    world.require("beta")
+    for more in ({"volumes": ("/tmp:/x",), "tmpfs": ("/x",)}, {"tmpfs": ("/x:size=1m", "/x:size=2m")}):
+        assert refused(world, asked("true", **more)).code == "project.mount-clash"

@@ -22,7 +22,8 @@ EXAMPLES = """\
   bareboat run -v ./more:/more IMAGE ls /more    an image, mounts only by -v
 """
 DEFAULTS: dict[str, object] = {
-    "volume": [], "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
+    "volume": [], "mount": [], "tmpfs": [],
+    "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
@@ -46,7 +47,7 @@ def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
     if parsed.words and at is not None:  # behind an image's own words -- is one of them
         parsed.words, program = [*parsed.words, *(["--"] if len(parsed.words) > 1 else []), *program], []
     parsed.program, parsed.project_run = program, not parsed.words
-    for flag in ("volume", "env", "env_file", "replace"):
+    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace"):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed
 
@@ -56,7 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("words", nargs="...", metavar="[IMAGE | NAMED COMMAND] [ARGS] [-- PROGRAM …]",
         help="an image, or a command named in the project file; -- and a program for the project's own environment")
-    add("-v", "--volume", action="append", metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    add("-v", "--volume", action="append", metavar="SRC:DST[:ro]",
+        help="mount a path or a named volume, read-write unless ro; DST alone: a volume that is thrown away")
+    add("--mount", action="append", metavar="type=…,source=…,target=…", help="the same in Docker's long form: bind, "
+        "volume or tmpfs; readonly, tmpfs-size=, tmpfs-mode=")
+    add("--tmpfs", action="append", metavar="DST[:size=…,mode=…]", help="a file system in memory")
     add("-e", "--env", action="append", metavar="NAME[=VALUE]", help="variable; without a value the caller's")
     add("--env-file", action="append", metavar="FILE", help="variables from a file, NAME=VALUE a line")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
@@ -117,7 +122,8 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
     return RunRequest(
         words=tuple(o.words), program=tuple(o.program), project_run=o.project_run or not o.words,
         project=Path(o.project).absolute() if o.project else None,
-        volumes=tuple(o.volume), env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
+        volumes=tuple(o.volume), mounts=tuple(o.mount), tmpfs=tuple(o.tmpfs),
+        env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
                             _size(o.shm_size, "--shm-size"), _gpus(o.gpus)),

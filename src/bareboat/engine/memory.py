@@ -10,7 +10,9 @@ from pathlib import Path
 
 from bareboat.engine.base import Check, Streams
 from bareboat.errors import NOT_FOUND, EngineError, ProgramError, UsageError
-from bareboat.workload import Limits, Lost, Outcome, Workload
+from bareboat.workload import Limits, Lost, Mount, Outcome, Workload
+
+NOWHERE = Path()  # in place of a path of the host's: in memory
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Guest:
     workload: Workload
     streams: Streams
     lost: dict[str, bytes] = field(default_factory=dict)
+    memory: dict[str, bytes] = field(default_factory=dict)  # what is in a tmpfs
 
     @property
     def env(self) -> dict[str, str]:
@@ -40,7 +43,9 @@ class Guest:
         host, read_only = self._host(path)
         if read_only:
             raise PermissionError(path)
-        if host is not None:
+        if host == NOWHERE:
+            self.memory[self._inside(path)] = content
+        elif host is not None:
             host.write_bytes(content)
         elif not self._inside(path).startswith((self.workload.home + "/", "/tmp/")):
             self.lost[self._inside(path)] = content
@@ -48,6 +53,10 @@ class Guest:
     def read(self, path: str) -> bytes:
         """Read a file. FileNotFoundError as usual."""
         host, _ = self._host(path)
+        if host == NOWHERE:
+            if self._inside(path) in self.memory:
+                return self.memory[self._inside(path)]
+            raise FileNotFoundError(path)
         if host is not None:
             return host.read_bytes()
         for tree in reversed(self.workload.root.trees):
@@ -61,8 +70,11 @@ class Guest:
 
     def _host(self, path: str) -> tuple[Path | None, bool]:
         inside = self._inside(path)
-        for mount in sorted(self.workload.mounts, key=lambda m: -len(m.target)):
+        own = (Mount(NOWHERE, tmpfs.target, tmpfs.read_only) for tmpfs in self.workload.tmpfs)
+        for mount in sorted((*self.workload.mounts, *own), key=lambda m: -len(m.target)):
             if inside == mount.target or inside.startswith(mount.target + "/"):
+                if mount.source == NOWHERE:
+                    return NOWHERE, mount.read_only
                 return mount.source / inside[len(mount.target) + 1:], mount.read_only
         return None, False
 

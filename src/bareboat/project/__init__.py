@@ -6,7 +6,7 @@ from bareboat.project.deciding import inputs, lock_inputs, request
 from bareboat.project.disk import check
 from bareboat.project.folder import find_root, load
 from bareboat.project.values import Overrides, Project
-from bareboat.project.volumes import parse_volume
+from bareboat.project.volumes import parse_volume, stacked
 
 __all__ = [
     "Overrides",
@@ -18,4 +18,5 @@ __all__ = [
     "lock_inputs",
     "parse_volume",
     "request",
+    "stacked",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from bareboat.errors import ProjectError
 from bareboat.project.folder import unreadable
 from bareboat.project.values import Project, ProjectMount
-from bareboat.project.volumes import stacked
+from bareboat.project.volumes import NOWHERE, stacked
 
 
 def check(project: Project, extra: tuple[ProjectMount, ...] = ()) -> None:
@@ -30,7 +30,7 @@ def _check(project: Project, extra: tuple[ProjectMount, ...]) -> None:
     for mount in mounts:
         if mount.kind == "results":
             _results(project, mount)
-        else:
+        elif mount.source != NOWHERE:
             _present(project, mount)
     for mount in mounts:
         _mount_point(project, mount, mounts)
@@ -120,13 +120,16 @@ def _mount_point(project: Project, mount: ProjectMount, mounts: tuple[ProjectMou
     if not above:
         return
     parent = max(above, key=lambda other: len(other.target))
+    if parent.source == NOWHERE:
+        return  # a volume or a tmpfs: ours to make a directory in
+    directory = mount.source == NOWHERE or mount.source.is_dir()
     point = parent.source / mount.target[len(parent.target) + 1 :]
     if mount.kind == "results" and parent.kind == "code" and point == project.root / "results":
         point.mkdir(
             exist_ok=True
         )  # --results elsewhere: the project keeps the name, so that relative paths work
-    if not point.exists() or point.is_dir() != mount.source.is_dir():
-        kind = "directory" if mount.source.is_dir() else "file"
+    if not point.exists() or point.is_dir() != directory:
+        kind = "directory" if directory else "file"
         raise ProjectError(
             "project.mount-point",
             f"{mount.target} is inside {parent.target} ({parent.source}), which "

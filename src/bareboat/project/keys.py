@@ -38,16 +38,20 @@ def _place(what: str) -> Either:
 
 MOUNT = Either(
     (
-        Text('"SOURCE:TARGET[:ro]" as for -v', r"[^\u0000:]+:[^\u0000:]+(:[^\u0000:]+)?"),
+        Text('"SOURCE:TARGET[:ro]" or "VOLUME:TARGET[:ro]" as for -v',
+             r"/[^\u0000:]+|[^\u0000:]+:[^\u0000:]+(:[^\u0000:]+)?"),
         Table(
-            "a table with source and target",
+            "a table with a target",
             (
+                Key("type", OneOf(("bind", "volume", "tmpfs")),
+                    "A path of this machine, a volume of the store, or a file system in memory.", '"volume"',
+                    default="bind"),
                 Key(
                     "source",
                     PATH,
-                    "A file or directory of this machine; relative to the project; ~ is the home directory.",
+                    "A file or directory of this machine; relative to the project; ~ is the home directory. For a "
+                    "volume its name; without one it is thrown away with the container.",
                     '"/models"',
-                    True,
                 ),
                 Key("target", INSIDE, "Where it appears inside.", '"/models"', True),
                 Key(
@@ -57,6 +61,9 @@ MOUNT = Either(
                     "true",
                     default="false, as for -v",
                 ),
+                Key("size", SIZE, "For tmpfs: the most that it holds.", '"1g"', default="the bound of the thin layer"),
+                Key("mode", Text("octal digits", "[0-7]{1,4}"), "For tmpfs: the mode of its directory.", '"0700"',
+                    default="1777"),
             ),
         ),
     )

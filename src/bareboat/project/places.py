@@ -133,6 +133,13 @@ def _more(layout: Layout, at: int, value: str | dict[str, Any]) -> ProjectMount:
     where = f"{layout.prefix}mounts[{at}]"
     if isinstance(value, str):
         return parse_volume(value, layout.root, where=where)
+    if value.get("type", "bind") != "bind" or "size" in value or "mode" in value:
+        from bareboat.project.mounts import of_table
+
+        return of_table(value, where)
+    if "source" not in value:
+        raise ProjectError("project.missing-key", "the key 'source' is missing", where=where,
+                           hint='For example: source = "/models"')
     return ProjectMount(
         host_path(value["source"], layout.root, f"{where}.source"),
         target_path(value["target"], f"{where}.target"),

@@ -40,12 +40,22 @@ class PythonRequest:
 
 @dataclass(frozen=True)
 class ProjectMount:
-    """A mount of the project: what convention or the file asks for, before anything is checked on disk."""
+    """A mount of the project: what convention or the file asks for, before anything is checked on disk.
+
+    kind: "code", "data", "results", "mount"; "volume" of the store, by its name; "anonymous", a volume that is thrown
+    away with the container; "tmpfs", with its size in bytes (None: the engine's bound), mode, and whether programs in
+    it may be started. Those three have no source of the host's. copy: a volume that is empty is filled from the image.
+    """
 
     source: Path
     target: str
     read_only: bool
-    kind: str  # "code", "data", "results" or "mount"
+    kind: str
+    name: str = ""
+    copy: bool = True
+    size: int | None = None
+    mode: int = 0o1777
+    programs: bool = False
 
 
 @dataclass(frozen=True)

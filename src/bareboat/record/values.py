@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 
 from bareboat.values import dataclass, fields, replace
-from bareboat.workload import Limits, Lost
+from bareboat.workload import Limits, Lost, Tmpfs
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class RunRecord:
     overlays: tuple[tuple[str, str], ...] = ()
     git: GitFacts | None = None
     mounts: tuple[RecordedMount, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
     data: tuple[DataSource, ...] = ()
     limits: Limits = Limits()
     gpus: str = ""

@@ -39,6 +39,17 @@ class Bind:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """A tmpfs of ours at a normalised target: bytes, mode, and whether programs in it may be started."""
+
+    target: bytes
+    size: int
+    mode: int
+    read_only: bool
+    programs: bool
+
+
+@dataclass(frozen=True)
 class Box:
     """What is needed to build the sandbox, as bytes. shm, scratch: sizes in bytes; disk: where the upper lives."""
 
@@ -58,6 +69,7 @@ class Box:
     disk: bytes | None
     by_root: bool = False  # the caller is uid 0, so the user inside owns what is root's outside
     overlay: bool = True  # False: as where a user may not stack trees; one tree only
+    memory: tuple[Memory, ...] = ()
     driver: Made | None = None  # what a GPU's driver needs in the thin layer
     emulation: Emulation | None = None  # of the image's programs, where they are of another architecture
 
@@ -104,6 +116,7 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
         raise EngineError("engine.code-overlay", "a tree is to be laid over a mount that is not there",
                           where=os.fsdecode(target))
     limits = workload.limits
+    scratch = limits.scratch_size or max(memory // 4, 64 << 20)
     return Box(
         trees=tuple(os.fsencode(tree) for tree in workload.root.trees),
         argv=tuple(os.fsencode(part) for part in workload.argv),
@@ -119,12 +132,23 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
         tty=workload.tty,
         hostname=os.fsencode(workload.hostname),
         shm=limits.shm_size or memory // 2,
-        scratch=limits.scratch_size or max(memory // 4, 64 << 20),
+        scratch=scratch,
         disk=os.fsencode(workload.scratch_dir) if workload.scratch == "disk" and workload.scratch_dir else None,
         overlay=overlay,
         by_root=by_root,
+        memory=tuple(Memory(_inner(m.target), m.size or scratch, m.mode, m.read_only, m.programs)
+                     for m in workload.tmpfs),
         driver=_made(workload.driver),
     )
+
+
+def _inner(path: str) -> bytes:
+    """The target of a tmpfs: made before bwrap makes /dev."""
+    target = _target(path)
+    if target.startswith(b"/dev/"):
+        raise UsageError("engine.mount-target", "a tmpfs cannot be below /dev", where=path,
+                         hint="--shm-size sets the size of /dev/shm")
+    return target
 
 
 def _unless(mounts: tuple[Mount, ...], taken: tuple[Mount, ...]) -> list[Mount]:

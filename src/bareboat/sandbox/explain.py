@@ -30,6 +30,7 @@ def explain(box: boxes.Box, settings: Settings, digest: str, plan: Plan) -> str:
         ("thin layer", f"{_size(box.scratch)}, thrown away, " + (_show(box.disk) if box.disk else "in memory")),
         ("scratch", f"/tmp and {_show(box.home)} in the thin layer; /dev/shm {_size(box.shm)}"),
         *(("mount", _bind(bind)) for bind in box.binds),
+        *(("tmpfs", _memory(memory)) for memory in box.memory),
         ("mount", "/sys/devices/system read-only: processors and memory nodes"),
         ("devices", "null zero full random urandom tty" + (" and a pty made inside" if box.tty else "")),
         ("network", _network(box, settings)),
@@ -56,6 +57,12 @@ def _bind(bind: boxes.Bind) -> str:
     mode = "read-only" if bind.read_only or bind.over else "read-write"
     over = f", under {_show(bind.over)}" if bind.over else ""
     return f"{_show(bind.target)} is {_show(bind.source)}, {mode}{over}"
+
+
+def _memory(memory: boxes.Memory) -> str:
+    mode = "read-only" if memory.read_only else "read-write"
+    return (f"{_show(memory.target)}, {_size(memory.size)} in memory, mode {memory.mode:04o}, {mode}"
+            + ("" if memory.programs else ", no programs"))
 
 
 def _without_values(options: tuple[bytes, ...]) -> list[bytes]:

@@ -18,7 +18,8 @@ _DIRECTORIES = (b"/tmp", b"/proc", b"/dev", b"/sys/devices/system")
 
 def wanted(box: Box) -> frozenset[bytes]:
     """The paths that must be ours to make or replace."""
-    return frozenset((*FILES, *_DIRECTORIES, box.home, box.cwd, *(bind.target for bind in box.binds)))
+    targets = (*(bind.target for bind in box.binds), *(memory.target for memory in box.memory))
+    return frozenset((*FILES, *_DIRECTORIES, box.home, box.cwd, *targets))
 
 
 def mirror(tree: int, into: int, paths: frozenset[bytes], at: bytes = b"") -> list[bytes]:

@@ -12,7 +12,7 @@ import stat
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel
-from bareboat.sandbox.box import NODES, OWN, Bind, Box
+from bareboat.sandbox.box import NODES, OWN, Bind, Box, Memory
 from bareboat.values import dataclass, field
 
 SYSTEM = b"/sys/devices/system"  # processors and memory nodes: numerical libraries look there
@@ -183,8 +183,13 @@ def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
     if sources.system is not None:
         _bind(root, sources.system, SYSTEM, True)
     os.close(place(root, box.home, True))
+    memory = sorted(box.memory, key=_depth)  # parents first among both
     for number, (bind, source, over) in enumerate(zip(box.binds, sources.binds, sources.overs, strict=True)):
+        while memory and _depth(memory[0]) < _depth(bind):
+            _tmpfs(root, memory.pop(0))
         _mount(root, bind, source, over, at + b"/m/%d" % number)
+    for last in memory:
+        _tmpfs(root, last)
     if box.driver is not None:
         from bareboat.sandbox import driver  # imported by who made the box: nothing can be loaded any more here
 
@@ -200,6 +205,19 @@ def furnish(box: Box, sources: Sources, root: Root, at: bytes) -> None:
     if sources.resolv is not None and b"/etc/resolv.conf" not in taken:
         write(root, b"/etc/resolv.conf", b"")  # an image's own may be a link to what is not there
         _bind(root, sources.resolv, b"/etc/resolv.conf", True)
+
+
+def _depth(mount: Bind | Memory) -> int:
+    return mount.target.count(b"/")
+
+
+def _tmpfs(root: Root, memory: Memory) -> None:
+    point = place(root, memory.target, True)
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | (0 if memory.programs else kernel.MS_NOEXEC)
+    kernel.mount(b"tmpfs", _fd(point), b"tmpfs", flags, b"mode=%04o,size=%d" % (memory.mode, memory.size))
+    os.close(point)
+    if memory.read_only:
+        kernel.read_only(kernel.open_in_root(root.top, memory.target, os.O_PATH))
 
 
 def _nodes(directory: bytes) -> None:

@@ -12,6 +12,7 @@ from bareboat.builder.stacking import lowers
 from bareboat.errors import UsageError
 from bareboat.host.kernel import foreign
 from bareboat.project.values import Project, ProjectMount, Resources
+from bareboat.project.volumes import NOWHERE
 from bareboat.record.secrets import withhold
 from bareboat.record.values import RecordedMount, RunRecord, run_id, timestamp
 from bareboat.store.codewalk import CodeRules
@@ -19,7 +20,7 @@ from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
-from bareboat.workload import Driver, Limits, Mount, Rootfs, Workload
+from bareboat.workload import Driver, Limits, Mount, Rootfs, Tmpfs, Workload
 
 if TYPE_CHECKING:
     from bareboat.verbs.grant import Grant
@@ -42,6 +43,8 @@ class RunRequest:
     project_run: bool = True
     project: Path | None = None
     volumes: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()  # --mount
+    tmpfs: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     workdir: str | None = None
@@ -84,7 +87,8 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
         argv=argv_of(request, project) if project else argv_of_image(request, environment),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
-        mounts=(*host_mounts, *_startup(project), *(Mount(m.source, m.target, m.read_only) for m in mounts)),
+        mounts=(*host_mounts, *_startup(project), *_bound(mounts)),
+        tmpfs=_in_memory(mounts),
         uid=uid, gid=gid, home=HOME,
         network=request.network or (project.network if project else "host"),
         tty=tty,
@@ -114,7 +118,8 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
         locks=environment.locks, project=project.name if project else "",
         root=os.fspath(project.root) if project else "",
-        mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts)), limits=load.limits,
+        mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts if m.kind != "tmpfs")),
+        tmpfs=load.tmpfs, limits=load.limits,
         gpus=load.gpus, network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty,
         engine=work.engine.name, version=__version__, platform=load.platform)
     code: tuple[Path, CodeRules] | None = None
@@ -224,6 +229,14 @@ def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, 
     if len(words) > 1 and command[:2] == ("/bin/sh", "-c") and len(command) == 3:
         return ("/bin/sh", "-c", f'{command[2]} "$@"', *words)
     return (*command, *words[1:])
+
+
+def _bound(mounts: tuple[ProjectMount, ...]) -> Iterable[Mount]:
+    return (Mount(m.source, m.target, m.read_only) for m in mounts if m.source != NOWHERE)
+
+
+def _in_memory(mounts: tuple[ProjectMount, ...]) -> tuple[Tmpfs, ...]:
+    return tuple(Tmpfs(m.target, m.size, m.mode, m.read_only, m.programs) for m in mounts if m.kind == "tmpfs")
 
 
 def _startup(project: Project | None) -> Iterable[Mount]:

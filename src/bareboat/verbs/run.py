@@ -62,6 +62,10 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     else:
         made = of_image(image, work, tuple(named), broken, request.platform)
         mounts = _volumes(request)
+    if any(m.kind in ("volume", "anonymous") for m in mounts):
+        from bareboat.verbs.mounting import placed
+
+        mounts = placed(mounts)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
     if project is not None and project.package is not None and project.package.native:
@@ -152,8 +156,8 @@ def _commands(request: RunRequest) -> tuple[dict[str, tuple[str, ...]], Bareboat
 
 
 def _volumes(request: RunRequest) -> tuple[ProjectMount, ...]:
-    if not request.volumes:
+    if not (request.volumes or request.mounts or request.tmpfs):
         return ()
-    from bareboat.project import parse_volume
+    from bareboat.verbs.mounting import asked
 
-    return tuple(parse_volume(text, Path.cwd()) for text in request.volumes)
+    return asked(request)

@@ -17,6 +17,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.lock_mode import LockMode
+from bareboat.verbs.mounting import placed
 from bareboat.verbs.prepare import HOME, RunRequest, check_request, prepare, workload
 from bareboat.workload import Mount
 
@@ -82,7 +83,7 @@ def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False
     check(project)
     made = environment(project, LockMode(locked=request.locked), work, foreign(request.platform))
     plan = plan_of(made.plan_blob, work)
-    mounts = tuple(replace(m, read_only=False) if m.kind == "code" else m for m in project.mounts)
+    mounts = placed(tuple(replace(m, read_only=False) if m.kind == "code" else m for m in project.mounts))
     home = work.store.session_home(home_name(project.root, project.name), fresh=fresh_home)
     furnish(home)
     stack = workload(asked, mounts, made, project, work)
@@ -149,8 +150,10 @@ def _hostname(name: str) -> str:
 
 
 def _volumes(request: RunRequest) -> tuple[ProjectMount, ...]:
-    from bareboat.project import parse_volume
+    if not (request.volumes or request.mounts or request.tmpfs):
+        return ()
+    from bareboat.verbs.mounting import asked
 
-    return tuple(parse_volume(text, Path.cwd()) for text in request.volumes)
+    return asked(request)
 
 
