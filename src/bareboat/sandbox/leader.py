@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import struct
 
+from bareboat.host.elf import executable
+
 PATH = b"/run/bareboat/leader"
-_BASE = 0x400000
-_HEADERS = 64 + 56
 
 
 def _x86_64() -> bytes:
@@ -48,15 +48,9 @@ def _aarch64() -> bytes:
     return struct.pack(f"<{len(words)}I", *words)
 
 
-_MACHINES = {"x86_64": (62, _x86_64), "aarch64": (183, _aarch64)}
+_CODE = {"x86_64": _x86_64, "aarch64": _aarch64}
 
 
 def program(machine: str) -> bytes:
     """A static ELF executable for the machine. Raises KeyError for one that is not known."""
-    number, code = _MACHINES[machine]
-    text = code()
-    size = _HEADERS + len(text)
-    ident = b"\x7fELF" + bytes((2, 1, 1)) + bytes(9)
-    header = ident + struct.pack("<HHIQQQIHHHHHH", 2, number, 1, _BASE + _HEADERS, 64, 0, 0, 64, 56, 1, 64, 0, 0)
-    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x10000)
-    return header + segment + text
+    return executable(machine, _CODE[machine]())
