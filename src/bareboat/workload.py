@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
+from bareboat.errors import UsageError
 from bareboat.values import dataclass
+
+OWN = ("/proc", "/dev", "/sys")  # made new in every container, on every engine
+_NO_TARGET = ("/proc/", "/dev/fd", "/dev/std", "/dev/pts", "/dev/ptmx", "/dev/core")
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class Workload:
     gpus: str = ""  # what was granted, "device=0,1" or "all": for engines with a way of their own
     driver: Driver = Driver()  # the same for the others, which take it and not gpus
     ports: tuple[Port, ...] = ()
+    run: str = ""  # the id of the run it is for, where there is one: engines that keep lists of their own show it
 
 
 @dataclass(frozen=True)
@@ -177,3 +183,33 @@ class Usage:
     pids: int
     read: int = 0
     written: int = 0
+
+
+def checked(workload: Workload) -> None:
+    """Refuse what no engine can run. Raises UsageError "engine.argv", "engine.nul", "engine.env", "engine.network"."""
+    if not workload.argv or not workload.argv[0]:
+        raise UsageError("engine.argv", "there is no command to run", hint="Say what to run after --.")
+    for text in (*workload.argv, *(part for pair in workload.env for part in pair)):
+        if "\0" in text:
+            raise UsageError("engine.nul", "arguments and variables cannot contain a NUL", where=repr(text[:60]))
+    for name, _ in workload.env:
+        if not name or "=" in name:
+            raise UsageError("engine.env", "not a name for an environment variable", where=repr(name))
+    if workload.network not in ("host", "none"):
+        raise UsageError("engine.network", "the network is host or none", where=workload.network)
+
+
+def absolute(path: str, what: str) -> str:
+    """A path inside, normalised. Raises UsageError "engine.path"."""
+    if not path.startswith("/") or "\0" in path:
+        raise UsageError("engine.path", f"{what} must be an absolute path", where=path or "(empty)")
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
+def mount_target(path: str) -> str:
+    """As absolute, where something may be mounted. Raises UsageError "engine.mount-target"."""
+    target = absolute(path, "the target of a mount")
+    if target == "/" or target in OWN or target.startswith(_NO_TARGET):
+        raise UsageError("engine.mount-target", "nothing can be mounted here: bareboat makes it new for every run",
+                         where=path)
+    return target

@@ -218,3 +218,41 @@ def _running(command: Command, **streams: Any) -> Iterator[Popen[bytes]]:
                 started.stdin.close()
             except BrokenPipeError:
                 pass  # nobody is there to take the rest
+
+
+class Child:
+    """A program that was started with streams of the caller's, in a session of its own: no terminal signals it."""
+
+    def __init__(self, started: Popen[bytes]) -> None:
+        self._started = started
+
+    def signal(self, number: int) -> None:
+        """Send a signal; nothing happens when it ended."""
+        self._started.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._started.kill()
+
+    def ended(self) -> bool:
+        """Whether it has ended; never waits."""
+        return self._started.poll() is not None
+
+    def wait(self) -> int:
+        """Its exit code, as a shell says it."""
+        return _code(self._started.wait())
+
+
+def start(command: Command, streams: tuple[int, int, int]) -> Child:
+    """Start a command with these descriptors as 0, 1 and 2, which stay the caller's; -1 is /dev/null, and no other
+    descriptor is inherited. Raises ProcessError.
+    """
+    import subprocess
+
+    stdin, stdout, stderr = (subprocess.DEVNULL if fd < 0 else fd for fd in streams)
+    try:
+        return Child(subprocess.Popen(command.argv, env=None if command.env is None else dict(command.env),
+                                      cwd=command.cwd, stdin=stdin, stdout=stdout, stderr=stderr,
+                                      start_new_session=True))
+    except (OSError, ValueError) as error:
+        raise _not_started(command.argv[0], error) from error

@@ -7,19 +7,17 @@ only names in our private staging directory, so nothing that a user or an image 
 from __future__ import annotations
 
 import os
-import posixpath
 
-from bareboat.errors import EngineError, UsageError
+from bareboat.errors import EngineError
 from bareboat.sandbox.leader import PATH as LEADER
 from bareboat.values import TYPE_CHECKING, dataclass
-from bareboat.workload import Device, Driver, Mount, Workload
+from bareboat.workload import Device, Driver, Mount, Workload, absolute, checked, mount_target
 
 if TYPE_CHECKING:
     from bareboat.sandbox.driver import Made
     from bareboat.sandbox.emulation import Emulation
 
 ARGS_FD, SECCOMP_FD, STATUS_FD = 3, 4, 5  # what bwrap inherits beside 0, 1 and 2; none reaches the program
-OWN = ("/proc", "/dev", "/sys")  # made new in every sandbox
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -74,38 +72,19 @@ class Box:
     emulation: Emulation | None = None  # of the image's programs, where they are of another architecture
 
 
-_NO_TARGET = (b"/proc/", b"/dev/fd", b"/dev/std", b"/dev/pts", b"/dev/ptmx", b"/dev/core")
-
-
 def _absolute(path: str, what: str) -> bytes:
-    if not path.startswith("/") or "\0" in path:
-        raise UsageError("engine.path", f"{what} must be an absolute path", where=path or "(empty)")
-    clean = posixpath.normpath(path)
-    return os.fsencode("/" + clean.lstrip("/"))
+    return os.fsencode(absolute(path, what))
 
 
 def _target(path: str) -> bytes:
-    target = _absolute(path, "the target of a mount")
-    if target in (b"/", b"/dev", b"/proc", b"/sys") or target.startswith(_NO_TARGET):
-        raise UsageError("engine.mount-target", "nothing can be mounted here: bareboat makes it new for every run",
-                         where=path)
-    return target
+    return os.fsencode(mount_target(path))
 
 
 def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = False) -> Box:
     """The sandbox of a workload on a machine with so many bytes of memory. Raises UsageError, EngineError."""
-    if not workload.argv or not workload.argv[0]:
-        raise UsageError("engine.argv", "there is no command to run", hint="Say what to run after --.")
+    checked(workload)
     if not workload.root.trees:
         raise EngineError("engine.root", "the image has no trees")
-    for text in (*workload.argv, *(part for pair in workload.env for part in pair)):
-        if "\0" in text:
-            raise UsageError("engine.nul", "arguments and variables cannot contain a NUL", where=repr(text[:60]))
-    for name, _ in workload.env:
-        if not name or "=" in name:
-            raise UsageError("engine.env", "not a name for an environment variable", where=repr(name))
-    if workload.network not in ("host", "none"):
-        raise UsageError("engine.network", "the network is host or none", where=workload.network)
     overlays = {_target(target): os.fsencode(tree) for target, tree in workload.code_overlays}
     binds = tuple(
         Bind(os.fsencode(mount.source), _target(mount.target), mount.read_only,

@@ -12,8 +12,9 @@ import stat
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel
-from bareboat.sandbox.box import NODES, OWN, Bind, Box, Memory
+from bareboat.sandbox.box import NODES, Bind, Box, Memory
 from bareboat.values import dataclass, field
+from bareboat.workload import OWN
 
 SYSTEM = b"/sys/devices/system"  # processors and memory nodes: numerical libraries look there
 _LINKS = 40  # as the kernel's own limit
