@@ -41,7 +41,7 @@ class Engine:
     def limits(self, limits):
         return ""
 
-wiring.engine = lambda chosen: Engine()
+wiring.engine = lambda *chosen: Engine()
 bareboat.verbs.run.after = lambda made, work: None  # no process outlives a test
 code = cli.main(json.loads(sys.argv[1]))
 print(json.dumps([code, sorted(set(sys.modules) - before)]))

@@ -90,7 +90,8 @@ class Settings:
         "All state of bareboat: store, records, caches.",
         shown="$XDG_DATA_HOME/bareboat, else ~/.local/share/bareboat",
     )
-    engine: str = _setting("engine", "choice", "bubblewrap", "What runs containers.", choices=("bubblewrap",))
+    engine: str = _setting("engine", "choice", "bubblewrap", "What runs containers.",
+                           choices=("bubblewrap", "docker", "podman"))
     offline: bool = _setting("offline", "flag", False, "Never use the network; say what is missing instead.")
     jobs: int | None = _setting(
         "jobs", "count", None, "Parallel downloads, unpackings and compilations.", shown="the number of CPUs"

@@ -10,6 +10,8 @@ from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bareboat.engine.base import Engine
 
 
@@ -28,7 +30,9 @@ def work(tell: Tell, **said: object) -> Work:
     chosen = settings(**said)
     for note in chosen.notes:
         tell.say(note)
-    return Work(open_store(chosen), engine(chosen), chosen, tell)
+    at = open_store(chosen)
+    made = Work(at, engine(chosen, lambda: made), chosen, tell)
+    return made
 
 
 def open_store(chosen: Settings) -> Store:
@@ -36,8 +40,14 @@ def open_store(chosen: Settings) -> Store:
     return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio))
 
 
-def engine(chosen: Settings) -> Engine:
-    """The engine that the settings name."""
+def engine(chosen: Settings, work: Callable[[], Work] | None = None) -> Engine:
+    """The engine that the settings name. work: who feeds images to one that has a store of its own."""
     from bareboat.engine.bubblewrap import Bubblewrap
 
-    return Bubblewrap(chosen.home)
+    own = Bubblewrap(chosen.home)
+    if chosen.engine == own.name:
+        return own
+    from bareboat.engine.docker import CommandLine
+    from bareboat.verbs.feeding import Fed, Unfed
+
+    return CommandLine(chosen.engine, chosen.home, Unfed() if work is None else Fed(work), own)

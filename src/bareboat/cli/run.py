@@ -27,7 +27,7 @@ DEFAULTS: dict[str, object] = {
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
-    "platform": None,
+    "platform": None, "engine": None,
 }
 
 
@@ -85,6 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
     add("--platform", metavar="OS/ARCH", help="as linux/arm64; of another architecture than this machine's it is "
         "emulated by qemu")
+    add("--engine", choices=("bubblewrap", "docker", "podman"), help="what runs the container (bubblewrap)")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
     add("--replace", action="append", metavar="PACKAGE", help="a compiled package of the base that may be replaced")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
@@ -99,7 +100,7 @@ def command(options: argparse.Namespace | SimpleNamespace) -> int:
     from bareboat.wiring import work
 
     request = request_of(options)
-    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
+    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch, engine=options.engine,
                    scratch_size=_size(options.scratch_size, "--scratch-size"))
     if options.explain:
         from bareboat.cli.plain import plain

@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bareboat.engine import oci_command as commands
-from bareboat.engine.base import Capabilities, Check, Handle, Streams
+from bareboat.engine.base import Capabilities, Check, Engine, Streams
 from bareboat.engine.oci_command import Client, Making
 from bareboat.engine.oci_facts import Facts, endpoint, facts, local, reach, remote_podman
 from bareboat.engine.oci_session import Attached, ended, said
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host.process import Command, Completed, ProcessError, read_from, run, start
 from bareboat.values import Protocol
-from bareboat.workload import Exec, Limits, Lost, Outcome, Workload, checked, mount_target
+from bareboat.workload import Exec, Handle, Limits, Lost, Outcome, Workload, checked, mount_target
 
 _NAMED = 5
 _NOISE = ("/var/cache", "/var/log", "/var/tmp", "/run", "/tmp", "/root", "/dev", "/proc", "/sys")
@@ -58,13 +58,15 @@ class Loader(Protocol):
 
 class CommandLine:
     """Engine over docker's or podman's command line. name: which; store: named in labels, so that one store's
-    leavings are told from another's; images: who brings them. program, caller: others than usual, for tests.
+    leavings are told from another's; images: who brings them. rooms: who runs what has no plan, which is bareboat's
+    own work (builds of sources, bytecode), where that can be done without feeding its trees. program, caller: others
+    than usual, for tests.
     """
 
-    def __init__(self, name: str, store: Path, images: Images, program: str = "",
+    def __init__(self, name: str, store: Path, images: Images, rooms: Engine | None = None, program: str = "",
                  caller: tuple[int, int] | None = None) -> None:
         self.name = name
-        self._store, self._images = os.fspath(store), images
+        self._store, self._images, self._rooms = os.fspath(store), images, rooms
         self._client = Client(name, program or name, caller or (os.getuid(), os.getgid()))
         self._facts: Facts | None = None
         self._environ = dict(os.environ)
@@ -80,6 +82,8 @@ class CommandLine:
 
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """See Engine.run. Raises EngineError, ProgramError, UsageError."""
+        if not workload.root.plan_blob and self._rooms is not None:
+            return self._rooms.run(workload, streams)
         began = time.monotonic()
         load = self._checked(workload)
         made = self._create(load, streams.stdin is not None)
@@ -398,7 +402,8 @@ def lost(changes: str, load: Workload) -> tuple[str, ...]:
     paths = sorted(line[2:] for line in changes.splitlines() if line[:2] in ("A ", "C "))
     parents = {path.rpartition("/")[0] for path in paths}
     skip = (*_NOISE, load.home, *(m.target for m in load.mounts), *(t.target for t in load.tmpfs))
-    own = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/etc/passwd", "/etc/group", load.cwd}
+    made = ("hosts", "hostname", "resolv.conf", "mtab", "passwd", "group")  # by the engine, in every container
+    own = {"/etc", load.cwd, *(f"/etc/{name}" for name in made)}
     return tuple(p for p in paths if p not in parents and p not in own and not p.endswith(".pyc")
                  and not any(p == s or p.startswith(s + "/") for s in skip)
                  and not any(part in ("__pycache__", ".cache", ".ipynb_checkpoints") for part in p.split("/"))

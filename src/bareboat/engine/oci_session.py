@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable
 
 from bareboat.engine import oci_command as commands
-from bareboat.engine.base import Handle, Streams
+from bareboat.engine.base import Streams
 from bareboat.engine.oci_command import Client
 from bareboat.errors import EngineError
 from bareboat.host import relay, terminal
 from bareboat.host.loop import Loop, reader
 from bareboat.host.process import Child, Command, Completed, ProcessError, run, start
 from bareboat.values import Any, dataclass
-from bareboat.workload import Process, Usage
+from bareboat.workload import Handle, Process, Usage
 
 _TAIL = 2000  # bytes of stderr kept, to quote when nothing ever ran
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from bareboat.errors import EngineError
+from bareboat.errors import EngineError, UsageError
 from bareboat.sandbox.leader import PATH as LEADER
 from bareboat.values import TYPE_CHECKING, dataclass
 from bareboat.workload import Device, Driver, Mount, Workload, absolute, checked, mount_target

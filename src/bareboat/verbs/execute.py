@@ -120,7 +120,7 @@ def _start(prepared: Prepared, log: int, work: Work) -> tuple[Outcome, Gathering
                       terminal=prepared.terminal, started=gathering.start)
     if prepared.layer is not None:
         streams = replace(streams, layer=prepared.layer)
-    with _layer(prepared.workload, work) as load:
+    with _layer(replace(prepared.workload, run=prepared.record.id), work) as load:
         outcome = work.engine.run(load, streams)
     return outcome, gathering
 

@@ -83,7 +83,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     trees = lowers(work.store, environment.trees, environment.bytecode)
     gpus = _gpus(request, project, environment, work)
     return Workload(
-        root=Rootfs(trees),
+        root=Rootfs(trees, environment.plan_blob),
         argv=argv_of(request, project) if project else argv_of_image(request, environment),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
