@@ -199,6 +199,8 @@ class Settings:
     shm_size: int | None = _setting(
         "shm-size", "size", None, "The size of /dev/shm.", shown="half of the memory"
     )
+    log_size: int = _setting("log-size", "size", 256 * MIB, "At which size a run's log is rotated.", shown="256m")
+    log_files: int = _setting("log-files", "count", 3, "How many rotated logs of a run are kept beside its newest.")
     results_keep_file: int = _setting(
         "results-keep-file",
         "size",

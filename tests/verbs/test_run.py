@@ -246,10 +246,10 @@ def test_a_run_in_the_background_gets_no_terminal(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_variable_without_a_name() -> None:
-    from bareboat.verbs.prepare import _env_words
+    from bareboat.verbs.prepare import env_words
 
     with pytest.raises(UsageError):
-        list(_env_words(("=x",)))
+        list(env_words(("=x",)))
 
 
 def test_an_unknown_word_names_the_projects_commands(world: World) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from bareboat.cli import life
 from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
 
+    from bareboat.verbs.collaborators import Work
     from bareboat.verbs.prepare import RunRequest
 
 SUMMARY = "Run a program in the project's environment: locked, assembled, recorded, and thrown away."
@@ -27,11 +29,11 @@ DEFAULTS: dict[str, object] = {
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
-    "platform": None, "engine": None,
+    "platform": None, "engine": None, **life.DEFAULTS,
 }
 
 
-def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
+def parse(words: list[str], verb: str = "run") -> argparse.Namespace | SimpleNamespace:
     """Everything after -- is the program; before it, options and then an image or a named command, whose words it is
     then (run [IMAGE] [--] [CMD…]).
 
@@ -43,11 +45,11 @@ def parse(words: list[str]) -> argparse.Namespace | SimpleNamespace:
         return SimpleNamespace(**DEFAULTS, words=[], program=program, project_run=at is not None)
     from bareboat.cli.dispatch import parser_of
 
-    parsed: argparse.Namespace = parser_of("run").parse_args(options)
+    parsed: argparse.Namespace = parser_of(verb).parse_args(options)
     if parsed.words and at is not None:  # behind an image's own words -- is one of them
         parsed.words, program = [*parsed.words, *(["--"] if len(parsed.words) > 1 else []), *program], []
     parsed.program, parsed.project_run = program, not parsed.words
-    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace"):
+    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace", *life.LISTS):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed
 
@@ -76,7 +78,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--pids-limit", "--pids", metavar="N", help="limit of processes")
     add("--shm-size", metavar="SIZE", help="size of /dev/shm")
     add("--network", choices=("host", "none"), help="host (the default) or none")
-    add("--rm", action="store_true", help="accepted as Docker's: a foreground container never outlives its run")
+    add("--rm", action="store_true", help="with -d: list it no more when it ends; without, that is always so")
     add("--name", metavar="NAME", help="a name for the run, to find it by")
     add("--results", metavar="DIR", help="another results folder")
     add("--data", metavar="DIR", help="another data folder")
@@ -91,25 +93,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
     add("--explain", action="store_true", help="print plan and sandbox, run nothing")
     add("--json", action="store_true", help="with --explain: for programs")
+    life.configure(parser)
 
 
 def command(options: argparse.Namespace | SimpleNamespace) -> int:
     """Run, and exit with the program's own code."""
-    from bareboat.cli.term import Reporter
     from bareboat.verbs.run import explain, run
-    from bareboat.wiring import work
 
     request = request_of(options)
-    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch, engine=options.engine,
-                   scratch_size=_size(options.scratch_size, "--scratch-size"))
+    at_work = work_of(options)
     if options.explain:
         from bareboat.cli.plain import plain
 
         text = explain(request, at_work)
         print(_document(text) if options.json else "\n".join(map(plain, text.splitlines())))
         return 0
-    code = run(request, at_work).exit_code
+    if options.detach:
+        from bareboat.verbs.launch import create, launch
+
+        made, kept = create(request, life.life_of(options), at_work)
+        launch(made, kept, at_work)
+        print(made.id)
+        at_work.tell.say(f"{made.name} runs: bareboat logs -f {made.name}; bareboat stop {made.name}")
+        return 0
+    code = run(request, at_work, life.life_of(options) if life.said(options) else None).exit_code
     return 125 if code is None else code
+
+
+def work_of(options: argparse.Namespace | SimpleNamespace) -> Work:
+    """The collaborators, with what the options say of settings."""
+    from bareboat.cli.term import Reporter
+    from bareboat.wiring import work
+
+    return work(Reporter(options.level), offline=options.offline, scratch=options.scratch, engine=options.engine,
+                scratch_size=_size(options.scratch_size, "--scratch-size"))
 
 
 def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:

@@ -85,6 +85,23 @@ class Engine(Protocol):
         cannot be emulated here), ProgramError (126, 127) when the program cannot start.
         """
 
+    def capabilities(self) -> Capabilities:
+        """What it can do on this machine; may look at the machine, starts nothing."""
+
+    def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
+        """Run one more program in the container to its end, as run() does, with the container's namespaces, limits,
+        filter and no more rights than its program has. Raises EngineError "engine.gone" when the container ended,
+        ProgramError (126, 127).
+        """
+
+    def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
+        """A tar stream of a file or directory inside, named by its own last part; links are not followed below it.
+        Raises EngineError "engine.no-file", "engine.gone".
+        """
+
+    def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
+        """Unpack a tar stream of ours into a directory inside; symbolic links resolve inside. Raises EngineError."""
+
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text, without running anything."""
 
@@ -114,24 +131,3 @@ class Capabilities:
     lost_files: bool = False
     emulation: bool = False
     code_overlays: bool = False
-
-
-class LiveEngine(Engine, Protocol):
-    """An engine whose containers can be entered while they run, by any process of the same user."""
-
-    def capabilities(self) -> Capabilities:
-        """What it can do on this machine; may look at the machine, starts nothing."""
-
-    def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
-        """Run one more program in the container to its end, as run() does, with the container's namespaces, limits,
-        filter and no more rights than its program has. Raises EngineError "engine.gone" when the container ended,
-        ProgramError (126, 127).
-        """
-
-    def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
-        """A tar stream of a file or directory inside, named by its own last part; links are not followed below it.
-        Raises EngineError "engine.no-file", "engine.gone".
-        """
-
-    def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
-        """Unpack a tar stream of ours into a directory inside; symbolic links resolve inside. Raises EngineError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bareboat.engine.base import Capabilities, Check, Streams
@@ -78,10 +79,22 @@ class Bubblewrap:
                             lost_files=True, emulation=True, code_overlays=True)
 
     def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
-        """One more program in a container, by its namespaces; see LiveEngine.exec."""
+        """One more program in a container, by its namespaces; see Engine.exec."""
         from bareboat.sandbox.visiting import visit
 
         return visit(handle, call, self._settings(), streams)
+
+    def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
+        """A tar of what is at a path inside; see Engine.copy_out."""
+        from bareboat.sandbox.reach import copy_out
+
+        return copy_out(handle.pidfd, path)
+
+    def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
+        """Unpack a tar in a directory inside; see Engine.copy_in."""
+        from bareboat.sandbox.reach import copy_in
+
+        copy_in(handle.pidfd, folder, tar)
 
     def explain(self, workload: Workload) -> str:
         """The exact sandbox as text."""

@@ -274,7 +274,7 @@ class CommandLine:
     # --- containers that run ---
 
     def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
-        """One more program in a running container; see LiveEngine.exec."""
+        """One more program in a running container; see Engine.exec."""
         import tempfile
 
         from bareboat.errors import CANNOT_RUN, NOT_FOUND, ProgramError
@@ -294,7 +294,7 @@ class CommandLine:
         return Outcome(code, attached.reason, seconds=time.monotonic() - began)
 
     def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
-        """A tar stream; see LiveEngine.copy_out."""
+        """A tar stream; see Engine.copy_out."""
         import tempfile
 
         self._running(handle)
@@ -314,7 +314,7 @@ class CommandLine:
                 yield chunk
 
     def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
-        """Unpack a tar inside; see LiveEngine.copy_in."""
+        """Unpack a tar inside; see Engine.copy_in."""
         from bareboat.host.process import write_to
 
         self._running(handle)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bareboat.engine.base import Check, Streams
+from bareboat.engine.base import Capabilities, Check, Streams
 from bareboat.errors import NOT_FOUND, EngineError, ProgramError, UsageError
-from bareboat.workload import Limits, Lost, Mount, Outcome, Workload
+from bareboat.workload import Exec, Handle, Limits, Lost, Mount, Outcome, Workload
 
 NOWHERE = Path()  # in place of a path of the host's: in memory
 
@@ -116,6 +116,29 @@ class MemoryEngine:
             code = 1
         names = sorted(guest.lost)
         return Outcome(code, lost=Lost(len(names), sum(map(len, guest.lost.values())), tuple(names[:5])))
+
+    def capabilities(self) -> Capabilities:
+        """One more program, and no more."""
+        return Capabilities(exec=True, lost_files=True, emulation=bool(self.emulates))
+
+    def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
+        """The program's function; handle.id names nothing, since a fake has one container at most."""
+        if not self.ran:
+            raise EngineError("engine.gone", "the container has ended")
+        load = replace(self.ran[-1], argv=call.argv, env=call.env, cwd=call.cwd, tty=call.tty)
+        program = self.programs.get(call.argv[0])
+        if program is None:
+            raise ProgramError("program.not-found", "not found in the image", exit_code=NOT_FOUND, where=call.argv[0])
+        streams.started()
+        return Outcome(program(Guest(load, streams)))
+
+    def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
+        """Never: a fake keeps no files."""
+        raise EngineError("engine.cannot", "this engine cannot copy", where=path)
+
+    def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
+        """Never."""
+        raise EngineError("engine.cannot", "this engine cannot copy", where=folder)
 
     def explain(self, workload: Workload) -> str:
         """That there is no sandbox."""

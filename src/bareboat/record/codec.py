@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path, PurePath
 
 from bareboat.errors import RecordError
 from bareboat.values import MISSING, TYPE_CHECKING, Any, cast, fields, is_dataclass
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def encode(value: Any) -> Any:
-    """Plain JSON of a value made of dataclasses, tuples, strings, numbers, booleans and None."""
+    """Plain JSON of a value made of dataclasses, tuples, strings, paths, numbers, booleans and None."""
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
     if is_dataclass(value):
         return {name: encode(getattr(value, name)) for name in value.__dataclass_fields__}
     raise TypeError(f"no JSON for {type(value).__name__}")
@@ -86,6 +89,8 @@ def _decoder(kind: Any) -> Callable[[Any], Any]:
     def plain(document: Any) -> Any:
         if type(document) is kind:
             return document
+        if kind is Path and type(document) is str:
+            return Path(document)
         if kind is float and type(document) is int:
             return float(document)
         raise _expected(kind.__name__, document)

@@ -92,3 +92,14 @@ class HostFacts:
     gpus: tuple[str, ...] = ()
     driver: str = ""
     mark: str = ""  # which machine, not to be guessed from its name; "" where there is none
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a run that was started again since. Times: as RunRecord's."""
+
+    number: int
+    started: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    reason: str = ""

@@ -52,3 +52,16 @@ def move(
 def ended(record: RunRecord, code: int, *, at: str, reason: str = "") -> RunRecord:
     """The record of a running program that ended with an exit code, as Docker counts them."""
     return move(record, "succeeded" if code == 0 else "failed", at=at, reason=reason, exit_code=code)
+
+
+def again(record: RunRecord, *, at: str, reason: str = "") -> RunRecord:
+    """The record of a run that ended, or is about to be left by its program, before its next start: pending, with the
+    start before kept among its attempts. RecordError record.move when it has not been started.
+    """
+    from bareboat.record.gathered import Attempt
+
+    if record.state == "pending":
+        raise RecordError("record.move", "a run that is pending has not been started", where=record.id)
+    past = Attempt(record.attempt, record.started, record.ended or at, record.exit_code, record.reason)
+    return replace(record, state="pending", reason=reason, started="", ended="", exit_code=None,
+                   attempt=record.attempt + 1, attempts=(*record.attempts, past))

@@ -25,7 +25,7 @@ from bareboat.workload import Limits, Lost, Tmpfs
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
-    from bareboat.record.gathered import DataSource, GitFacts, HostFacts, ResultFile
+    from bareboat.record.gathered import Attempt, DataSource, GitFacts, HostFacts, ResultFile
 
 RECORD_FORMAT = 1
 SESSION = "session"  # the kind of a run that people typed into
@@ -87,7 +87,8 @@ class RunRecord:
     workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
     taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
     platform: "linux/arm64", when the run was emulated on a machine of another architecture. kind: "session" for what
-    people typed into; "" for a program that was run.
+    people typed into; "" for a program that was run. attempt: which start this is; attempts: those before it. labels:
+    what --label said.
     """
 
     id: str
@@ -134,6 +135,9 @@ class RunRecord:
     data_from: str = ""
     platform: str = ""
     kind: str = ""
+    attempt: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
     format: int = RECORD_FORMAT
 
     def document(self) -> dict[str, object]:

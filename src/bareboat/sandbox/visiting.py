@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def visit(handle: Handle, call: Exec, settings: Settings, streams: Streams) -> Outcome:
-    """Run to the end; see engine.base.LiveEngine.exec for the contract."""
+    """Run to the end; see engine.base.Engine.exec for the contract."""
     return _Visiting(handle, call, settings, streams).run()
 
 

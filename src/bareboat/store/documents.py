@@ -16,7 +16,7 @@ from bareboat.store.paths import Layout, check_key, document_name
 from bareboat.store.stamps import stamp
 
 # Made again from other things at no loss: not synced when written, and a damaged one counts as absent.
-REMAKEABLE = frozenset({"cache", "manifests", "plans", "projects"})
+REMAKEABLE = frozenset({"cache", "live", "manifests", "plans", "projects"})
 _MAGIC = b"bareboat 1 "
 
 

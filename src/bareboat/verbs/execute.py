@@ -14,15 +14,16 @@ from bareboat.errors import BareboatError, RecordError, StoreError
 from bareboat.record.states import ended, move
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.store.codewalk import CodeRules
+from bareboat.store.runlog import ERR, NAME, OUT, Bounds, LogWriter
+from bareboat.supervisor import wire
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Outcome, Workload
 
 if TYPE_CHECKING:
     from bareboat.store.results import Listing
+    from bareboat.supervisor.keeper import Keeper
     from bareboat.verbs.gather import Gathering
-
-LOG = "log"
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Prepared:
     record: pending, without code, data and results. results: the folder on the host, or None. code: the folder to
     take the snapshot of and what of it belongs to the code, or None when the record has its code already.
     data: target inside → folder on the host. keys: store keys (trees, blobs) that gc must leave alone meanwhile.
-    terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None.
-    layer: engine.base.Streams.layer. logged: whether what it writes is kept; not what passes over a person's screen.
+    terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None; stdout,
+    stderr: where a copy of the log goes, None for nowhere. layer: engine.base.Streams.layer. logged: whether what it
+    writes is kept; not what passes over a person's screen.
     """
 
     workload: Workload
@@ -44,37 +46,38 @@ class Prepared:
     keys: tuple[str, ...] = ()
     stdin: int | None = None
     terminal: int | None = None
-    stdout: int = 1
-    stderr: int = 2
+    stdout: int | None = 1
+    stderr: int | None = 2
     layer: Callable[[int], frozenset[bytes]] | None = None
     logged: bool = True
 
 
-def execute(prepared: Prepared, work: Work) -> RunRecord:
-    """Run to the end; its record is there before the start, and durable after the end.
+def execute(prepared: Prepared, work: Work, keeper: Keeper | None = None) -> RunRecord:
+    """Run to the end; its record is there before the start, and durable after the end. keeper: who answers others for
+    the container meanwhile; then the run's folder is there already, and owned by this process.
 
     Raises RecordError "run.results-busy" when another run has the results folder, EngineError, ProgramError. A run
     that could not start stays recorded as failed.
     """
     with _results_of_one(prepared.results), work.store.lease(prepared.keys):
-        return _execute(prepared, work)
+        return _execute(prepared, work, keeper)
 
 
-def _execute(prepared: Prepared, work: Work) -> RunRecord:
+def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord:
     from bareboat.store.results import listing
 
     runs = work.store.runs
     record = _with_code(prepared, work)
     place = os.stat(prepared.results) if prepared.results else None
     before = listing(prepared.results) if prepared.results else {}
-    folder = runs.create(record.id)
+    folder = runs.path(record.id) if keeper else runs.create(record.id)
     try:
-        log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        log = _Log(folder, work, prepared.logged)
         try:
-            record = move(replace(record, log=LOG), "running", at=timestamp(time.time()))
+            record = move(replace(record, log=NAME), "running", at=timestamp(time.time()))
             _write(work, record, durable=False)  # a power cut now leaves no run, as if it had come a moment earlier
             try:
-                outcome, gathering = _start(prepared, log, work)
+                outcome, gathering = _start(prepared, log, work, keeper)
             except BareboatError as e:
                 with suppress(StoreError):  # the first failure is the one to tell
                     _write(work, ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}"))
@@ -84,9 +87,11 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
                     _write(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
                 raise
         finally:
-            os.close(log)
+            log.close()
         try:
             record = _finish(prepared, gathering.finish(record), outcome, (before, place), work)
+            if keeper is not None and keeper.ending:  # somebody ended it: neither its success nor its failure
+                record = replace(record, state="cancelled", reason=keeper.ending)
             _write(work, record)
         except StoreError as e:
             raise StoreError(e.code, f"the program ended with exit {outcome.code} and what it wrote to results is "
@@ -94,7 +99,8 @@ def _execute(prepared: Prepared, work: Work) -> RunRecord:
                              hint=e.hint) from None
         return record
     finally:
-        runs.release(record.id)
+        if keeper is None:
+            runs.release(record.id)
 
 
 def _with_code(prepared: Prepared, work: Work) -> RunRecord:
@@ -110,18 +116,24 @@ def _with_code(prepared: Prepared, work: Work) -> RunRecord:
     return replace(prepared.record, code=taken.snapshot)
 
 
-def _start(prepared: Prepared, log: int, work: Work) -> tuple[Outcome, Gathering]:
+def _start(prepared: Prepared, log: _Log, work: Work, keeper: Keeper | None) -> tuple[Outcome, Gathering]:
     """Run the workload; what may take time (data, git, host facts) is gathered while it runs."""
     from bareboat.verbs.gather import Gathering
 
     gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
-    kept = _Log(log, work, prepared.logged)
-    streams = Streams(stdout=_tee(prepared.stdout, kept), stderr=_tee(prepared.stderr, kept), stdin=prepared.stdin,
-                      terminal=prepared.terminal, started=gathering.start)
+    streams = Streams(stdout=_Tee(prepared.stdout, OUT, log, keeper), stderr=_Tee(prepared.stderr, ERR, log, keeper),
+                      stdin=prepared.stdin, terminal=prepared.terminal, started=gathering.start)
     if prepared.layer is not None:
         streams = replace(streams, layer=prepared.layer)
+    if keeper is not None:
+        keeper.note = log.note
+        streams = replace(streams, live=keeper.started)
     with _layer(replace(prepared.workload, run=prepared.record.id), work) as load:
-        outcome = work.engine.run(load, streams)
+        try:
+            outcome = work.engine.run(load, streams)
+        finally:
+            if keeper is not None:
+                keeper.left()
     return outcome, gathering
 
 
@@ -138,34 +150,46 @@ def _layer(load: Workload, work: Work) -> Iterator[Workload]:
 class _Log:
     """The run's log. A disk that fills up ends the log, never the program: hours of training outweigh it."""
 
-    def __init__(self, descriptor: int, work: Work, kept: bool = True) -> None:
-        self.descriptor, self.work, self.open = descriptor, work, kept
+    def __init__(self, folder: Path, work: Work, kept: bool) -> None:
+        self.work, self.open = work, kept
+        self._writer = LogWriter(folder, Bounds(work.settings.log_size, work.settings.log_files))
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes, stream: int) -> None:
         if self.open:
             try:
-                _write_all(self.descriptor, chunk)
+                self._writer.write(chunk, stream)
             except OSError as e:
                 self.open = False
                 self.work.tell.say(f"the log ends here, the program goes on: {e.strerror} in {self.work.store.home}; "
                                    "make room before it ends, or its record is lost: bareboat gc")
 
+    def note(self, text: str) -> None:
+        self.write(f"{text}\n".encode(), ERR)
 
-class _tee:
-    """A stream to the caller and to the log. A caller that went away (| head) ends the copy, never the log."""
+    def close(self) -> None:
+        self._writer.close()
 
-    def __init__(self, out: int, log: _Log) -> None:
-        self.out, self.log, self.open = out, log, True
+
+class _Tee:
+    """A stream to the caller, to the log, and to who is attached. A caller that went away (| head) ends the copy, never
+    the log.
+    """
+
+    def __init__(self, out: int | None, stream: int, log: _Log, keeper: Keeper | None) -> None:
+        self.out, self.stream, self.log, self.keeper = out, stream, log, keeper
+        self.kind = wire.OUT if stream == OUT else wire.ERR
 
     def __call__(self, chunk: bytes) -> None:
-        self.log.write(chunk)
-        if self.open:
+        self.log.write(chunk, self.stream)
+        if self.keeper is not None:
+            self.keeper.heard(self.kind, chunk)
+        if self.out is not None:
             try:
                 _write_all(self.out, chunk)
             except BrokenPipeError:
-                self.open = False
+                self.out = None
             except OSError as e:
-                self.open = False
+                self.out = None
                 self.log.work.tell.say(f"output cannot be written any more: {e.strerror}; the run's log has all of it")
 
 

@@ -75,11 +75,11 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     env.update(host_env)
     env.update({"HOME": HOME, "USER": "root" if uid == 0 else "user"})
     if project:
-        env.update(_env_file(project.root / project.env_file) if project.env_file else ())
+        env.update(env_file(project.root / project.env_file) if project.env_file else ())
         env.update(project.env)
     for file in request.env_files:
-        env.update(_env_file(Path(file)))
-    env.update(_env_words(request.env))
+        env.update(env_file(Path(file)))
+    env.update(env_words(request.env))
     trees = lowers(work.store, environment.trees, environment.bytecode)
     gpus = _gpus(request, project, environment, work)
     return Workload(
@@ -219,9 +219,9 @@ def check_request(request: RunRequest, project: Project | None) -> None:
         argv_of(request, project)
     _user(request)
     _tty(request)
-    list(_env_words(request.env))
+    list(env_words(request.env))
     for file in request.env_files:
-        _env_file(Path(file))
+        env_file(Path(file))
 
 
 def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
@@ -299,7 +299,8 @@ def _user(request: RunRequest) -> tuple[int, int]:
     return uid, gid
 
 
-def _env_words(words: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+def env_words(words: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    """NAME=VALUE, or NAME for the caller's own value, as variables. Raises UsageError "usage.env"."""
     for word in words:
         name, equals, value = word.partition("=")
         if not name or "\0" in word:
@@ -310,7 +311,7 @@ def _env_words(words: tuple[str, ...]) -> Iterable[tuple[str, str]]:
             yield name, os.environ[name]
 
 
-def _env_file(path: Path) -> Iterable[tuple[str, str]]:
+def env_file(path: Path) -> Iterable[tuple[str, str]]:
     """Docker's format: NAME=VALUE or NAME a line, # comments, no quoting."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -318,4 +319,4 @@ def _env_file(path: Path) -> Iterable[tuple[str, str]]:
         raise UsageError("usage.env-file", f"cannot be read: {getattr(e, 'strerror', None) or 'not UTF-8'}",
                          where=str(path)) from None
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    return list(_env_words(tuple(line.lstrip() for line in lines)))
+    return list(env_words(tuple(line.lstrip() for line in lines)))

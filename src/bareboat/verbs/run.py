@@ -9,17 +9,23 @@ from bareboat.errors import BareboatError, UsageError
 from bareboat.host.kernel import foreign
 from bareboat.project.values import Overrides, Project, ProjectMount
 from bareboat.record.values import SESSION, RunRecord
+from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
-from bareboat.verbs.execute import Prepared, execute
+from bareboat.verbs.execute import Prepared
+from bareboat.verbs.foreground import in_foreground
 from bareboat.verbs.lock_mode import LockMode
 from bareboat.verbs.prepare import RunRequest, check_request, prepare, with_overlays, workload
+
+if TYPE_CHECKING:
+    from bareboat.verbs.launch import Life
 
 SHOWN = 4  # names in a line
 
 
-def run(request: RunRequest, work: Work) -> RunRecord:
-    """Lock, assemble, start, stream, record. The record says how it ended; record.exit_code is the program's.
+def run(request: RunRequest, work: Work, life: Life | None = None) -> RunRecord:
+    """Lock, assemble, start, stream, record. The record says how it ended; record.exit_code is the program's. While it
+    runs it is a container like any other, for ps, exec and stop. life: labels and rules.
 
     Raises what the steps raise: ProjectError, LockError, ArchiveError, StoreError, EngineError, ProgramError.
     """
@@ -30,7 +36,7 @@ def run(request: RunRequest, work: Work) -> RunRecord:
     work.tell.say(f"engine {work.engine.name}, {count} layer{'s' if count != 1 else ''}, network {load.network}"
                   + (f"; {limits}" if limits else ""))
     say_emulated(load.platform, work)
-    record = execute(prepared, work)
+    record = in_foreground(prepared, request, work, life)
     say_end(record, work)
     after(made, work)
     return record

@@ -78,6 +78,8 @@ def load(store: Store, run: str) -> RunRecord:
         raise RecordError("record.malformed", f"the record says it is run {record.id!r}", where=f"run {run}")
     if final(record.state) or store.runs.is_alive(run):
         return record
+    if record.state == "pending" and record.attempt == 1 and store.get_json("containers", run) is not None:
+        return record  # a container that was created, and has not been started yet
     # It may have ended, and let go, between the two looks.
     again = RunRecord.from_document(store.runs.read(run), where=f"run {run}")
     return again if final(again.state) else move(again, "failed", at="", reason=KILLED)

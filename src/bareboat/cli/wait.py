@@ -1,0 +1,23 @@
+"""bareboat wait."""
+
+from __future__ import annotations
+
+import argparse
+
+SUMMARY = "Wait for the end of containers, and print their exit codes."
+EXAMPLES = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Names."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="names, ids, or the beginnings of ids")
+
+
+def command(options: argparse.Namespace) -> int:
+    """0; the codes are printed."""
+    from bareboat.cli.life import each
+    from bareboat.verbs.enter import wait
+    from bareboat.wiring import store
+
+    at = store()
+    return each(options.names, lambda name: str(wait(name, at)))

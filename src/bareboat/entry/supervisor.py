@@ -1,0 +1,180 @@
+"""python -m bareboat.entry.supervisor: the process beside one container, from its start to its end.
+
+Its task comes on descriptor 0 and is read before anything else; on descriptor 3 it says once how the start went. What
+it says besides goes to supervisor.log beside the run's record. It owns the run by the lock of its folder, which the
+kernel frees however it dies; the sandbox dies with it, so that what is listed as running runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+
+from bareboat.engine.base import Streams
+from bareboat.errors import BareboatError, RecordError
+from bareboat.host.loop import Loop
+from bareboat.record.states import again
+from bareboat.record.values import RunRecord, timestamp
+from bareboat.supervisor.keeper import Keeper
+from bareboat.supervisor.rules import backoff
+from bareboat.values import TYPE_CHECKING, replace
+from bareboat.verbs import containers
+from bareboat.verbs.containers import Container
+from bareboat.verbs.execute import execute
+from bareboat.verbs.foreground import facts_of
+from bareboat.verbs.launch import Kept
+
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+
+TOLD = 3
+
+
+class _Log:
+    """What the verbs say, into the supervisor's log."""
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
+        sys.stderr.flush()
+
+    detail = say
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nobody watches."""
+
+
+def main() -> int:
+    """The container's exit code, or 125."""
+    container, kept, settings = _task()
+    from bareboat.host import kernel
+    from bareboat.wiring import work
+
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    at_work = work(_Log(), **settings)
+    if not at_work.store.runs.hold(container.id):
+        _tell_error(RecordError("record.alive", "another process has this container", where=container.id))
+        return 125
+    try:
+        return _keep(container, kept, at_work)
+    except BareboatError as error:
+        _Log().say(f"{error.code}: {error.what} {error.where}")
+        _tell_error(error)
+        return error.exit_code
+
+
+def _task() -> tuple[Container, Kept, dict[str, object]]:
+    import json
+
+    from bareboat.record.codec import decode
+
+    chunks = []
+    while chunk := os.read(0, 1 << 20):
+        chunks.append(chunk)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.set_inheritable(TOLD, False)
+    document = json.loads(b"".join(chunks).decode("utf-8", "surrogatepass"))
+    os.chdir("/")
+    return (decode(Container, document["container"], "container"), decode(Kept, document["kept"], "container"),
+            document["settings"])
+
+
+def _tell(text: str) -> None:
+    """Say once how the start went, to who waits for it; nobody may."""
+    try:
+        os.write(TOLD, text.encode("utf-8", "surrogatepass"))
+        os.close(TOLD)
+    except OSError:
+        pass  # said already
+
+
+def _tell_error(error: BareboatError) -> None:
+    import json
+
+    _tell(json.dumps({"error": [error.code, str(error.what), error.where, error.hint, error.exit_code]}))
+
+
+def _keep(container: Container, kept: Kept, work: Work) -> int:
+    from bareboat.verbs.runs import load
+
+    facts = facts_of(kept.workload, container.engine)
+    stdin, ours = os.pipe2(os.O_CLOEXEC) if container.interactive else (-1, -1)
+    if ours >= 0:
+        os.set_blocking(ours, False)
+    folder = work.store.runs.path(container.id)
+    keeper = Keeper(os.fspath(folder), facts, container.rules, stdin=ours, began=lambda: _tell("{}"),
+                    probe=lambda keeper: _probe(keeper, work))
+    record = load(work.store, container.id) if (folder / "record.json").exists() else kept.record
+    if record.state != "pending":
+        record = again(record, at=timestamp(time.time()))
+    prepared = replace(kept.prepared(), stdin=stdin if stdin >= 0 else None)
+    failures = 0
+    try:
+        while True:
+            keeper.attempt = record.attempt
+            record = execute(replace(prepared, record=record), work, keeper)
+            _Log().say(f"attempt {record.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
+            gc.collect()
+            failures += 1
+            if keeper.ending or not record.exit_code or failures > container.rules.restart:
+                break
+            record = _wait(record, failures, keeper, work)
+            if record.state != "pending":  # it was stopped meanwhile
+                break
+    finally:
+        if container.remove:
+            containers.forget(work.store, container.id)
+        code = record.exit_code if record.exit_code is not None else 125
+        work.store.runs.release(container.id)
+        keeper.over(code)
+    return code
+
+
+def _wait(record: RunRecord, failures: int, keeper: Keeper, work: Work) -> RunRecord:
+    """Let a while pass before the next start, answering meanwhile; the record says what it waits for."""
+    seconds = backoff(failures)
+    following = again(record, at=timestamp(time.time()), reason=f"restarting, after exit {record.exit_code}")
+    work.store.runs.write(record.id, {**following.document(), "pins": [f"blob:{d}" for d in following.blobs]})
+    loop = Loop()
+    keeper.serve(loop)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not keeper.ending:
+        loop.turn(int((end - time.monotonic()) * 1000) + 1)
+    if keeper.ending:
+        from bareboat.record.states import move
+
+        following = move(following, "cancelled", at=timestamp(time.time()), reason=keeper.ending,
+                         exit_code=record.exit_code)
+        work.store.runs.write(record.id, {**following.document(), "pins": [f"blob:{d}" for d in following.blobs]})
+    return following
+
+
+def _probe(keeper: Keeper, work: Work) -> int:
+    """Fork a process that runs the health command in the container and ends as it does."""
+    from bareboat.host import kernel
+    from bareboat.verbs.enter import call_of
+
+    live, health = keeper.live, keeper.rules.health
+    assert live is not None and health is not None
+    handle = live.handle()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        code = 125
+        try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+            if os.getppid() == parent:
+                code = work.engine.exec(handle, call_of(keeper.facts, health.argv),
+                                        Streams(lambda _: None, lambda _: None)).code
+        finally:
+            os._exit(code)
+    if handle.pidfd >= 0:
+        os.close(handle.pidfd)
+    return pid
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""The state of one container while a process has it: who asked what of it, and when it must end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from bareboat.engine.base import Live
+from bareboat.errors import BareboatError, EngineError
+from bareboat.host.loop import Loop
+from bareboat.supervisor import wire
+from bareboat.supervisor.control import Control, Peer
+from bareboat.supervisor.rules import Rules, warnings_before
+from bareboat.supervisor.watches import Checkup, Idle
+from bareboat.values import Any
+
+STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
+
+
+class Keeper:
+    """facts: what others need to know to enter the container. probe: starts the health command, returns a pid to wait
+    for. stdin: where what attached clients type goes, -1: nowhere. began: called at each start. note: set by who keeps
+    the log, to say a line in it.
+    """
+
+    def __init__(self, folder: str, facts: dict[str, Any], rules: Rules, *, stdin: int = -1,
+                 began: Callable[[], None] = lambda: None, probe: Callable[[Keeper], int] | None = None) -> None:
+        self.facts, self.rules, self.stdin, self._began = facts, rules, stdin, began
+        self.note: Callable[[str], None] = lambda _: None
+        self.control = Control(folder, self._asked)
+        self.live: Live | None = None
+        self.loop: Loop | None = None
+        self.paused = False
+        self.ending = ""  # why it ends, where somebody wants it to
+        self.by_signal = 0  # the last signal that a client sent
+        self.attempt = 1
+        self.began = 0.0
+        self.attached: list[Peer] = []
+        self.waiting: list[Peer] = []
+        self._pending = b""
+        self._idle = Idle(rules.idle_stop, self) if rules.idle_stop else None
+        self._checkup = Checkup(rules.health, lambda: probe(self), self) if rules.health and probe else None
+
+    # told by the process that has the container
+
+    def started(self, loop: Loop, live: Live) -> None:
+        """Streams.live: the program is there."""
+        self.live, self.paused = live, False
+        self.began = time.monotonic()
+        self.serve(loop)
+        if self.ending:
+            self._stop(self.rules.stop_signal, self.rules.stop_seconds)
+        if self.rules.max_time:
+            for before in warnings_before(self.rules.max_time):
+                self._announce(loop, before)
+            loop.after(self.rules.max_time, self._time_is_over)
+        if self._idle is not None:
+            self._idle.start(loop, live)
+        if self._checkup is not None:
+            self._checkup.start(loop)
+        self._began()
+
+    def serve(self, loop: Loop | None) -> None:
+        """Answer in this loop from now on."""
+        self.loop = loop
+        self.control.serve(loop)
+
+    def heard(self, kind: bytes, chunk: bytes) -> None:
+        """Something came from the program: on to those who are attached."""
+        if self._idle is not None:
+            self._idle.active()
+        if self.attached:
+            data = wire.frame(kind, chunk)
+            for peer in list(self.attached):
+                peer.send(data)
+
+    def left(self) -> None:
+        """The program ended; others may follow."""
+        self.live, self.paused = None, False
+        if self._checkup is not None:
+            self._checkup.stop()
+
+    def over(self, code: int) -> None:
+        """Nothing follows: tell all who wait, and stop listening."""
+        answer = {"code": code}
+        for peer in list(self.attached):
+            peer.send(wire.frame(wire.END, b"%d" % code))
+            peer.end()
+        for peer in list(self.waiting):
+            peer.answer(answer)
+        end = time.monotonic() + 1.0
+        while self.control.peers and self.loop is not None and time.monotonic() < end:
+            self.loop.turn(20)
+        self.control.close()
+
+    @property
+    def health(self) -> str:
+        """"", "starting", "healthy" or "unhealthy"."""
+        return self._checkup.state if self._checkup is not None else ""
+
+    # asked by others
+
+    def _asked(self, peer: Peer, request: dict[str, Any]) -> None:
+        answer = getattr(self, f"_do_{request.get('do')}", None)
+        try:
+            if answer is None:
+                raise EngineError("container.request", f"nothing is known of {request.get('do')!r}",
+                                  hint="the container was started by another version of bareboat")
+            answer(peer, request)
+        except BareboatError as error:
+            peer.answer({"error": [error.code, error.what, error.where, error.hint]})
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            peer.answer({"error": ["container.request", f"cannot be done: {error}", "", ""]})
+
+    def _running(self) -> Live:
+        if self.live is None:
+            raise EngineError("container.not-running", "the container is not running",
+                              hint="it is starting, or between two starts: bareboat ps")
+        return self.live
+
+    def _do_state(self, peer: Peer, _request: dict[str, Any]) -> None:
+        peer.answer({"running": self.live is not None, "paused": self.paused, "health": self.health,
+                     "attempt": self.attempt, "ending": self.ending, "pid": os.getpid(),
+                     "seconds": time.monotonic() - self.began if self.live else 0.0})
+
+    def _do_signal(self, peer: Peer, request: dict[str, Any]) -> None:
+        number = int(request["number"])
+        live = self._running()
+        self.by_signal = number
+        if number == signal.SIGKILL:
+            self.ending = self.ending or KILLED
+            live.kill("killed")
+        elif not live.signal(number):
+            raise EngineError("container.not-running", "the program has just ended")
+        peer.answer({})
+
+    def _do_stop(self, peer: Peer, request: dict[str, Any]) -> None:
+        self.ending = self.ending or str(request.get("reason") or STOPPED)
+        seconds = request.get("seconds")
+        if self.live is not None:
+            self._stop(int(request.get("signal") or self.rules.stop_signal),
+                       self.rules.stop_seconds if seconds is None else float(seconds))
+        self.waiting.append(peer)
+        peer.closed = lambda: self.waiting.remove(peer)
+
+    def _stop(self, number: int, seconds: float) -> None:
+        live, loop = self._running(), self.loop
+        if self.paused:
+            live.unpause()
+            self.paused = False
+        live.signal(number)
+        if loop is not None and seconds >= 0:
+            loop.after(seconds, lambda: live.kill(f"killed {seconds:g} s after it was asked to stop"))
+
+    def _do_pause(self, peer: Peer, _request: dict[str, Any]) -> None:
+        live = self._running()
+        if self.paused:
+            raise EngineError("container.paused", "the container is paused already")
+        live.pause()
+        self.paused = True
+        peer.answer({"memory": live.usage().memory})
+
+    def _do_unpause(self, peer: Peer, _request: dict[str, Any]) -> None:
+        live = self._running()
+        if not self.paused:
+            raise EngineError("container.not-paused", "the container is not paused")
+        live.unpause()
+        self.paused = False
+        peer.answer({})
+
+    def _do_top(self, peer: Peer, _request: dict[str, Any]) -> None:
+        peer.answer({"processes": [[p.pid, p.uid, p.seconds, p.memory, p.argv] for p in self._running().processes()]})
+
+    def _do_stats(self, peer: Peer, _request: dict[str, Any]) -> None:
+        use = self._running().usage()
+        peer.answer({"cpu_seconds": use.cpu_seconds, "memory": use.memory, "pids": use.pids, "read": use.read,
+                     "written": use.written, "at": time.monotonic()})
+
+    def _do_enter(self, peer: Peer, _request: dict[str, Any]) -> None:
+        live = self._running()
+        if self.paused:
+            raise EngineError("container.paused", "the container is paused", hint="bareboat unpause it first")
+        if self._idle is not None:
+            self._idle.active()
+        handle = live.handle()
+        peer.answer({"id": handle.id, **self.facts}, handle.pidfd)
+
+    def _do_wait(self, peer: Peer, _request: dict[str, Any]) -> None:
+        self.waiting.append(peer)
+        peer.closed = lambda: self.waiting.remove(peer)
+
+    def _do_attach(self, peer: Peer, request: dict[str, Any]) -> None:
+        self._running()
+        peer.answer({"tty": bool(self.facts.get("tty")), "stdin": self.stdin >= 0}, last=False)
+        self.attached.append(peer)
+        peer.closed = lambda: self.attached.remove(peer)
+        peer.take = self._typed if request.get("stdin") else lambda _kind, _data: None
+        if self.facts.get("tty") and self.live is not None and request.get("window"):
+            rows, columns = request["window"]
+            self.live.resize((int(rows), max(int(columns) - 1, 1)))  # a change, so that the program draws again
+            self.live.resize((int(rows), int(columns)))
+
+    def _typed(self, kind: bytes, data: bytes) -> None:
+        if self._idle is not None:
+            self._idle.active()
+        if kind == wire.WINDOW and self.live is not None:
+            rows, columns = data.split(b" ")
+            self.live.resize((int(rows), int(columns)))
+        elif kind == wire.IN and self.stdin >= 0:
+            self._pending += data
+            self._feed()
+        elif kind == wire.EOF and self.stdin >= 0 and not self._pending:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def _feed(self) -> None:
+        """What was typed, to the program; it waits here while the program does not read."""
+        try:
+            while self._pending and self.stdin >= 0:
+                self._pending = self._pending[os.write(self.stdin, self._pending[:4096]):]
+        except BlockingIOError:
+            if self.loop is not None:
+                self.loop.after(0.02, self._feed)
+        except OSError:
+            self._pending = b""
+
+    # time
+
+    def _announce(self, loop: Loop, before: float) -> None:
+        def say() -> None:
+            if self.live is not None:
+                self.note(f"bareboat: this container is stopped in {before / 60:g} min (--max-time)")
+
+        loop.after(self.rules.max_time - before, say)
+
+    def _time_is_over(self) -> None:
+        self.end(TIME)
+
+    def end(self, why: str) -> None:
+        """Stop it for a reason of its own rules."""
+        if self.live is not None and not self.ending:
+            self.ending = why
+            self.note(f"bareboat: stopping this container: {why}")
+            self._stop(self.rules.stop_signal, self.rules.stop_seconds)

@@ -1,0 +1,55 @@
+"""A run in the foreground as a container: listed while it runs, and answered for by this process."""
+
+from __future__ import annotations
+
+import os
+
+from bareboat.record.values import RunRecord
+from bareboat.supervisor.keeper import Keeper
+from bareboat.values import TYPE_CHECKING, Any, replace
+from bareboat.verbs import containers
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.execute import Prepared, execute
+from bareboat.workload import Workload
+
+if TYPE_CHECKING:
+    from bareboat.verbs.launch import Life
+    from bareboat.verbs.prepare import RunRequest
+
+
+def facts_of(load: Workload, engine: str) -> dict[str, Any]:
+    """What others need to know to enter a container of this workload."""
+    limits = load.limits
+    return {"engine": engine, "env": [list(pair) for pair in load.env], "cwd": load.cwd, "uid": load.uid,
+            "gid": load.gid, "network": load.network, "tty": load.tty,
+            "limits": [limits.memory, limits.cpus, limits.pids]}
+
+
+def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Life | None = None) -> RunRecord:
+    """As execute, listed as a container until it ends. Raises what execute does, and UsageError
+    "container.name-taken".
+    """
+    from bareboat.supervisor.rules import Rules
+
+    store, record = work.store, prepared.record
+    container = containers.of(prepared, request, work.engine.name, remove=True)
+    if life is not None:
+        container = replace(container, labels=life.labels, rules=life.rules)
+        prepared = replace(prepared, record=record.with_(labels=life.labels))
+    if container.name:
+        containers.check_name(container.name)
+    containers.claim(store, container, foreground=True)
+    code = 125
+    try:
+        folder = store.runs.create(record.id)
+        keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work.engine.name),
+                        life.rules if life else Rules())
+        try:
+            ended = execute(prepared, work, keeper)
+            code = 125 if ended.exit_code is None else ended.exit_code
+            return ended
+        finally:
+            store.runs.release(record.id)
+            keeper.over(code)
+    finally:
+        containers.forget_live(store, record.id)
