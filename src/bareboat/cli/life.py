@@ -12,14 +12,6 @@ if TYPE_CHECKING:
 
     from bareboat.verbs.launch import Life
 
-DEFAULTS: dict[str, object] = {
-    "detach": False, "label": [], "restart": None, "health_cmd": None, "health_interval": None,
-    "health_timeout": None, "health_retries": None, "health_start_period": None, "stop_signal": None,
-    "stop_timeout": None, "publish": [], "max_time": None, "idle_stop": None,
-}
-LISTS = ("label", "publish")
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Docker's words where Docker has them."""
     add = parser.add_argument
@@ -55,11 +47,6 @@ def life_of(options: argparse.Namespace | SimpleNamespace) -> Life:
                   _restart(o.restart), health, seconds(o.max_time, "--max-time", 0.0),
                   seconds(o.idle_stop, "--idle-stop", 0.0))
     return Life(labels(o.label), rules, bool(o.rm))
-
-
-def said(options: argparse.Namespace | SimpleNamespace) -> bool:
-    """Whether anything of it was said."""
-    return any(getattr(options, name) != value for name, value in DEFAULTS.items())
 
 
 def labels(words: list[str]) -> tuple[tuple[str, str], ...]:

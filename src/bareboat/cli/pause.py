@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "Stop every process of containers; their memory, GPUs and ports stay taken."
-EXAMPLES = ""
+EXAMPLES = """\
+  bareboat pause sweep
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

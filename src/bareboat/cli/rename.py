@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "Give a container another name."
-EXAMPLES = ""
+EXAMPLES = """\
+  bareboat rename sweep sweep-old
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

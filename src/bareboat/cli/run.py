@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from bareboat.cli import life
 from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.launch import Life
     from bareboat.verbs.prepare import RunRequest
 
 SUMMARY = "Run a program in the project's environment: locked, assembled, recorded, and thrown away."
@@ -23,13 +23,18 @@ EXAMPLES = """\
   bareboat run train                             a command named in bareboat.toml
   bareboat run -v ./more:/more IMAGE ls /more    an image, mounts only by -v
 """
+LIFE: dict[str, object] = {  # cli/life.py reads these
+    "detach": False, "label": [], "restart": None, "health_cmd": None, "health_interval": None,
+    "health_timeout": None, "health_retries": None, "health_start_period": None, "stop_signal": None,
+    "stop_timeout": None, "publish": [], "max_time": None, "idle_stop": None,
+}
 DEFAULTS: dict[str, object] = {
     "volume": [], "mount": [], "tmpfs": [],
     "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
-    "platform": None, "engine": None, **life.DEFAULTS,
+    "platform": None, "engine": None, **LIFE,
 }
 
 
@@ -49,7 +54,7 @@ def parse(words: list[str], verb: str = "run") -> argparse.Namespace | SimpleNam
     if parsed.words and at is not None:  # behind an image's own words -- is one of them
         parsed.words, program = [*parsed.words, *(["--"] if len(parsed.words) > 1 else []), *program], []
     parsed.program, parsed.project_run = program, not parsed.words
-    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace", *life.LISTS):
+    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace", "label", "publish"):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed
 
@@ -93,7 +98,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
     add("--explain", action="store_true", help="print plan and sandbox, run nothing")
     add("--json", action="store_true", help="with --explain: for programs")
-    life.configure(parser)
+    from bareboat.cli.life import configure as configure_life
+
+    configure_life(parser)
 
 
 def command(options: argparse.Namespace | SimpleNamespace) -> int:
@@ -109,15 +116,24 @@ def command(options: argparse.Namespace | SimpleNamespace) -> int:
         print(_document(text) if options.json else "\n".join(map(plain, text.splitlines())))
         return 0
     if options.detach:
+        from bareboat.cli.life import life_of
         from bareboat.verbs.launch import create, launch
 
-        made, kept = create(request, life.life_of(options), at_work)
+        made, kept = create(request, life_of(options), at_work)
         launch(made, kept, at_work)
         print(made.id)
         at_work.tell.say(f"{made.name} runs: bareboat logs -f {made.name}; bareboat stop {made.name}")
         return 0
-    code = run(request, at_work, life.life_of(options) if life.said(options) else None).exit_code
+    code = run(request, at_work, _life(options)).exit_code
     return 125 if code is None else code
+
+
+def _life(options: argparse.Namespace | SimpleNamespace) -> Life | None:
+    if all(getattr(options, name) == value for name, value in LIFE.items()):
+        return None
+    from bareboat.cli.life import life_of
+
+    return life_of(options)
 
 
 def work_of(options: argparse.Namespace | SimpleNamespace) -> Work:

@@ -6,7 +6,9 @@ import argparse
 import json
 
 SUMMARY = "What runs in a container."
-EXAMPLES = ""
+EXAMPLES = """\
+  bareboat top sweep
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "Let paused containers go on."
-EXAMPLES = ""
+EXAMPLES = """\
+  bareboat unpause sweep
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

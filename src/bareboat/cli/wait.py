@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 SUMMARY = "Wait for the end of containers, and print their exit codes."
-EXAMPLES = ""
+EXAMPLES = """\
+  bareboat run -d --name sweep -- python src/run.py && bareboat wait sweep
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,10 @@ from bareboat.host.loop import Loop
 from bareboat.supervisor import wire
 from bareboat.supervisor.control import Control, Peer
 from bareboat.supervisor.rules import Rules, warnings_before
-from bareboat.supervisor.watches import Checkup, Idle
-from bareboat.values import Any
+from bareboat.values import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bareboat.supervisor.watches import Checkup, Idle
 
 STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
 
@@ -40,8 +42,13 @@ class Keeper:
         self.attached: list[Peer] = []
         self.waiting: list[Peer] = []
         self._pending = b""
-        self._idle = Idle(rules.idle_stop, self) if rules.idle_stop else None
-        self._checkup = Checkup(rules.health, lambda: probe(self), self) if rules.health and probe else None
+        self._idle: Idle | None = None
+        self._checkup: Checkup | None = None
+        if rules.idle_stop or rules.health:
+            from bareboat.supervisor.watches import Checkup, Idle
+
+            self._idle = Idle(rules.idle_stop, self) if rules.idle_stop else None
+            self._checkup = Checkup(rules.health, lambda: probe(self), self) if rules.health and probe else None
 
     # told by the process that has the container
 
