@@ -21,6 +21,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "interactive": {
         "shell": "work inside the project's environment, with the code writable and a home that is kept",
+        "notebook": "JupyterLab on the project's environment, in the browser",
     },
     "containers": {
         "ps": "list containers",

@@ -34,8 +34,9 @@ class Prepared:
     take the snapshot of and what of it belongs to the code, or None when the record has its code already.
     data: target inside → folder on the host. keys: store keys (trees, blobs) that gc must leave alone meanwhile.
     terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None; stdout,
-    stderr: where a copy of the log goes, None for nowhere. layer: engine.base.Streams.layer. logged: whether what it
-    writes is kept; not what passes over a person's screen.
+    stderr: where a copy of the log goes, None for nowhere. layer: engine.base.Streams.layer. heard: what standard
+    output goes through, giving what of it is passed on. logged: whether what it writes is kept; not what passes over a
+    person's screen.
     """
 
     workload: Workload
@@ -49,6 +50,7 @@ class Prepared:
     stdout: int | None = 1
     stderr: int | None = 2
     layer: Callable[[int], frozenset[bytes]] | None = None
+    heard: Callable[[bytes], bytes] | None = None
     logged: bool = True
 
 
@@ -121,8 +123,10 @@ def _start(prepared: Prepared, log: _Log, work: Work, keeper: Keeper | None) -> 
     from bareboat.verbs.gather import Gathering
 
     gathering = Gathering(work.store, prepared.data, work.settings.data_fingerprint_seconds)
-    streams = Streams(stdout=_Tee(prepared.stdout, OUT, log, keeper), stderr=_Tee(prepared.stderr, ERR, log, keeper),
-                      stdin=prepared.stdin, terminal=prepared.terminal, started=gathering.start)
+    out, heard = _Tee(prepared.stdout, OUT, log, keeper), prepared.heard
+    stdout = out if heard is None else lambda chunk: out(heard(chunk))
+    streams = Streams(stdout=stdout, stderr=_Tee(prepared.stderr, ERR, log, keeper), stdin=prepared.stdin,
+                      terminal=prepared.terminal, started=gathering.start)
     if prepared.layer is not None:
         streams = replace(streams, layer=prepared.layer)
     if keeper is not None:

@@ -68,9 +68,10 @@ def shell(request: ShellRequest, work: Work, ask: Callable[[str], bool]) -> RunR
     return record
 
 
-def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False) -> Session:
+def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False,
+                    more: Callable[[Project], tuple[ProjectMount, ...]] = lambda project: ()) -> Session:
     """Everything up to the start of a session: as a run's, with the code's own directory writable, a home that is kept,
-    and pip. It holds no claim on the results folder, so that runs go on beside it.
+    and pip. It holds no claim on the results folder, so that runs go on beside it. more: mounts besides the project's.
     """
     from bareboat.host.kernel import foreign
     from bareboat.project import Overrides, check, find_root, load
@@ -79,6 +80,7 @@ def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False
     asked = request if request.program else replace(request, program=("sh",))
     project = load(request.project or find_root(Path.cwd()), Overrides(results=request.results, data=request.data,
                                                                        mounts=_volumes(request)))
+    project = replace(project, mounts=(*project.mounts, *more(project)))
     check_request(asked, project)
     check(project)
     made = environment(project, LockMode(locked=request.locked), work, foreign(request.platform))

@@ -67,7 +67,8 @@ def _lock(wanted: Tool, plan: Plan, pylock: str, work: Work) -> tuple[tuple[Whee
             target=Target(python.full, plan.libc, plan.platform), scratch=scratch, previous=pylock,
             offline=work.settings.offline, index_age=work.settings.index_max_age, env=dict(os.environ))
         locked = lock_wheels(request)
-    return locked.wheels, locked.pylock_text
+    there = {line.partition("==")[0] for line in wanted.constraints}  # a constraint names what stands there already
+    return tuple(w for w in locked.wheels if w.name not in there), locked.pylock_text
 
 
 def _assemble(wanted: Tool, plan: Plan, work: Work) -> Environment:
