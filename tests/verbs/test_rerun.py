@@ -324,3 +324,40 @@ def test_code_of_a_record_never_leaves_its_snapshot(lab, within):
     with pytest.raises(RecordError) as error:
         again(lab, old)
     assert error.value.code in ("record.code-gone", "record.malformed")
+
+
+def with_mounts(lab, run, *mounts, **changes):
+    document = lab.store.runs.read(run.id)
+    lab.store.runs.write(run.id, document | {"mounts": [*document["mounts"], *mounts]} | changes)
+
+
+def test_a_named_volume_is_there_read_only(lab, tmp_path):
+    old = lab.run(SAME)
+    with_mounts(lab, old, {"source": "models", "target": "/models", "read_only": False, "kind": "volume"})
+    gone = refused(lab, old)
+    assert gone.code == "record.data-gone" and "models" in gone.what and "-v DIR:/models" in gone.hint
+    (tmp_path / "mine").mkdir()
+    again(lab, old, volumes=(("/models", tmp_path / "mine"),))
+    volume = lab.store.volumes.make("models", {}, "")
+    done = again(lab, old)
+    mount = lab.engine.loads[-1].mounts[-1]
+    assert (mount.source, mount.read_only) == (volume.data, True)
+    assert done.new.mounts[-1].kind == "mount" and done.new.mounts[-1].source == str(volume.data)
+    of_another_machine(lab, old)
+    needed = refused(lab, old, data=lab.root / "data")
+    assert needed.code == "record.mount-needed" and "the volume models" in needed.what
+
+
+def test_what_was_thrown_away_is_new_and_memory_is_memory(lab):
+    old = lab.run(SAME)
+    with_mounts(lab, old, {"source": "", "target": "/spare", "read_only": False, "kind": "anonymous"},
+                tmpfs=[{"target": "/t", "size": 1 << 60, "mode": 448, "read_only": False, "programs": True}])
+    done = again(lab, old)
+    load = lab.engine.loads[-1]
+    spare = next(m for m in load.mounts if m.target == "/spare")
+    assert not spare.read_only and not spare.source.exists()
+    assert load.tmpfs == done.new.tmpfs and load.tmpfs[0].size == 1 << 60 and load.tmpfs[0].programs
+    assert done.new.mounts[-1].kind == "anonymous"
+    of_another_machine(lab, old)
+    again(lab, old, data=lab.root / "data")
+    assert lab.engine.loads[-1].tmpfs[0].size < 1 << 60 and "/spare" in [m.target for m in lab.engine.loads[-1].mounts]

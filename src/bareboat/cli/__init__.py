@@ -59,6 +59,7 @@ VERBS: dict[str, dict[str, str]] = {
         "archive": "everything an environment is made of, to be made again without a network",
         "tag": "give an image a name",
         "rmi": "remove a name, or an image",
+        "volume": "directories that outlive containers: ls, create, inspect, rm, prune",
         "df": "what takes space in the store, and who shares it",
         "gc": "free what was not used for a while",
         "check": "find what rotted on the disk, and take it away to be made again",

@@ -28,9 +28,21 @@ def command(options: argparse.Namespace) -> int:
 
 
 def _flags(verb: str) -> list[tuple[str, str]]:
-    actions = parser_of(verb)._actions
+    actions = _actions(parser_of(verb))
     return [(flag, (a.help or "").replace("'", "’")) for a in actions for flag in a.option_strings
             if flag.startswith("--")]
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """A parser's, with those of the words that stand behind its verb; each flag once."""
+    found: dict[tuple[str, ...], argparse.Action] = {}
+    for action in parser._actions:
+        found.setdefault(tuple(action.option_strings), action)
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                for inner in _actions(below):
+                    found.setdefault(tuple(inner.option_strings), inner)
+    return list(found.values())
 
 
 def _bash(verbs: dict[str, str], flags: dict[str, list[tuple[str, str]]]) -> str:

@@ -23,7 +23,7 @@ DATA_FROM_MOST = 2000  # characters
 _TEXT_MOST = 1 << 20
 _NUMBER_MOST = 1 << 62
 _ID = frozenset("0123456789abcdef")
-_KINDS = ("code", "data", "results", "mount")
+_KINDS = ("code", "data", "results", "mount", "volume", "anonymous")
 
 
 def read_record(data: bytes, artifact: Artifact, where: str) -> RunRecord:
@@ -95,10 +95,10 @@ def _problems(record: RunRecord) -> Iterator[str]:
     for number in (record.uid, record.gid):
         if not 0 <= number < 2**31:
             yield f"{number} is no user"
-    for path in (record.cwd, record.home, *(m.target for m in record.mounts), *(t for t, _ in record.overlays)):
+    for path in (record.cwd, record.home, *_targets(record), *(t for t, _ in record.overlays)):
         if not _inside(path):
             yield f"{path[:200]!r} is no absolute path"
-    targets = [m.target for m in record.mounts]
+    targets = _targets(record)
     if len(set(targets)) != len(targets):
         yield "two mounts at one place"
     for mount in record.mounts:
@@ -109,6 +109,9 @@ def _problems(record: RunRecord) -> Iterator[str]:
     for name, _ in (*record.env, *((name, "") for name in record.withheld)):
         if not name or "=" in name:
             yield f"a variable called {name[:80]!r}"
+    for memory in record.tmpfs:
+        if not 0 <= memory.mode <= 0o1777 or (memory.size is not None and not 0 < memory.size < _NUMBER_MOST):
+            yield f"a tmpfs of {memory.size} bytes with mode {memory.mode:o}"
     limits = record.limits
     for limit in (limits.memory, limits.cpus, limits.pids, limits.shm_size, limits.scratch_size):
         if limit is not None and limit <= 0:
@@ -124,6 +127,10 @@ def _problems(record: RunRecord) -> Iterator[str]:
         yield "a count below 0"
     if len(record.data_from) > DATA_FROM_MOST:
         yield "a longer note on the data than is allowed"
+
+
+def _targets(record: RunRecord) -> list[str]:
+    return [*(m.target for m in record.mounts), *(t.target for t in record.tmpfs)]
 
 
 def _is_moment(text: str) -> bool:

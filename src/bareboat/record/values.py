@@ -50,7 +50,8 @@ class CodeSnapshot:
 
 @dataclass(frozen=True)
 class RecordedMount:
-    """A mount of the run. kind: "code", "data", "results" or "mount".
+    """A mount of the run. kind: "code", "data", "results", "mount"; "volume", whose source is its name; "anonymous",
+    which had none and is gone.
 
     within: for code, the source relative to the snapshot's root ("" the root itself, "src"), so that a
     repetition mounts it from the snapshot.

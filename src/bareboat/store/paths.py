@@ -9,6 +9,7 @@
     documents/KIND/NAME        JSON with its own digest
     runs/ID/                   one run: record.json, log, results
     sessions/NAME/home         what is kept of a project's sessions; made when first needed
+    volumes/NAME/{data,about}  a named volume and what is known of it; made when first needed
     unsettled/KEY              trees that wait to be synced
     tmp/NAME                   work in progress, locked by its maker
     leases/NAME                what a living process uses, locked by it
@@ -52,7 +53,7 @@ class Layout:
 
 
 DIRECTORIES = (
-    "blobs", "blobs/sha256", "trees", "documents", "runs", "sessions", "unsettled", "tmp", "leases", "locks",
+    "blobs", "blobs/sha256", "trees", "documents", "runs", "sessions", "volumes", "unsettled", "tmp", "leases", "locks",
 )  # fmt: skip
 LOCKS = ("locks/store", "locks/make")
 
@@ -72,6 +73,16 @@ def check_key(key: str) -> str:
         return key
     raise StoreError(
         "store.bad-key", "a tree key is [a-z0-9.-], at most 200, no leading dot", where=repr(key[:80])
+    )
+
+
+def check_volume(name: str) -> str:
+    """A volume's name that may become a directory's: [a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}."""
+    if 0 < len(name) <= 63 and _PLAIN.issuperset(name) and "+" not in name and name[0] not in "._-":
+        return name
+    raise StoreError(
+        "volume.bad-name", "a volume's name is letters, digits and _ . -, at most 63, beginning with a letter or digit",
+        where=repr(name[:80]),
     )
 
 

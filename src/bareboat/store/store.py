@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bareboat.store.treewriter import Limits as TreeLimits
     from bareboat.store.treewriter import TreeWriter
     from bareboat.store.usage import Usage
+    from bareboat.store.volumes import Volumes
 
 
 class Store:
@@ -192,6 +193,13 @@ class Store:
         from bareboat.store.homes import session_home
 
         return session_home(self._layout, name, fresh)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The named volumes."""
+        from bareboat.store.volumes import Volumes
+
+        return Volumes(self._layout, self._leases)
 
     def lease(self, keys: Iterable[str]) -> AbstractContextManager[None]:
         """Keep trees and blobs of these keys from gc while held, even those that are made later."""

@@ -36,8 +36,8 @@ class ImageUse:
 
 @dataclass(frozen=True)
 class Usage:
-    """kinds: "blobs", "trees", "documents", "runs", "work in progress" → amount; total: bytes of all of
-    them.
+    """kinds: "blobs", "trees", "documents", "runs", "volumes", "sessions", "work in progress" → amount;
+    total: bytes of all of them.
     """
 
     kinds: tuple[tuple[str, Amount], ...]
@@ -86,7 +86,8 @@ def _usage(layout: Layout) -> Usage:
     survey.read(layout)
     roots = {ref for found in (*survey.tags.values(), *survey.runs.values()) for ref in found}
     needed = survey.closure(frozenset(roots | {item.ref for item in survey.images()}))
-    kinds = {name: [0, 0, 0] for name in ("blobs", "trees", "documents", "runs", "work in progress")}
+    kinds = {name: [0, 0, 0] for name in ("blobs", "trees", "documents", "runs", "volumes", "sessions",
+                                          "work in progress")}
     names = {BLOB: "blobs", TREE: "trees", DOCUMENT: "documents"}
     inodes: dict[str, dict[tuple[int, int], int]] = {}
     for ref, item in sorted(survey.items.items()):
@@ -94,8 +95,9 @@ def _usage(layout: Layout) -> Usage:
         if ref.kind == TREE:
             inodes[ref.key] = held
         _count(kinds[names[ref.kind]], fresh, fresh if ref not in needed else 0)
-    for name, folder in (("runs", "runs"), ("work in progress", "tmp"), ("documents", "documents")):
-        for entry in os.listdir(layout.at(folder)):
+    for name, folder in (("runs", "runs"), ("volumes", "volumes"), ("sessions", "sessions"),
+                         ("work in progress", "tmp"), ("documents", "documents")):
+        for entry in _listed(layout.at(folder)):
             fresh, _ = counter.own(layout.at(folder, entry))
             _count(kinds[name], fresh, 0, 0 if name == "documents" else 1)
     amounts = tuple((name, Amount(*numbers)) for name, numbers in kinds.items())
@@ -103,6 +105,13 @@ def _usage(layout: Layout) -> Usage:
     return Usage(
         amounts, _images(survey, inodes), sum(a.bytes for _, a in amounts), status.f_bavail * status.f_frsize
     )
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:  # of a store from before there was such a thing
+        return []
 
 
 def _count(numbers: list[int], size: int, reclaimable: int, count: int = 1) -> None:

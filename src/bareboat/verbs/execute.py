@@ -33,6 +33,7 @@ class Prepared:
     record: pending, without code, data and results. results: the folder on the host, or None. code: the folder to
     take the snapshot of and what of it belongs to the code, or None when the record has its code already.
     data: target inside → folder on the host. keys: store keys (trees, blobs) that gc must leave alone meanwhile.
+    anonymous: targets of volumes that are thrown away, and whether they begin with the image's files there.
     terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None; stdout,
     stderr: where a copy of the log goes, None for nowhere. layer: engine.base.Streams.layer. heard: what standard
     output goes through, giving what of it is passed on. logged: whether what it writes is kept; not what passes over a
@@ -45,6 +46,7 @@ class Prepared:
     code: tuple[Path, CodeRules] | None = None
     data: tuple[tuple[str, Path], ...] = ()
     keys: tuple[str, ...] = ()
+    anonymous: tuple[tuple[str, bool], ...] = ()
     stdin: int | None = None
     terminal: int | None = None
     stdout: int | None = 1
@@ -132,7 +134,8 @@ def _start(prepared: Prepared, log: _Log, work: Work, keeper: Keeper | None) -> 
     if keeper is not None:
         keeper.note = log.note
         streams = replace(streams, live=keeper.started)
-    with _layer(replace(prepared.workload, run=prepared.record.id), work) as load:
+    with _layer(replace(prepared.workload, run=prepared.record.id), work) as layered, \
+            _volumes(prepared, layered, work) as load:
         try:
             outcome = work.engine.run(load, streams)
         finally:
@@ -149,6 +152,18 @@ def _layer(load: Workload, work: Work) -> Iterator[Workload]:
         return
     with work.store.scratch("layer") as folder:
         yield replace(load, scratch_dir=folder)
+
+
+@contextmanager
+def _volumes(prepared: Prepared, load: Workload, work: Work) -> Iterator[Workload]:
+    """The workload with its anonymous volumes."""
+    if not prepared.anonymous:
+        yield load
+        return
+    from bareboat.verbs.mounting import anonymous
+
+    with anonymous(load, prepared.anonymous, work) as found:
+        yield found
 
 
 class _Log:

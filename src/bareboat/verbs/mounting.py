@@ -1,14 +1,22 @@
-"""The mounts of a run: those of the command line read, volumes found, made and filled, and all of them recorded."""
+"""The mounts of a run: those of the command line read, and volumes found, made and filled."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.errors import UsageError
 from bareboat.project.values import ProjectMount
+from bareboat.record.values import timestamp
+from bareboat.values import replace
+from bareboat.verbs.collaborators import Work
+from bareboat.workload import Mount, Workload
 
 if TYPE_CHECKING:
+    from bareboat.verbs.environment import Environment
     from bareboat.verbs.prepare import RunRequest
 
 
@@ -24,10 +32,46 @@ def asked(request: RunRequest) -> tuple[ProjectMount, ...]:
     return stacked(found, "command line")
 
 
-def placed(mounts: tuple[ProjectMount, ...]) -> tuple[ProjectMount, ...]:
-    """The mounts with a source for each volume."""
-    for mount in mounts:
-        if mount.kind in ("volume", "anonymous"):
-            raise UsageError("usage.volume", "volumes are not there yet", where=mount.target,
-                             hint="name a directory of this machine")
-    return mounts
+def placed(mounts: tuple[ProjectMount, ...], environment: Environment, work: Work) -> tuple[ProjectMount, ...]:
+    """The mounts with the directory of each named volume as its source. One that is new, or empty, gets what the image
+    has at its place. Raises StoreError.
+    """
+    trees = [tree for tree in work.store.trees(environment.trees) if tree is not None]
+    return tuple(_named(mount, trees, work) if mount.kind == "volume" else mount for mount in mounts)
+
+
+def _named(mount: ProjectMount, trees: Sequence[Path], work: Work) -> ProjectMount:
+    def fill(data: str) -> str:
+        count = _filled(trees, mount.target, data) if mount.copy else 0
+        if count:
+            files = f"{count} file{'s' if count != 1 else ''}"
+            work.tell.say(f"volume {mount.name}: begins with {files} that the image has at {mount.target}")
+        return f"the image's {mount.target}" if count else ""
+
+    found = None
+    while found is None:  # removed by somebody else before it was ours
+        work.store.volumes.make(mount.name, {}, timestamp(time.time()), fill)
+        found = work.store.volumes.find(mount.name)
+    return replace(mount, source=found.data)
+
+
+def _filled(trees: Sequence[Path], target: str, into: str) -> int:
+    from bareboat.store.filling import fill
+
+    return fill([os.fspath(tree) for tree in trees], target, into)
+
+
+@contextmanager
+def anonymous(load: Workload, targets: Sequence[tuple[str, bool]], work: Work) -> Iterator[Workload]:
+    """The workload with a new directory of the store's disk for each anonymous volume; gone afterwards, however this
+    process ends. targets: with whether it begins with what the image has there.
+    """
+    with work.store.scratch("volumes") as folder:
+        mounts = []
+        for number, (target, copy) in enumerate(targets):
+            place = folder / str(number)
+            place.mkdir(0o755)
+            if copy:
+                _filled(load.root.trees, target, os.fspath(place))
+            mounts.append(Mount(place, target))
+        yield replace(load, mounts=(*load.mounts, *mounts))

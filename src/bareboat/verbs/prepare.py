@@ -132,7 +132,9 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
     return Prepared(
         workload=load, record=record, results=results, code=code,
         data=tuple((m.target, m.source) for m in data.values()),
-        keys=(*environment.trees, *environment.bytecode, environment.plan_blob),
+        keys=(*environment.trees, *environment.bytecode, environment.plan_blob,
+              *(f"volume:{m.name}" for m in mounts if m.kind == "volume")),
+        anonymous=tuple((m.target, m.copy) for m in mounts if m.kind == "anonymous"),
         stdin=None if request.interactive is False else 0, terminal=0 if load.tty else None)
 
 
@@ -168,7 +170,8 @@ def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
     within = ""
     if mount.kind == "code" and project is not None and mount.source.is_relative_to(project.root):
         within = os.fspath(mount.source.relative_to(project.root))
-    return RecordedMount(os.fspath(mount.source), mount.target, mount.read_only, mount.kind,
+    source = mount.name if mount.kind == "volume" else os.fspath(mount.source)
+    return RecordedMount("" if mount.kind == "anonymous" else source, mount.target, mount.read_only, mount.kind,
                          "" if within == "." else within)
 
 

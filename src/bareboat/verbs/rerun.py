@@ -210,6 +210,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         cwd=old.cwd,
         mounts=(*(m for m in host_mounts if m.target not in taken), *made.mounts),
         code_overlays=rerun_mounts.overlays(old, store),
+        tmpfs=rerun_mounts.in_memory(old),
         uid=old.uid,
         gid=old.gid,
         home=old.home,
@@ -231,14 +232,15 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         cwd=old.cwd, plan=made.environment.plan, plan_blob=made.environment.plan_blob, manifest=old.manifest,
         locks=old.locks,
         project=old.project, root=old.root, code=old.code, overlays=old.overlays, git=old.git,
-        mounts=tuple(rerun_mounts.recorded(m, made.mounts) for m in old.mounts), limits=load.limits, gpus=old.gpus,
+        mounts=tuple(rerun_mounts.recorded(m, made.mounts) for m in old.mounts), tmpfs=load.tmpfs,
+        limits=load.limits, gpus=old.gpus,
         network=load.network, uid=old.uid, gid=old.gid, home=old.home, tty=tty, engine=work.engine.name,
         version=__version__, rerun_of=old.id, origin=old.origin, platform=load.platform,
     )  # fmt: skip
     return Prepared(
         workload=load, record=record, results=made.results if results else None, code=None,
         data=rerun_mounts.data_of(old, made.mounts),
-        keys=(*keys, *old.blobs),
+        keys=(*keys, *old.blobs), anonymous=rerun_mounts.anonymous(old, made.mounts),
         stdin=0 if tty else None, terminal=0 if tty else None,
     )  # fmt: skip
 

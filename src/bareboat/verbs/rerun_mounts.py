@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from bareboat.errors import RecordError, UsageError
 from bareboat.record.values import RecordedMount, RunRecord
+from bareboat.values import replace
 from bareboat.verbs.collaborators import Work
-from bareboat.workload import Mount
+from bareboat.workload import Mount, Tmpfs
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -41,11 +42,29 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
 
                 code = materialise(work.store, old.code).resolve()
             found.append(_of_code(mount, code, old))
+        elif mount.kind == "anonymous":
+            continue  # a new one, as every run has: anonymous()
         elif not made_here(old):
             found.append(_nothing(mount, old, work))
+        elif mount.kind == "volume":
+            found.append(_volume(mount, work))
         else:
             found.append(_from_here(mount, Path(mount.source), work))
     return tuple(found)
+
+
+def anonymous(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, bool], ...]:
+    """The volumes that the repetition has new, as Prepared.anonymous."""
+    taken = {m.target for m in made}
+    return tuple((m.target, True) for m in old.mounts if m.kind == "anonymous" and m.target not in taken)
+
+
+def in_memory(old: RunRecord) -> tuple[Tmpfs, ...]:
+    """The file systems in memory as recorded; of a record from elsewhere no larger than half of this machine's."""
+    if not foreign(old):
+        return old.tmpfs
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return tuple(t if t.size is None else replace(t, size=min(t.size, most)) for t in old.tmpfs)
 
 
 def given_for(old: RunRecord, request: RerunRequest) -> dict[str, Path]:
@@ -83,10 +102,11 @@ def data_of(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, Path], 
 
 def recorded(mount: RecordedMount, made: tuple[Mount, ...]) -> RecordedMount:
     """The mount as it is now; code keeps its source, which says where in the snapshot it is."""
-    now = next(m for m in made if m.target == mount.target)
-    if mount.kind == "code":
+    now = next((m for m in made if m.target == mount.target), None)
+    if mount.kind == "code" or now is None:
         return mount
-    return RecordedMount(os.fspath(now.source), mount.target, now.read_only, mount.kind, mount.within)
+    kind = "mount" if mount.kind in ("volume", "anonymous") else mount.kind  # a folder of this machine's by now
+    return RecordedMount(os.fspath(now.source), mount.target, now.read_only, kind, mount.within)
 
 
 def overlays(old: RunRecord, store: Store) -> tuple[tuple[str, Path], ...]:
@@ -150,6 +170,14 @@ def _from_here(mount: RecordedMount, source: Path, work: Work) -> Mount:
     return Mount(source, mount.target, True)
 
 
+def _volume(mount: RecordedMount, work: Work) -> Mount:
+    found = work.store.volumes.find(mount.source)
+    if found is None:
+        raise RecordError("record.data-gone", f"the volume {mount.source} that the run had at {mount.target} is gone",
+                          where=mount.target, hint=f"say what is to be there, read-only: -v DIR:{mount.target}")
+    return _from_here(mount, found.data, work)
+
+
 def _nothing(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
     """What stands for a folder of another machine that nobody gave: an empty one where it was empty, else nothing."""
     facts = _facts(old).get(mount.target)
@@ -160,8 +188,9 @@ def _nothing(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
         there = f"; they can be had here: {old.data_from}" if old.data_from else ""
         raise RecordError("record.data-needed", f"the run had data at {mount.target}{size}", where=f"run {old.id}",
                           hint=f"say where they are on this machine: --data DIR{there}")
+    what = f"the volume {mount.source}" if mount.kind == "volume" else mount.source
     raise RecordError(
-        "record.mount-needed", f"the run had {mount.source} of another machine at {mount.target}, and nothing of this "
+        "record.mount-needed", f"the run had {what} of another machine at {mount.target}, and nothing of this "
         "machine is mounted because a record says so", where=f"run {old.id}",
         hint=f"say what is to be there, read-only: -v DIR:{mount.target}")
 

@@ -68,10 +68,10 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     else:
         made = of_image(image, work, tuple(named), broken, request.platform)
         mounts = _volumes(request)
-    if any(m.kind in ("volume", "anonymous") for m in mounts):
+    if any(m.kind == "volume" for m in mounts):
         from bareboat.verbs.mounting import placed
 
-        mounts = placed(mounts)
+        mounts = placed(mounts, made, work)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
     if project is not None and project.package is not None and project.package.native:
