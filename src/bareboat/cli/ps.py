@@ -18,6 +18,7 @@ EXAMPLES = """\
   bareboat ps -a --filter label=sweep=lr
   bareboat ps -aq --filter status=exited | xargs bareboat rm
 """
+COMMAND = 30  # characters of a command that are shown
 FILTERS = ("id", "name", "label", "status", "exited", "health", "project", "engine")
 
 
@@ -59,11 +60,13 @@ def command(options: argparse.Namespace) -> int:
         for seen in found:
             print(seen.container.id if options.no_trunc else seen.container.id[:12])
     else:
-        rows: list[tuple[str, ...]] = [("CONTAINER", "NAME", "IMAGE", "STATUS", "PORTS", "COMMAND")]
+        rows: list[tuple[str, ...]] = [("CONTAINER", "NAME", "IMAGE", "STATUS", "COMMAND", "PORTS")]
         for seen in found:
             c = seen.container
-            rows.append((c.id, c.name, c.image or c.project, status(seen), ", ".join(c.ports), " ".join(c.argv)))
-        text = table(rows if any(row[4] for row in rows[1:]) else [(*row[:4], row[5]) for row in rows])
+            words = " ".join(c.argv)
+            rows.append((c.id, c.name, c.image or c.project, status(seen),
+                         words if options.no_trunc else clip(words, COMMAND), ", ".join(ports(seen))))
+        text = table(rows if any(row[5] for row in rows[1:]) else [row[:5] for row in rows])
         print(text if options.no_trunc else "\n".join(clip(line, width()) for line in text.splitlines()))
     return 0
 
@@ -83,6 +86,11 @@ def status(seen: Seen) -> str:
         return f"{base}{' (paused)' if seen.state == 'paused' else ''}{health}"
     why = f" {record.reason}" if record.reason else ""
     return f"exited ({record.exit_code}){why}, {ago(time.time() - _epoch(record.ended))} ago"
+
+
+def ports(seen: Seen) -> list[str]:
+    """As its supervisor says, who knows those that were chosen."""
+    return list(seen.told.get("ports") or seen.container.ports)
 
 
 def _epoch(text: str) -> float:
@@ -108,7 +116,7 @@ def document(seen: Seen) -> dict[str, Any]:
     return {"id": c.id, "name": c.name, "image": c.image, "project": c.project, "engine": c.engine,
             "command": list(c.argv), "state": seen.state, "status": status(seen), "exit_code": r.exit_code,
             "reason": r.reason, "health": seen.told.get("health", ""), "attempt": r.attempt, "created": c.created,
-            "started": r.started, "ended": r.ended, "labels": dict(c.labels), "ports": list(c.ports),
+            "started": r.started, "ended": r.ended, "labels": dict(c.labels), "ports": ports(seen),
             "foreground": seen.foreground, "supervisor": seen.told.get("pid")}
 
 

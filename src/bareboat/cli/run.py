@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.launch import Life
     from bareboat.verbs.prepare import RunRequest
+    from bareboat.workload import Port
 
 SUMMARY = "Run a program in the project's environment: locked, assembled, recorded, and thrown away."
 EXAMPLES = """\
@@ -161,9 +162,18 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),
                             _size(o.shm_size, "--shm-size"), _gpus(o.gpus)),
-        network=o.network, name=o.name or "", results=Path(o.results).absolute() if o.results else None,
+        network=o.network, ports=_ports(o.publish), name=o.name or "",
+        results=Path(o.results).absolute() if o.results else None,
         data=Path(o.data).absolute() if o.data else None, locked=o.locked, platform=_platform(o.platform),
         replace=tuple(o.replace))
+
+
+def _ports(words: list[str]) -> tuple[Port, ...]:
+    if not words:
+        return ()
+    from bareboat.verbs.publish import parse_publish
+
+    return tuple(port for word in words for port in parse_publish(word))
 
 
 def _gpus(text: str | None) -> str | None:

@@ -106,7 +106,7 @@ def _keep(container: Container, kept: Kept, work: Work) -> int:
         os.set_blocking(ours, False)
     folder = work.store.runs.path(container.id)
     keeper = Keeper(os.fspath(folder), facts, container.rules, stdin=ours, began=lambda: _tell("{}"),
-                    probe=lambda keeper: _probe(keeper, work))
+                    probe=lambda keeper: _probe(keeper, work), ports=kept.workload.ports)
     record = load(work.store, container.id) if (folder / "record.json").exists() else kept.record
     if record.state != "pending":
         record = again(record, at=timestamp(time.time()))

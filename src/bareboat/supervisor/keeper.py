@@ -14,8 +14,10 @@ from bareboat.supervisor import wire
 from bareboat.supervisor.control import Control, Peer
 from bareboat.supervisor.rules import Rules, warnings_before
 from bareboat.values import TYPE_CHECKING, Any
+from bareboat.workload import Port
 
 if TYPE_CHECKING:
+    from bareboat.supervisor.ports import Forwards
     from bareboat.supervisor.watches import Checkup, Idle
 
 STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
@@ -24,13 +26,19 @@ STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
 class Keeper:
     """facts: what others need to know to enter the container. probe: starts the health command, returns a pid to wait
     for. stdin: where what attached clients type goes, -1: nowhere. began: called at each start. note: set by who keeps
-    the log, to say a line in it.
+    the log, to say a line in it. Raises EngineError "ports.*" where a port cannot be listened on.
     """
 
     def __init__(self, folder: str, facts: dict[str, Any], rules: Rules, *, stdin: int = -1,
-                 began: Callable[[], None] = lambda: None, probe: Callable[[Keeper], int] | None = None) -> None:
+                 began: Callable[[], None] = lambda: None, probe: Callable[[Keeper], int] | None = None,
+                 ports: tuple[Port, ...] = ()) -> None:
         self.facts, self.rules, self.stdin, self._began = facts, rules, stdin, began
         self.note: Callable[[str], None] = lambda _: None
+        self.ports: Forwards | None = None
+        if ports:
+            from bareboat.supervisor.ports import Forwards
+
+            self.ports = Forwards(ports, str(facts["network"]))
         self.control = Control(folder, self._asked)
         self.live: Live | None = None
         self.loop: Loop | None = None
@@ -57,6 +65,11 @@ class Keeper:
         self.live, self.paused = live, False
         self.began = time.monotonic()
         self.serve(loop)
+        if self.ports is not None:
+            handle = live.handle()
+            self.ports.start(handle)
+            if handle.pidfd >= 0:
+                os.close(handle.pidfd)
         if self.ending:
             self._stop(self.rules.stop_signal, self.rules.stop_seconds)
         if self.rules.max_time:
@@ -86,11 +99,15 @@ class Keeper:
     def left(self) -> None:
         """The program ended; others may follow."""
         self.live, self.paused = None, False
+        if self.ports is not None:
+            self.ports.stop()
         if self._checkup is not None:
             self._checkup.stop()
 
     def over(self, code: int) -> None:
         """Nothing follows: tell all who wait, and stop listening."""
+        if self.ports is not None:
+            self.ports.close()
         answer = {"code": code}
         for peer in list(self.attached):
             peer.send(wire.frame(wire.END, b"%d" % code))
@@ -130,6 +147,7 @@ class Keeper:
     def _do_state(self, peer: Peer, _request: dict[str, Any]) -> None:
         peer.answer({"running": self.live is not None, "paused": self.paused, "health": self.health,
                      "attempt": self.attempt, "ending": self.ending, "pid": os.getpid(),
+                     "ports": list(self.ports.shown) if self.ports else [],
                      "seconds": time.monotonic() - self.began if self.live else 0.0})
 
     def _do_signal(self, peer: Peer, request: dict[str, Any]) -> None:

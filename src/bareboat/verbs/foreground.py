@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bareboat.errors import BareboatError
 from bareboat.record.values import RunRecord
 from bareboat.supervisor.keeper import Keeper
 from bareboat.values import TYPE_CHECKING, Any, replace
@@ -42,8 +43,13 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
     code = 125
     try:
         folder = store.runs.create(record.id)
-        keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work.engine.name),
-                        life.rules if life else Rules())
+        try:
+            keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work.engine.name),
+                            life.rules if life else Rules(), ports=prepared.workload.ports)
+        except BareboatError:
+            store.runs.release(record.id)
+            store.runs.remove(record.id)  # nothing began
+            raise
         try:
             ended = execute(prepared, work, keeper)
             code = 125 if ended.exit_code is None else ended.exit_code

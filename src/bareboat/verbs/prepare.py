@@ -20,7 +20,7 @@ from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
-from bareboat.workload import Driver, Limits, Mount, Rootfs, Tmpfs, Workload
+from bareboat.workload import Driver, Limits, Mount, Port, Rootfs, Tmpfs, Workload
 
 if TYPE_CHECKING:
     from bareboat.verbs.grant import Grant
@@ -54,6 +54,7 @@ class RunRequest:
     tty: bool | None = None
     resources: Resources = Resources()
     network: str | None = None
+    ports: tuple[Port, ...] = ()
     name: str = ""
     results: Path | None = None
     data: Path | None = None
@@ -97,6 +98,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
         scratch=work.settings.scratch,
         platform=foreign(environment.platform),
         gpus=gpus.gpus if gpus else "", driver=gpus.driver if gpus else Driver(),
+        ports=request.ports,
     )
 
 
