@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bareboat.settings import Settings, load
+from bareboat.settings import Settings, SettingsError, load
 from bareboat.store import Store
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.collaborators import Tell, Work
@@ -30,14 +30,33 @@ def work(tell: Tell, **said: object) -> Work:
     chosen = settings(**said)
     for note in chosen.notes:
         tell.say(note)
-    at = open_store(chosen)
+    at = open_store(chosen, tell.say)
     made = Work(at, engine(chosen, lambda: made), chosen, tell)
     return made
 
 
-def open_store(chosen: Settings) -> Store:
-    """The store of these settings."""
-    return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio))
+def open_store(chosen: Settings, say: Callable[[str], None] = lambda text: None) -> Store:
+    """The store of these settings, with the shared one below it. say: whom to tell of that one's state."""
+    below = None
+    if chosen.shared_store_path is not None and chosen.shared_store_path != chosen.home:
+        from bareboat.store.store import Below
+
+        below = Below(chosen.shared_store_path, _uid(chosen), say)
+    return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio), below)
+
+
+def _uid(chosen: Settings) -> int:
+    """The uid of who may own the shared store. Raises SettingsError "settings.value"."""
+    name = chosen.shared_store_owner
+    if name.isdigit():
+        return int(name)
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise SettingsError("settings.value", f"shared-store.owner: there is no user {name!r} on this machine",
+                            where=chosen.source("shared-store.owner"), hint="give a user's name or number") from None
 
 
 def engine(chosen: Settings, work: Callable[[], Work] | None = None) -> Engine:

@@ -25,6 +25,7 @@ from bareboat.builder.image import (
     top_keys,
 )
 from bareboat.builder.recompress import ZSTD, ZSTD_LAYER, as_zstd
+from bareboat.builder.stacking import bytecode_tree
 from bareboat.builder.wheels import FileSource
 from bareboat.errors import ArchiveError
 from bareboat.host.files import processors
@@ -42,6 +43,7 @@ from bareboat.image.plan import Interpreter, Plan
 from bareboat.image.spec import Image, Layer, make_image
 from bareboat.image.wheel import read_layout, wheel_tree_key
 from bareboat.lock import BaseImage, Wheel
+from bareboat.store.lending import true_modes
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -183,7 +185,7 @@ def layer_key(store: Store, group: WheelGroup, plan: Plan) -> str:
     """As group_key, of the layer with the bytecode that there is of its wheels."""
     plain, compiled = group_key(group, plan.interpreter), bytecode_of(plan)
     twins = [compiled.get(wheel_tree_key(w, plan.interpreter), "") for w in group.wheels]
-    there = [twin if twin and store.tree(twin) is not None else "" for twin in twins]
+    there = [twin if twin and bytecode_tree(store, twin) is not None else "" for twin in twins]
     return _compiled_key([plain, *there]) if any(there) else plain
 
 
@@ -212,7 +214,7 @@ def _beside(store: Store, keys: Sequence[str], taken: frozenset[str]) -> list[Tr
     """Files of bytecode in some trees, sorted, each path once; those that a wheel brings itself are not among them."""
     found: dict[str, TreeEntry] = {}
     for key in keys:
-        tree = store.tree(key) if key else None
+        tree = bytecode_tree(store, key) if key else None
         for entry in _bytecode(tree) if tree is not None else ():
             if entry.path not in taken:
                 found.setdefault(entry.path, entry)
@@ -293,10 +295,12 @@ def tree_entries(root: Path) -> Iterator[TreeEntry]:
     must not be in the digest. Owners and times are not read. Raises ArchiveError "layer.kind" for a device or fifo.
     """
     top = os.fsencode(root)
+    meant = true_modes(root)
     for path in sorted(_walk(top)):
         full = top + b"/" + path
         status = os.lstat(full)
-        name, mode = path.decode("utf-8", "surrogateescape"), stat.S_IMODE(status.st_mode)
+        name = path.decode("utf-8", "surrogateescape")
+        mode = meant.get(name, stat.S_IMODE(status.st_mode))
         if stat.S_ISDIR(status.st_mode):
             yield TreeEntry(name, mode, DIRECTORY)
         elif stat.S_ISLNK(status.st_mode):

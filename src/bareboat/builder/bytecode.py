@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.builder.stacking import BOUND, link_all, stack
+from bareboat.builder.stacking import BESIDE, BOUND, bytecode_tree, link_all, roots, stack
 from bareboat.errors import EngineError
 from bareboat.host.files import processors
 from bareboat.host.kernel import foreign
@@ -37,11 +37,14 @@ _LOG = 4096  # bytes of the compiler's output that are kept
 
 @dataclass(frozen=True)
 class _Job:
-    """One tree of bytecode to make. sources: absolute paths inside the image, sorted; beside: the tree to twin."""
+    """One tree of bytecode to make. sources: absolute paths inside the image, sorted; beside: the tree to twin; over:
+    the tree that it is to lie over instead, since that is somebody else's and cannot be linked.
+    """
 
     key: str
     sources: tuple[str, ...]
     beside: Path | None = None
+    over: Path | None = None
 
 
 def pyc_keys(plan: Plan) -> tuple[str, ...]:
@@ -51,7 +54,7 @@ def pyc_keys(plan: Plan) -> tuple[str, ...]:
 
 def missing(store: Store, plan: Plan) -> list[str]:
     """Keys of bytecode trees that are still to be made."""
-    return [key for key in pyc_keys(plan) if store.tree(key) is None]
+    return [key for key in pyc_keys(plan) if bytecode_tree(store, key) is None]
 
 
 def compile_missing(store: Store, engine: Engine, plan: Plan, processes: int = 0, *,
@@ -92,19 +95,20 @@ def _compile_missing(store: Store, engine: Engine, plan: Plan, processes: int, n
         for source in dict.fromkeys(wheels):
             key, tree = _key(source, python), trees[source]
             if key in todo and tree is not None:
-                jobs.append(_Job(key, tuple(sorted(_python_files(tree, (python.site,)))), tree))
+                found_here = tuple(sorted(_python_files(tree, (python.site,))))
+                jobs.append(_Job(BESIDE + key, found_here, over=tree) if store.is_shared(tree)
+                            else _Job(key, found_here, tree))
         there = [key for key in dict.fromkeys(wheels) if trees[key] is not None]
         stacked = stack(store, there, BOUND - len(bottom) - len(native) - 1)
         # The native base lies over the other: its programs run, and the other's sources are where they belong.
-        roots = tuple(t for t in store.trees([*bottom, *native, *stacked, *top]) if t is not None)
-        return _compile(store, engine, python, roots, jobs, processes)
+        return _compile(store, engine, python, roots(store, [*bottom, *native, *stacked, *top]), jobs, processes)
 
 
 def _compile(
     store: Store,
     engine: Engine,
     python: Interpreter,
-    roots: tuple[Path, ...],
+    trees: tuple[Path, ...],
     jobs: Sequence[_Job],
     processes: int,
 ) -> int:
@@ -116,7 +120,7 @@ def _compile(
         out.mkdir()
         todo.write_text(json.dumps([job.sources for job in jobs]), encoding="ascii")
         workload = Workload(
-            root=Rootfs(roots),
+            root=Rootfs(trees),
             argv=(
                 python.executable,
                 "-s",
@@ -169,7 +173,7 @@ def _make(store: Store, job: _Job, results: Path) -> None:
             link_all(tree, job.beside)
         for name in sorted(expected, key=str.encode):
             path = results / name
-            if name in tree:
+            if name in tree or (job.over is not None and os.path.lexists(job.over / name)):
                 continue  # the wheel brings it
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -16,6 +16,7 @@ from bareboat.image.manifest import LAYERS, Manifest, read_manifest
 from bareboat.image.plan import Plan
 from bareboat.image.spec import LAYER, Descriptor, Image, Layer
 from bareboat.lock import BaseImage
+from bareboat.store.lending import true_modes
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -80,7 +81,7 @@ def removals(tree: Path, removed: tuple[str, ...]) -> Iterator[TreeEntry]:
     A directory that is gone with all it held is one whiteout. Parents come with the modes they have, since engines
     invent others for those that are missing (trap 30).
     """
-    top = os.fspath(tree)
+    top, meant = os.fspath(tree), true_modes(tree)
     gone: set[str] = set()
     for path in removed:
         parts = path.strip("/").split("/")
@@ -94,7 +95,7 @@ def removals(tree: Path, removed: tuple[str, ...]) -> Iterator[TreeEntry]:
         folder, _, name = path.rpartition("/")
         parent = folder
         while parent:
-            mode = stat.S_IMODE(os.lstat(f"{top}/{parent}").st_mode)
+            mode = meant.get(parent, stat.S_IMODE(os.lstat(f"{top}/{parent}").st_mode))
             entries[parent] = TreeEntry(parent, mode, DIRECTORY)
             parent = parent.rpartition("/")[0]
         white = f"{folder}/.wh.{name}" if folder else f".wh.{name}"

@@ -158,7 +158,7 @@ def in_child(store: Store, work: Callable[[Store, int], object]) -> Callable[[in
     def task(number: int) -> None:
         own = opened.get(os.getpid())
         if own is None:
-            own = opened[os.getpid()] = store if os.getpid() == parent else type(store).open(store.home)
+            own = opened[os.getpid()] = store if os.getpid() == parent else store.again()
         work(own, number)
 
     return task

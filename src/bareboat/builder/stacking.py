@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.store.treewriter import TreeWriter
 
+BESIDE = "beside-"  # before the key of a twin: its bytecode alone, where the wheel's tree is in a shared store
 BOUND = 380  # of the 400 that a run may have: extensions and mounts of ours come on top
 
 
@@ -27,12 +28,41 @@ def lowers(store: Store, trees: Sequence[str], bytecode: Sequence[str], bound: i
     wheels = tuple(dict.fromkeys(key for key in trees if key.startswith("wheel-")))
     twins = dict(zip(wheels, bytecode[1:], strict=False))
     there = {k for k, tree in zip(bytecode, store.trees(bytecode), strict=True) if tree is not None}
-    chosen = [twin if (twin := twins.get(key, "")) in there else key for key in wheels]
+    chosen: list[str] = []
+    for key in wheels:
+        twin = twins.get(key, "")
+        chosen.append(twin if twin in there else key)
+        if store.borrows and twin and twin not in there and store.tree(BESIDE + twin) is not None:
+            chosen.append(BESIDE + twin)
     at = trees.index(wheels[0]) if wheels else len(trees)
     below = [*trees[:at], *(key for key in bytecode[:1] if key in there)]
     above = [key for key in trees[at:] if not key.startswith("wheel-")]
     keys = [*below, *stack(store, chosen, bound - len(below) - len(above)), *above]
-    return tuple(tree for tree in store.trees(keys) if tree is not None)
+    return roots(store, keys)
+
+
+def roots(store: Store, keys: Sequence[str]) -> tuple[Path, ...]:
+    """The trees of these keys, bottom to top, as a run can stand on them: see builder/footing.py for those of a shared
+    store. Missing ones are left out.
+    """
+    found = [(key, tree) for key, tree in zip(keys, store.trees(keys), strict=True) if tree is not None]
+    if any(store.is_shared(tree) for _, tree in found):
+        from bareboat.builder.footing import with_footing
+
+        return with_footing(store, [key for key, _ in found], [tree for _, tree in found])
+    return tuple(tree for _, tree in found)
+
+
+def bytecode_tree(store: Store, key: str) -> Path | None:
+    """Where a wheel's bytecode is: in its twin, or by itself beside a wheel of the shared store; None: not made yet."""
+    found = store.tree(key)
+    return store.tree(BESIDE + key) if found is None and store.borrows else found
+
+
+def owes_bytecode(store: Store, keys: Sequence[str]) -> bool:
+    """Whether some of it is still to be made."""
+    return any(tree is None and bytecode_tree(store, key) is None
+               for key, tree in zip(keys, store.trees(keys), strict=True))
 
 
 def stack(store: Store, keys: Sequence[str], bound: int = BOUND) -> tuple[str, ...]:
@@ -64,12 +94,14 @@ def link_all(writer: TreeWriter, tree: Path) -> None:
     """Every file of a tree under its name here, by hard links; what is here already (the same file) stays."""
     import os
 
-    top = os.fspath(tree)
+    from bareboat.store.lending import true_modes
+
+    top, meant = os.fspath(tree), true_modes(tree)
     for folder, folders, names in os.walk(top):
         folders.sort()
         inside = folder[len(top) + 1 :]
         if inside and inside not in writer:
-            writer.directory(inside, os.lstat(folder).st_mode & 0o7777)
+            writer.directory(inside, meant.get(inside, os.lstat(folder).st_mode & 0o7777))
         for name in sorted([*names, *(d for d in folders if os.path.islink(f"{folder}/{d}"))]):
             path = f"{inside}/{name}" if inside else name
             if path not in writer:

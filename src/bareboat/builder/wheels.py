@@ -140,7 +140,7 @@ def _unpacker(store: Store, wheels: Sequence[Wheel], interp: Interpreter) -> Cal
     def task(number: int) -> None:
         own = opened.get(os.getpid())
         if own is None:
-            own = opened[os.getpid()] = store if os.getpid() == parent else type(store).open(store.home)
+            own = opened[os.getpid()] = store if os.getpid() == parent else store.again()
         make_wheel_tree(own, wheels[number], interp)
 
     parent = os.getpid()

@@ -61,6 +61,7 @@ VERBS: dict[str, dict[str, str]] = {
         "rmi": "remove a name, or an image",
         "volume": "directories that outlive containers: ls, create, inspect, rm, prune",
         "df": "what takes space in the store, and who shares it",
+        "share": "let the other users of this machine use this store's images",
         "gc": "free what was not used for a while",
         "check": "find what rotted on the disk, and take it away to be made again",
     },

@@ -74,8 +74,13 @@ def collect(layout: Layout, policy: Policy) -> GcReport:
             leased = leased_keys(layout, remove=not policy.dry_run)
             doomed = _doomed(survey, leased, policy, now)
             leftovers = _leftovers(layout, policy, now)
+            doomed, claims = _unheld(doomed) if layout.lent else (doomed, [])
             sizes, going = _Sizes(), (*doomed, *leftovers)
-            aside = [] if policy.dry_run else [_hide(layout, item) for item in going]
+            try:
+                aside = [] if policy.dry_run else [_hide(layout, item) for item in going]
+            finally:
+                for fd in claims:
+                    os.close(fd)
         gone = [(item, sizes.measure(item.path)) for item in going] if policy.dry_run else []
         for item, hidden, size in aside:
             gone.append((item, size + sizes.measure(hidden) if hidden else size))
@@ -99,6 +104,21 @@ def _doomed(survey: Survey, leased: set[str], policy: Policy, now: float) -> lis
         frozenset(r for r, i in survey.items.items() if r.key in leased or i.used >= oldest)
     )
     return [item for ref, item in sorted(survey.items.items()) if ref not in marked]
+
+
+def _unheld(doomed: list[Item]) -> tuple[list[Item], list[int]]:
+    """Without the trees that another user's process has, and locks that keep others from taking hold of the rest."""
+    from bareboat.store.lending import claim
+
+    free, claims = [], []
+    for item in doomed:
+        fd = claim(item.path) if item.ref.kind == TREE else -1
+        if fd is None:
+            continue
+        free.append(item)
+        if fd >= 0:
+            claims.append(fd)
+    return free, claims
 
 
 def _leftovers(layout: Layout, policy: Policy, now: float) -> list[Item]:

@@ -75,7 +75,10 @@ def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> It
     """What of a tree is not as it was written, one line each: missing, added, mode, size; with content,
     bytes too.
     """
+    from bareboat.store.lending import true_modes
+
     seen, shut = set(), []
+    meant = true_modes(root)
     pending = [""]
     while pending:
         path = pending.pop()
@@ -87,6 +90,8 @@ def differences(root: str, entries: Mapping[str, Entry], *, content: bool) -> It
         seen.add(path)
         try:
             found = _look(full, expected, content)
+            if path in meant:
+                found = found._replace(mode=meant[path])
             if found.kind == "d":
                 names = os.listdir(full)
                 pending.extend(f"{path}/{name}" if path else name for name in names)

@@ -11,6 +11,7 @@
     sessions/NAME/home         what is kept of a project's sessions; made when first needed
     volumes/NAME/{data,about}  a named volume and what is known of it; made when first needed
     unsettled/KEY              trees that wait to be synced
+    shared                     there while other users may read blobs and trees (store/lending.py)
     tmp/NAME                   work in progress, locked by its maker
     leases/NAME                what a living process uses, locked by it
     locks/{store,make}         lock files, never removed
@@ -27,6 +28,7 @@ from bareboat.errors import StoreError
 from bareboat.values import dataclass
 
 FORMAT = 1
+MARK = "shared"
 KEY_LENGTH = 200
 _HEX = frozenset("0123456789abcdef")
 _KEY = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
@@ -35,9 +37,12 @@ _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 @dataclass(frozen=True)
 class Layout:
-    """The places in one store, as strings: they are made a hundred times in a run, and Path is slow."""
+    """The places in one store, as strings: they are made a hundred times in a run, and Path is slow. lent: other users
+    may read what is made in it.
+    """
 
     home: str
+    lent: bool = False
 
     def at(self, *parts: str) -> str:
         return "/".join((self.home, *parts))
@@ -128,11 +133,11 @@ def open_home(home: Path) -> Layout:
             where=layout.home,
             hint="update bareboat, or set BAREBOAT_HOME to another directory",
         )
-    _check_owner(layout)
-    return layout
+    return Layout(layout.home, lent=True) if _check_owner(layout) else layout
 
 
-def _check_owner(layout: Layout) -> None:
+def _check_owner(layout: Layout) -> bool:
+    """Whether other users may read it, which is so when its owner said so."""
     status = os.stat(layout.home)
     if status.st_uid != os.geteuid():
         raise StoreError(
@@ -148,8 +153,11 @@ def _check_owner(layout: Layout) -> None:
             where=layout.home,
             hint=f"check who wrote to it, then: chmod 700 {layout.home}",
         )
-    if status.st_mode & 0o077:  # a copy made with a plain umask: nobody else wrote, so closing it is enough
-        os.chmod(layout.home, 0o700)
+    if status.st_mode & 0o077:
+        if os.path.exists(layout.at(MARK)):
+            return True
+        os.chmod(layout.home, 0o700)  # a copy made with a plain umask: nobody else wrote, so closing it is enough
+    return False
 
 
 def _format(layout: Layout) -> int | None:
@@ -181,7 +189,7 @@ def _create(layout: Layout) -> None:
         os.mkdir(layout.home, 0o700)
     except FileExistsError:
         known = {d.split("/")[0] for d in DIRECTORIES}
-        strangers = sorted(set(os.listdir(layout.home)) - known - {"format"})
+        strangers = sorted(set(os.listdir(layout.home)) - known - {"format", MARK})
         strangers = [name for name in strangers if not name.startswith(".format-")]
         if strangers:
             raise StoreError(

@@ -15,16 +15,27 @@ from bareboat.store.leases import Leases
 from bareboat.store.paths import Layout, open_home
 from bareboat.store.runs import RunStore
 from bareboat.store.trees import Trees
+from bareboat.values import dataclass
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
     from bareboat.image.limits import Limits
     from bareboat.store.check import CheckReport
     from bareboat.store.gc import GcReport, Policy
+    from bareboat.store.shared import Shared
     from bareboat.store.treewriter import Limits as TreeLimits
     from bareboat.store.treewriter import TreeWriter
     from bareboat.store.usage import Usage
     from bareboat.store.volumes import Volumes
+
+
+@dataclass(frozen=True)
+class Below:
+    """A shared store below a user's: whose it must be (a uid; root's is always fine), and whom to tell of its state."""
+
+    home: Path
+    owner: int = 0
+    say: Callable[[str], None] = lambda text: None
 
 
 class Store:
@@ -34,25 +45,34 @@ class Store:
     Under `with store.lease(keys)` it is leased by that, and so until that ends.
     """
 
-    def __init__(self, layout: Layout, limits: tuple[int, int, int] | None = None) -> None:
-        self._limits = limits
+    def __init__(self, layout: Layout, limits: tuple[int, int, int] | None = None, below: Below | None = None) -> None:
+        self._limits, self._below = limits, below
         self.home = Path(layout.home)
         self._layout = layout
         self._leases = Leases(layout)
         self._blobs = Blobs(layout, self._leases)
         self._trees = Trees(layout, self._leases)
         self._documents = Documents(layout)
+        self._shared: Shared | None = None
+        if below is not None:
+            from bareboat.store.shared import Shared
+
+            self._shared = Shared(below.home, below.owner, self._documents, below.say)
         self.runs = RunStore(layout)
 
     @classmethod
-    def open(cls, home: Path, limits: tuple[int, int, int] | None = None) -> Store:
+    def open(cls, home: Path, limits: tuple[int, int, int] | None = None, below: Below | None = None) -> Store:
         """Open a store, made when the directory is missing or empty. limits: where layers of others stop: bytes,
-        entries, ratio.
+        entries, ratio. below: a store of others' that what is not here may be in.
 
         Raises StoreError: store.foreign, store.not-private, store.newer, store.not-a-store, and the disk's
         own.
         """
-        return cls(open_home(home), limits)
+        return cls(open_home(home), limits, below)
+
+    def again(self) -> Store:
+        """The same store for a child process: what it is leased and holds is its own."""
+        return type(self).open(self.home, self._limits, self._below)
 
     @property
     def limits(self) -> Limits:
@@ -67,11 +87,13 @@ class Store:
         """The file of a complete blob (64 hex digits), or None; marks use. Its bytes were right when it
         was put.
         """
-        return self._blobs.find(sha256)
+        found = self._blobs.find(sha256)
+        return found if found is not None or self._shared is None else self._shared.blob(sha256)
 
     def verified_blob(self, sha256: str) -> Path | None:
         """As blob, read through first: one that rotted is removed, and None. Costs 1 s for 1.4 GB."""
-        return self._blobs.verified(sha256)
+        found = self._blobs.verified(sha256)
+        return found if found is not None or self._shared is None else self._shared.blob(sha256, again=True)
 
     def put_blob(
         self, chunks: Iterable[bytes], *, sha256: str | None = None, size: int | None = None, where: str = ""
@@ -109,6 +131,8 @@ class Store:
     def remove_blob(self, sha256: str) -> None:
         """Remove a blob that is known to be wrong; no error when it is gone."""
         self._blobs.remove(sha256)
+        if self._shared is not None:
+            self._shared.distrust(sha256)
 
     def drop_blobs(self, digests: Iterable[str]) -> int:
         """Remove blobs that can be had again, but for those that a living process holds; how many went."""
@@ -118,11 +142,29 @@ class Store:
 
     def tree(self, key: str) -> Path | None:
         """The root of a complete read-only tree by key ([a-z0-9.-], 1 to 200), or None; marks use."""
-        return self._trees.find(key)
+        found = self._trees.find(key)
+        return found if found is not None or self._shared is None else self._shared.tree(key)
 
     def trees(self, keys: Iterable[str]) -> list[Path | None]:
         """As tree for many keys, in their order, at a third of the cost."""
-        return self._trees.find_all(keys)
+        if self._shared is None:
+            return self._trees.find_all(keys)
+        listed = list(keys)
+        found = self._trees.find_all(listed)
+        return [t if t is not None else self._shared.tree(k) for k, t in zip(listed, found, strict=True)]
+
+    @property
+    def borrows(self) -> bool:
+        """Whether there is a shared store below this one."""
+        return self._shared is not None
+
+    def is_shared(self, tree: Path) -> bool:
+        """Whether a tree's root is one of the shared store, so that its files are somebody else's."""
+        return self._shared is not None and self._shared.owns(tree)
+
+    def hold(self, keys: Iterable[str]) -> list[str]:
+        """Keep trees of the shared store from its owner's gc until close(); returns those that went meanwhile."""
+        return [] if self._shared is None else self._shared.hold(keys)
 
     def make_tree(
         self, key: str, fill: Callable[[TreeWriter], None], *, limits: TreeLimits | None = None
@@ -133,6 +175,8 @@ class Store:
         fill must be a pure function of the key. What it raises leaves nothing behind. Raises StoreError,
         ArchiveError.
         """
+        if self._shared is not None and (found := self.tree(key)) is not None:
+            return found
         return self._trees.make(key, fill, limits)
 
     def settle(self) -> int:
@@ -208,6 +252,34 @@ class Store:
     def close(self) -> None:
         """Let go of what was returned so far; the object can be used further. Idempotent."""
         self._leases.close()
+        if self._shared is not None:
+            self._shared.close()
+
+    # sharing
+
+    def lend(self) -> int:
+        """Let every user of this machine read blobs and trees; how many trees. What a Store makes that was opened
+        before stays closed to them. Idempotent. Raises StoreError.
+        """
+        return self._lending(lend=True)
+
+    def recall(self) -> None:
+        """Close the store to others again. Idempotent. Raises StoreError."""
+        self._lending(lend=False)
+
+    def _lending(self, *, lend: bool) -> int:
+        from bareboat.store import lending
+        from bareboat.store.disk_errors import disk_error
+        from bareboat.store.locks import store_lock
+
+        try:
+            with store_lock(self._layout, exclusive=True):
+                count = lending.lend(self._layout) if lend else 0
+                if not lend:
+                    lending.recall(self._layout)
+        except OSError as error:
+            raise disk_error(error, self._layout.home) from error
+        return count
 
     # images
 

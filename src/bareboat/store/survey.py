@@ -35,11 +35,13 @@ class Survey:
     needs: dict[Ref, frozenset[Ref]] = field(default_factory=dict)
     tags: dict[str, frozenset[Ref]] = field(default_factory=dict)
     runs: dict[str, frozenset[Ref]] = field(default_factory=dict)
+    _lent: bool = False
     _seen: dict[str, tuple[tuple[int, ...], frozenset[Ref]]] = field(default_factory=dict)
 
     def read(self, layout: Layout) -> None:
         """Look at everything anew; what has not changed since the last look is not parsed again."""
         self.items, self.needs, self.tags, self.runs = {}, {}, {}, {}
+        self._lent = layout.lent
         self._read_documents(layout)
         self._read_runs(layout)
         for digest in os.listdir(layout.at("blobs", "sha256")):
@@ -54,6 +56,10 @@ class Survey:
             used = os.stat(stamp).st_mtime
         except OSError:
             used = 0.0  # a tree without its marks: hidden, or half removed
+        if self._lent and ref.kind != DOCUMENT:  # others cannot write when they used it, but the kernel does
+            from bareboat.store.lending import last_read
+
+            used = max(used, last_read(path if ref.kind == BLOB else f"{path}/manifest"))
         self.items[ref] = Item(ref, path, used)
 
     def _read_documents(self, layout: Layout) -> None:

@@ -94,13 +94,17 @@ class Trees:
             finally:
                 writer.close()
             _write(f"{wrapper}/manifest", manifest.dump(entries))
+            if self._layout.lent:
+                from bareboat.store.lending import lend_tree
+
+                lend_tree(wrapper, entries)
             unsettled = self._layout.at("unsettled", key)
             if self._is_local() and self._boot_id():
-                _write(f"{wrapper}/boot", self._boot_id().encode())
+                self._mark(f"{wrapper}/boot", self._boot_id().encode())
                 _write(unsettled, b"")
             else:
                 files.syncfs(wrapper)
-                _write(f"{wrapper}/synced", b"")
+                self._mark(f"{wrapper}/synced", b"")
             self._publish(wrapper, key, scratch.path)
         return Path(f"{self._layout.tree(key)}/root")
 
@@ -153,10 +157,15 @@ class Trees:
         try:
             with open(f"{wrapper}/boot", encoding="ascii") as file:
                 if file.read() == self._boot_id():
-                    _write(f"{wrapper}/synced", b"")
+                    self._mark(f"{wrapper}/synced", b"")
         except FileNotFoundError:
             pass
         _unlink(self._layout.at("unsettled", key))
+
+    def _mark(self, path: str, data: bytes) -> None:
+        _write(path, data)
+        if self._layout.lent:
+            os.chmod(path, 0o644)
 
     def _distrust(self, key: str) -> None:
         _unlink(f"{self._layout.tree(key)}/boot")

@@ -75,6 +75,18 @@ class TreeWriter:
         self._parent(path)
         self._mkdir(path, mode & 0o7777)
 
+    def opaque(self, path: str) -> None:
+        """Let a directory that was made hide what lies under it in other trees, by overlay's own mark ("userxattr").
+
+        Where the file system keeps no such marks, what is there stays seen.
+        """
+        if hasattr(os, "setxattr"):
+            try:
+                os.setxattr(self._fd(path), "user.overlay.opaque", b"y")
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.ENOSPC):
+                    raise disk_error(error, f"{self._root}/{path}") from error
+
     def root(self, mode: int, mtime: int) -> None:
         """Give the root itself a mode and a time."""
         self._made[""], self._times[""] = Entry("d", mode & 0o7777, 0, 0), mtime

@@ -161,12 +161,14 @@ def _tree(image: BaseImage, work: Work) -> Callable[[], Path]:
 
 def _ask(work: Work, tree: Path, argv: tuple[str, ...]) -> str:
     """What a program of the base prints, in the sandbox without network: the last resort; "" when it cannot be run."""
+    from bareboat.builder.stacking import roots
     from bareboat.engine.base import Streams
     from bareboat.errors import BareboatError
     from bareboat.workload import Rootfs, Workload
 
     said = bytearray()
-    load = Workload(root=Rootfs((tree,)), argv=argv, env=(("PATH", "/usr/bin:/bin"),), cwd="/tmp", network="none")
+    stacked = roots(work.store, [tree.parent.name])
+    load = Workload(root=Rootfs(stacked), argv=argv, env=(("PATH", "/usr/bin:/bin"),), cwd="/tmp", network="none")
     try:
         outcome = work.engine.run(load, Streams(lambda chunk: said.extend(chunk[:4096]), lambda _: None))
     except BareboatError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bareboat.builder.stacking import owes_bytecode
 from bareboat.errors import BareboatError, UsageError
 from bareboat.host.kernel import foreign
 from bareboat.project.values import Overrides, Project, ProjectMount
@@ -144,7 +145,7 @@ def after(made: Environment, work: Work) -> None:
 
 
 def _owed(made: Environment, work: Work) -> bool:
-    return None in work.store.trees(made.bytecode) or bool(work.store.unsettled())
+    return owes_bytecode(work.store, made.bytecode) or bool(work.store.unsettled())
 
 
 def _commands(request: RunRequest) -> tuple[dict[str, tuple[str, ...]], BareboatError | None]:
