@@ -6,6 +6,7 @@ here and not there fails as it would there.
 
 from __future__ import annotations
 
+import _socket
 import builtins
 import ctypes
 import fcntl
@@ -24,7 +25,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 # The rooms that may need Linux.
-LINUX_ROOMS = ("bareboat.sandbox", "bareboat.supervisor", "bareboat.engine.bubblewrap", "bareboat.host.namespaces")
+LINUX_ROOMS = ("bareboat.sandbox", "bareboat.engine.bubblewrap", "bareboat.host.namespaces")
 
 # What macOS has not, by module: calls and constants that Python offers where the system does.
 _GONE: dict[ModuleType, tuple[str, ...]] = {
@@ -56,7 +57,7 @@ def leave_linux() -> None:
     """Take away what only Linux has, for the rest of this process."""
     for module, names in _GONE.items():
         for name in (*names, *(n for n in vars(module) if n.startswith(_PREFIXES.get(module, ("\0",))))):
-            for place in (module, posix) if module is os else (module,):
+            for place in (module, *([posix] if module is os else [_socket] if module is socket else [])):
                 if hasattr(place, name):
                     delattr(place, name)
     ctypes.CDLL = _Libc  # type: ignore[misc,assignment]

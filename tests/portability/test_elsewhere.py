@@ -13,8 +13,7 @@ from tests.portability.elsewhere import LINUX_ROOMS
 import bareboat
 
 ROOT = Path(bareboat.__file__).parent
-# Started by argv on Linux alone, or inside an image with its Python.
-APART = ("bareboat.entry.supervisor", "bareboat.__main__")
+APART = ("bareboat.__main__",)  # it is the command itself
 
 
 def elsewhere(script: str, *words: str, cwd: Path | None = None) -> str:
@@ -179,3 +178,29 @@ print(json.dumps([len(made), turns, left]))
 
 def test_one_maker_at_a_time_without_locks_of_open_files(tmp_path: Path) -> None:
     assert json.loads(elsewhere(AT_ONCE, str(tmp_path / "home"))) == [1, [True, False], []]
+
+
+DOOR = """
+import _socket, tempfile
+from bareboat.supervisor import wire
+folder = sys.argv[1]
+door, other = wire.Door(folder), wire.Door(folder)
+here, there = _socket.socket(_socket.AF_UNIX), _socket.socket(_socket.AF_UNIX)
+here.bind(door.address)
+here.listen(1)
+there.connect(other.address)
+there.send(b"hello")
+accepted = _socket.socket(fileno=here._accept()[0])
+said = wire.receive(accepted)[0].decode()
+for each in (door, other, door):
+    each.close()
+for each in (here, there, accepted):
+    each.close()
+print(json.dumps([len(door.address) < 104, said, os.path.exists(os.path.dirname(os.path.dirname(door.address)))]))
+"""
+
+
+def test_a_socket_in_a_deep_directory_has_a_short_address(tmp_path: Path) -> None:
+    deep = tmp_path / ("deep" * 40)
+    deep.mkdir()
+    assert json.loads(elsewhere(DOOR, str(deep))) == [True, "hello", False]

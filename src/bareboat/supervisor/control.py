@@ -6,6 +6,7 @@ import _socket
 import os
 import select
 import struct
+import sys
 from collections.abc import Callable
 
 from bareboat.host.loop import Loop
@@ -122,6 +123,16 @@ class Peer:
         self.closed()
 
 
+def _peer_uid(sock: _socket.socket) -> int:
+    """Whose the other side is; -1 where it cannot be told. macOS: unix(4), LOCAL_PEERCRED, a struct xucred."""
+    try:
+        if sys.platform == "darwin":
+            return int(struct.unpack_from("II", sock.getsockopt(0, 1, 76))[1])
+        return int(_UCRED.unpack(sock.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, _UCRED.size))[1])
+    except (OSError, struct.error):
+        return -1
+
+
 class Control:
     """Listens in a directory of ours; served by whatever loop it was last given. asked: called with each request."""
 
@@ -161,7 +172,7 @@ class Control:
             return True
         sock = _socket.socket(fileno=number)
         sock.setblocking(False)
-        _, uid, _ = _UCRED.unpack(sock.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, _UCRED.size))
+        uid = _peer_uid(sock)
         if uid not in (0, os.geteuid()):
             sock.close()
             return True

@@ -18,6 +18,7 @@ NAME = "control"
 JSON, OUT, ERR, IN, EOF, WINDOW, END = b"j", b"o", b"e", b"i", b"f", b"w", b"x"
 HEAD = struct.Struct("!cI")
 MOST = 1 << 20  # bytes of one frame
+_SHORT = 103  # bytes of an address on macOS and the BSDs
 
 
 class Broken(ValueError):
@@ -72,25 +73,41 @@ def send_with(sock: _socket.socket, data: bytes, descriptor: int) -> int:
 
 def receive(sock: _socket.socket, most: int = 1 << 16) -> tuple[bytes, list[int]]:
     """What is there, b"" at the end, with the descriptors that came."""
-    data, ancillary, _, _ = sock.recvmsg(most, _socket.CMSG_SPACE(4 * 4), _socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = sock.recvmsg(most, _socket.CMSG_SPACE(4 * 4), getattr(_socket, "MSG_CMSG_CLOEXEC", 0))
     fds = array.array("i")
     for level, kind, payload in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    for descriptor in fds:
+        os.set_inheritable(descriptor, False)  # where the flag is not known
     return data, list(fds)
 
 
 class Door:
     """The address of a socket in a directory, however long its path is: by a descriptor of the directory, since an
-    address of the kernel's ends at 107 bytes.
+    address of the kernel's ends at 107 bytes; by a short link to it where there is no /proc.
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self.address = f"/proc/self/fd/{self._folder}/{NAME}"
+        self._folder, self._short = -1, ""
+        if hasattr(os, "O_PATH"):
+            self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.address = f"/proc/self/fd/{self._folder}/{NAME}"
+            return
+        self.address = f"{folder}/{NAME}"
+        if len(os.fsencode(self.address)) > _SHORT:
+            import tempfile
+
+            self._short = tempfile.mkdtemp(prefix="bb-", dir="/tmp")  # 0700: nobody else can put another link there
+            os.symlink(os.path.abspath(folder), f"{self._short}/d")
+            self.address = f"{self._short}/d/{NAME}"
 
     def close(self) -> None:
         """Idempotent."""
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
+        if self._short:
+            os.unlink(f"{self._short}/d")
+            os.rmdir(self._short)
+            self._short = ""
