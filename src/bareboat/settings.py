@@ -196,6 +196,10 @@ class Settings:
         "The bound of a run's thin writable layer.",
         shown="half of the memory, or of the free disk",
     )
+    cache: bool = _setting("cache", "flag", False, "Give runs this user's cache of models and packages, which all "
+                           "projects share; a project file and --cache, --no-cache say it for one.")
+    cache_directory: Path | None = _setting(  # as above
+        "cache-directory", "path", None, "Where that cache is.", shown="the volume bareboat-cache of the store")
     shm_size: int | None = _setting(
         "shm-size", "size", None, "The size of /dev/shm.", shown="half of the memory"
     )

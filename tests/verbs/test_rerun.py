@@ -361,3 +361,19 @@ def test_what_was_thrown_away_is_new_and_memory_is_memory(lab):
     of_another_machine(lab, old)
     again(lab, old, data=lab.root / "data")
     assert lab.engine.loads[-1].tmpfs[0].size < 1 << 60 and "/spare" in [m.target for m in lab.engine.loads[-1].mounts]
+
+
+def test_a_cache_is_there_for_ones_own_and_empty_for_a_strangers(lab, tmp_path):
+    old = lab.run(SAME)
+    with_mounts(lab, old, {"source": "bareboat-cache", "target": "/c", "read_only": False, "kind": "cache"})
+    again(lab, old)  # gone: an empty one will do
+    mount = lab.engine.loads[-1].mounts[-1]
+    assert mount.target == "/c" and not mount.source.exists()
+    volume = lab.store.volumes.make("bareboat-cache", {}, "")
+    done = again(lab, old)
+    mount = lab.engine.loads[-1].mounts[-1]
+    assert (mount.source, mount.read_only) == (volume.data, False) and done.new.mounts[-1].source == "bareboat-cache"
+    of_another_machine(lab, old)
+    again(lab, old, data=lab.root / "data")
+    mount = lab.engine.loads[-1].mounts[-1]
+    assert mount.target == "/c" and mount.source != volume.data and not mount.source.exists()

@@ -171,3 +171,18 @@ def test_the_verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert main(["volume", "prune", "--all"]) == 125 and "--force" in capsys.readouterr().err
     assert "models\n" in said("prune", "--all", "--force") and said("ls", "-q") == ""
     assert json.loads(said("prune", "--json")) == {"removed": [], "bytes": 0}
+
+
+def test_a_container_that_is_listed_keeps_its_volumes(ready: World) -> None:
+    from bareboat.verbs import containers
+    from bareboat.verbs.launch import Life, create
+
+    container, kept = create(asked("true", name="later", volumes=("state:/state", "/spare")), Life(), ready.work)
+    ready.store.close()
+    other = afresh(ready)
+    with pytest.raises(StoreError) as caught:
+        volumes.remove("state", other)
+    assert "later" in caught.value.what and volumes.prune(other) == []
+    assert kept.prepared().anonymous == (("/spare", True),)
+    containers.forget(ready.store, container.id)
+    assert [v.name for v in volumes.prune(other)] == ["state"]

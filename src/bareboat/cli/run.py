@@ -30,7 +30,7 @@ LIFE: dict[str, object] = {  # cli/life.py reads these
     "stop_timeout": None, "publish": [], "max_time": None, "idle_stop": None,
 }
 DEFAULTS: dict[str, object] = {
-    "volume": [], "mount": [], "tmpfs": [],
+    "volume": [], "mount": [], "tmpfs": [], "cache": None,
     "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
@@ -70,6 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--mount", action="append", metavar="type=…,source=…,target=…", help="the same in Docker's long form: bind, "
         "volume or tmpfs; readonly, tmpfs-size=, tmpfs-mode=")
     add("--tmpfs", action="append", metavar="DST[:size=…,mode=…]", help="a file system in memory")
+    add("--cache", action="store_true", default=None, help="with this user's cache of models and packages "
+        "(Hugging Face, torch hub, pip …), which all projects share")
+    add("--no-cache", dest="cache", action="store_false", help="without it, whatever the project or the settings say")
     add("-e", "--env", action="append", metavar="NAME[=VALUE]", help="variable; without a value the caller's")
     add("--env-file", action="append", metavar="FILE", help="variables from a file, NAME=VALUE a line")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
@@ -157,7 +160,7 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
     return RunRequest(
         words=tuple(o.words), program=tuple(o.program), project_run=o.project_run or not o.words,
         project=Path(o.project).absolute() if o.project else None,
-        volumes=tuple(o.volume), mounts=tuple(o.mount), tmpfs=tuple(o.tmpfs),
+        volumes=tuple(o.volume), mounts=tuple(o.mount), tmpfs=tuple(o.tmpfs), cache=o.cache,
         env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),

@@ -216,6 +216,8 @@ PROJECT = Table(
             "Environment variables of the program.",
             '{ OMP_NUM_THREADS = "4" }',
         ),
+        Key("cache", Flag(), "Whether runs have this user's cache of models and packages (Hugging Face, torch hub, "
+            "pip …), which all projects share.", "true", default="the setting `cache`"),
         Key("env-file", RELATIVE, "A file of VAR=VALUE lines, as for --env-file.", '".env"'),
         Key("workdir", INSIDE, "The working directory.", '"/app"', default="/app"),
         Key("startup", RELATIVE, "A script of the project that is run before each command.", '"startup.sh"'),

@@ -43,8 +43,9 @@ class ProjectMount:
     """A mount of the project: what convention or the file asks for, before anything is checked on disk.
 
     kind: "code", "data", "results", "mount"; "volume" of the store, by its name; "anonymous", a volume that is thrown
-    away with the container; "tmpfs", with its size in bytes (None: the engine's bound), mode, and whether programs in
-    it may be started. Those three have no source of the host's. copy: a volume that is empty is filled from the image.
+    away with the container; "cache", the one of the user's; "tmpfs", with its size in bytes (None: the engine's bound),
+    mode, and whether programs in it may be started. All but the first four have no source of the host's. copy: a volume
+    that is empty is filled from the image.
     """
 
     source: Path
@@ -128,6 +129,7 @@ class Project:
     resources: Resources = Resources()
     gpu: str = ""  # "required", "optional" or "none"; "" when the file does not say
     network: str = "host"  # "host" or "none"
+    cache: bool | None = None  # whether runs have the user's cache of models and packages; None: as the settings say
     package: Package | None = None
     named: bool = field(default=False, compare=False)  # by its file or pyproject.toml, not by its folder alone
     notes: tuple[str, ...] = field(default=(), compare=False)  # what convention decided, for init and -v

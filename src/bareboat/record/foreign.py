@@ -23,7 +23,7 @@ DATA_FROM_MOST = 2000  # characters
 _TEXT_MOST = 1 << 20
 _NUMBER_MOST = 1 << 62
 _ID = frozenset("0123456789abcdef")
-_KINDS = ("code", "data", "results", "mount", "volume", "anonymous")
+_KINDS = ("code", "data", "results", "mount", "volume", "anonymous", "cache")
 
 
 def read_record(data: bytes, artifact: Artifact, where: str) -> RunRecord:

@@ -51,7 +51,7 @@ class CodeSnapshot:
 @dataclass(frozen=True)
 class RecordedMount:
     """A mount of the run. kind: "code", "data", "results", "mount"; "volume", whose source is its name; "anonymous",
-    which had none and is gone.
+    which had none and is gone; "cache" of the user, a volume or a directory, which a repetition can do without.
 
     within: for code, the source relative to the snapshot's root ("" the root itself, "src"), so that a
     repetition mounts it from the snapshot.

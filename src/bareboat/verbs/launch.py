@@ -42,17 +42,18 @@ class Kept:
     code: tuple[Path, CodeRules] | None = None
     data: tuple[tuple[str, Path], ...] = ()
     keys: tuple[str, ...] = ()
+    anonymous: tuple[tuple[str, bool], ...] = ()
 
     @staticmethod
     def of(prepared: Prepared) -> Kept:
         """What of a prepared run is kept."""
         p = prepared
-        return Kept(p.workload, p.record, p.results, p.code, p.data, p.keys)
+        return Kept(p.workload, p.record, p.results, p.code, p.data, p.keys, p.anonymous)
 
     def prepared(self) -> Prepared:
         """The run again, with no streams of a caller's."""
-        return Prepared(self.workload, self.record, self.results, self.code, self.data, self.keys, stdin=None,
-                        terminal=None, stdout=None, stderr=None)
+        return Prepared(self.workload, self.record, self.results, self.code, self.data, self.keys, self.anonymous,
+                        stdin=None, terminal=None, stdout=None, stderr=None)
 
 
 def create(request: RunRequest, life: Life, work: Work) -> tuple[Container, Kept]:

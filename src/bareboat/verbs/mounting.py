@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bareboat.errors import StoreError
 from bareboat.project.values import ProjectMount
+from bareboat.project.volumes import NOWHERE
 from bareboat.record.values import timestamp
 from bareboat.values import replace
+from bareboat.verbs import caches
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Mount, Workload
 
@@ -32,12 +35,28 @@ def asked(request: RunRequest) -> tuple[ProjectMount, ...]:
     return stacked(found, "command line")
 
 
-def placed(mounts: tuple[ProjectMount, ...], environment: Environment, work: Work) -> tuple[ProjectMount, ...]:
+def placed(mounts: tuple[ProjectMount, ...], environment: Environment, work: Work, *,
+           cache: bool = False) -> tuple[ProjectMount, ...]:
     """The mounts with the directory of each named volume as its source. One that is new, or empty, gets what the image
-    has at its place. Raises StoreError.
+    has at its place. cache: with the user's cache, unless something else is mounted where it goes. Raises StoreError.
     """
     trees = [tree for tree in work.store.trees(environment.trees) if tree is not None]
-    return tuple(_named(mount, trees, work) if mount.kind == "volume" else mount for mount in mounts)
+    found = tuple(_named(mount, trees, work) if mount.kind == "volume" else mount for mount in mounts)
+    if not cache or any(mount.target == caches.TARGET for mount in mounts):
+        return found
+    return (*found, _cache(work))
+
+
+def _cache(work: Work) -> ProjectMount:
+    own = work.settings.cache_directory
+    if own is None:
+        return _named(ProjectMount(NOWHERE, caches.TARGET, False, "cache", caches.VOLUME, copy=False), (), work)
+    try:
+        own.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError("cache.directory", f"the cache cannot be made: {error.strerror}", where=os.fspath(own),
+                         hint="correct the setting cache-directory, or run with --no-cache") from None
+    return ProjectMount(own, caches.TARGET, False, "cache")
 
 
 def _named(mount: ProjectMount, trees: Sequence[Path], work: Work) -> ProjectMount:

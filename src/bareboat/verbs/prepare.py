@@ -45,6 +45,7 @@ class RunRequest:
     volumes: tuple[str, ...] = ()
     mounts: tuple[str, ...] = ()  # --mount
     tmpfs: tuple[str, ...] = ()
+    cache: bool | None = None
     env: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     workdir: str | None = None
@@ -72,7 +73,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     resources = _resources(request, project)
     uid, gid = _user(request)
     host_env, host_mounts = inherited(os.environ, tty=tty)
-    env = dict(environment.env)
+    env = {**_cache_variables(mounts), **dict(environment.env)}
     env.update(host_env)
     env.update({"HOME": HOME, "USER": "root" if uid == 0 else "user"})
     if project:
@@ -135,7 +136,7 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         workload=load, record=record, results=results, code=code,
         data=tuple((m.target, m.source) for m in data.values()),
         keys=(*environment.trees, *environment.bytecode, environment.plan_blob,
-              *(f"volume:{m.name}" for m in mounts if m.kind == "volume")),
+              *(f"volume:{m.name}" for m in mounts if m.name)),
         anonymous=tuple((m.target, m.copy) for m in mounts if m.kind == "anonymous"),
         stdin=None if request.interactive is False else 0, terminal=0 if load.tty else None)
 
@@ -172,7 +173,7 @@ def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
     within = ""
     if mount.kind == "code" and project is not None and mount.source.is_relative_to(project.root):
         within = os.fspath(mount.source.relative_to(project.root))
-    source = mount.name if mount.kind == "volume" else os.fspath(mount.source)
+    source = mount.name or os.fspath(mount.source)
     return RecordedMount("" if mount.kind == "anonymous" else source, mount.target, mount.read_only, mount.kind,
                          "" if within == "." else within)
 
@@ -236,8 +237,22 @@ def _with_words(command: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, 
     return (*command, *words[1:])
 
 
+def cache_wanted(request: RunRequest, project: Project | None, work: Work) -> bool:
+    """Whether a run has the cache: the command line says, else the project, else the settings."""
+    said = request.cache if request.cache is not None or project is None else project.cache
+    return work.settings.cache if said is None else said
+
+
 def _bound(mounts: tuple[ProjectMount, ...]) -> Iterable[Mount]:
     return (Mount(m.source, m.target, m.read_only) for m in mounts if m.source != NOWHERE)
+
+
+def _cache_variables(mounts: tuple[ProjectMount, ...]) -> dict[str, str]:
+    if not any(m.kind == "cache" for m in mounts):
+        return {}
+    from bareboat.verbs.caches import variables
+
+    return variables(HOME)
 
 
 def _in_memory(mounts: tuple[ProjectMount, ...]) -> tuple[Tmpfs, ...]:

@@ -44,6 +44,8 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
             found.append(_of_code(mount, code, old))
         elif mount.kind == "anonymous":
             continue  # a new one, as every run has: anonymous()
+        elif mount.kind == "cache":
+            found += _cache(mount, old, work)
         elif not made_here(old):
             found.append(_nothing(mount, old, work))
         elif mount.kind == "volume":
@@ -56,7 +58,8 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
 def anonymous(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, bool], ...]:
     """The volumes that the repetition has new, as Prepared.anonymous."""
     taken = {m.target for m in made}
-    return tuple((m.target, True) for m in old.mounts if m.kind == "anonymous" and m.target not in taken)
+    return tuple((m.target, m.kind == "anonymous") for m in old.mounts
+                 if m.kind in ("anonymous", "cache") and m.target not in taken)
 
 
 def in_memory(old: RunRecord) -> tuple[Tmpfs, ...]:
@@ -73,7 +76,7 @@ def given_for(old: RunRecord, request: RerunRequest) -> dict[str, Path]:
     Raises UsageError "usage.mount" for what the run did not have, for results, and for code of the snapshot, which is
     what is repeated.
     """
-    open_to = [m.target for m in old.mounts if m.kind in ("data", "mount") or not _is_snapshot(m, old)]
+    open_to = [m.target for m in old.mounts if not _is_snapshot(m, old) and m.kind not in ("anonymous", "cache")]
     found: dict[str, Path] = {}
     if request.data is not None:
         found = {m.target: request.data.absolute() for m in old.mounts if m.kind == "data"}
@@ -105,7 +108,10 @@ def recorded(mount: RecordedMount, made: tuple[Mount, ...]) -> RecordedMount:
     now = next((m for m in made if m.target == mount.target), None)
     if mount.kind == "code" or now is None:
         return mount
-    kind = "mount" if mount.kind in ("volume", "anonymous") else mount.kind  # a folder of this machine's by now
+    if mount.kind == "cache" and not now.read_only:
+        return mount
+    own = mount.kind in ("volume", "anonymous", "cache")
+    kind = "mount" if own else mount.kind  # a folder of this machine's by now
     return RecordedMount(os.fspath(now.source), mount.target, now.read_only, kind, mount.within)
 
 
@@ -176,6 +182,18 @@ def _volume(mount: RecordedMount, work: Work) -> Mount:
         raise RecordError("record.data-gone", f"the volume {mount.source} that the run had at {mount.target} is gone",
                           where=mount.target, hint=f"say what is to be there, read-only: -v DIR:{mount.target}")
     return _from_here(mount, found.data, work)
+
+
+def _cache(mount: RecordedMount, old: RunRecord, work: Work) -> list[Mount]:
+    """The user's cache as the run had it; an empty one where that is gone, and for the program of a stranger, which
+    could put into it what other projects load.
+    """
+    if foreign(old):
+        return []
+    if mount.source.startswith("/"):
+        return [Mount(Path(mount.source), mount.target)] if os.path.isdir(mount.source) else []
+    found = work.store.volumes.find(mount.source)
+    return [] if found is None else [Mount(found.data, mount.target)]
 
 
 def _nothing(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:

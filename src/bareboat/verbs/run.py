@@ -16,7 +16,7 @@ from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.foreground import in_foreground
 from bareboat.verbs.lock_mode import LockMode
-from bareboat.verbs.prepare import RunRequest, check_request, prepare, with_overlays, workload
+from bareboat.verbs.prepare import RunRequest, cache_wanted, check_request, prepare, with_overlays, workload
 
 if TYPE_CHECKING:
     from bareboat.verbs.launch import Life
@@ -69,10 +69,11 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     else:
         made = of_image(image, work, tuple(named), broken, request.platform)
         mounts = _volumes(request)
-    if any(m.kind == "volume" for m in mounts):
+    cache = cache_wanted(request, project, work)
+    if cache or any(m.kind == "volume" for m in mounts):
         from bareboat.verbs.mounting import placed
 
-        mounts = placed(mounts, made, work)
+        mounts = placed(mounts, made, work, cache=cache)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
     if project is not None and project.package is not None and project.package.native:

@@ -18,7 +18,7 @@ from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.lock_mode import LockMode
 from bareboat.verbs.mounting import placed
-from bareboat.verbs.prepare import HOME, RunRequest, check_request, prepare, workload
+from bareboat.verbs.prepare import HOME, RunRequest, cache_wanted, check_request, prepare, workload
 from bareboat.workload import Mount
 
 # What the caller's pip was told of its index; the rest of its settings name files of the host's.
@@ -86,7 +86,7 @@ def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False
     made = environment(project, LockMode(locked=request.locked), work, foreign(request.platform))
     plan = plan_of(made.plan_blob, work)
     mounts = tuple(replace(m, read_only=False) if m.kind == "code" else m for m in project.mounts)
-    mounts = placed(mounts, made, work)
+    mounts = placed(mounts, made, work, cache=cache_wanted(request, project, work))
     home = work.store.session_home(home_name(project.root, project.name), fresh=fresh_home)
     furnish(home)
     stack = workload(asked, mounts, made, project, work)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """A volume as it is told. bytes, files: of what is in it; used_by: runs that have it now; in_use: whether any
-    process holds it.
+    """A volume as it is told. bytes, files: of what is in it; used_by: runs and containers that have it; in_use:
+    whether there are any, or a process that holds it.
     """
 
     name: str
@@ -57,16 +57,18 @@ def remove(name: str, work: Work, *, force: bool = False) -> bool:
     """Remove a volume with all that is in it; force: one that is not there is no error, and False. Raises StoreError
     "volume.in-use" with the runs that use it, "volume.missing".
     """
+    listed = users(name, work)
     try:
+        if listed:
+            raise StoreError("volume.in-use", "by a container")
         work.store.volumes.remove(name)
     except StoreError as error:
         if error.code == "volume.missing" and force:
             return False
         if error.code != "volume.in-use":
             raise
-        by = users(name, work)
-        raise StoreError(error.code, f"the volume {name!r} is used by {', '.join(by) or 'another process'}",
-                         hint="let it end, or stop it, first") from None
+        raise StoreError(error.code, f"the volume {name!r} is used by {', '.join(listed) or 'another process'}",
+                         hint="stop what runs, and remove what is listed: bareboat ps -a, bareboat rm") from None
     return True
 
 
@@ -86,27 +88,31 @@ def prune(work: Work) -> list[Shown]:
 
 
 def users(name: str, work: Work) -> tuple[str, ...]:
-    """The runs that have a volume mounted now: "NAME (ID)" or the id."""
+    """The runs that have a volume mounted now, and the containers that would have it when they are started: "NAME
+    (ID)", or the id.
+    """
+    from bareboat.verbs.containers import known
     from bareboat.verbs.runs import load
 
+    runs = work.store.runs
+    listed = dict(known(work.store))
     found = []
-    for run in work.store.runs.ids():
-        if not work.store.runs.is_alive(run):
-            continue
+    for run in (*(run for run in runs.ids() if run not in listed and runs.is_alive(run)), *listed):
         try:
             record = load(work.store, run)
         except BareboatError:
             continue  # what it has mounted is not known
         place = os.fspath(work.store.home / "volumes" / name / "data")
-        if any((m.kind == "volume" and m.source == name) or m.source == place for m in record.mounts):
+        if any((m.kind in ("volume", "cache") and m.source == name) or m.source == place for m in record.mounts):
             found.append(f"{record.name} ({record.id})" if record.name else f"run {record.id}")
     return tuple(found)
 
 
 def _shown(volume: Volume, used: bool, work: Work) -> Shown:
     size, files = _size(os.fspath(volume.data))
+    by = users(volume.name, work)
     return Shown(volume.name, os.fspath(volume.data), volume.created, dict(volume.labels), volume.filled, size, files,
-                 used, users(volume.name, work) if used else ())
+                 used or bool(by), by)
 
 
 def _size(top: str) -> tuple[int, int]:
