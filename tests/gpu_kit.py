@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from bareboat.host.kernel import platform
+from bareboat.image import ldcache
 
 UUIDS = tuple(f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-1f69-c64e-cf85-44e9b07e7a2a" for n in range(4))
 # Nodes that everybody may open, so that what is inside can be told by what it reads; none of them is a GPU.
@@ -79,3 +85,59 @@ devices:
           options: [ro, nosuid, nodev, rbind, rprivate]
 """)
     return file
+
+
+@cache
+def _fake_nvml() -> Path:
+    """The compiled library: once a session, in a directory that goes with it."""
+    folder = tempfile.mkdtemp(prefix="bareboat-nvml-")
+    atexit.register(shutil.rmtree, folder)
+    path = Path(folder) / "libnvidia-ml.so.1"
+    source = Path(__file__).with_name("fake_nvml.c")
+    subprocess.run([need_gcc(), "-shared", "-fPIC", "-w", "-o", str(path), str(source)], check=True)
+    return path
+
+
+def nvml(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A management library that says so; see fake_nvml.c for the words."""
+    need_gcc()
+    (tmp_path / "nvml.txt").write_text(says)
+    monkeypatch.setenv("FAKE_NVML", str(tmp_path / "nvml.txt"))
+    return _fake_nvml()
+
+
+GIB = 1 << 30
+TWO = f"""driver 550.54.14
+cuda 12040
+gpu {UUIDS[0]}|NVIDIA H100 80GB HBM3|0|{80 * GIB}|{GIB}|30|00000000:01:00.0|0
+gpu {UUIDS[1]}|NVIDIA H100 80GB HBM3|1|{80 * GIB}|0|0|00000000:02:00.0|0
+"""
+MIG_UUIDS = ("MIG-e3a2b2f1-5a0f-5b7e-9f6f-2d3b7e4f1c10", "MIG-11111111-5a0f-5b7e-9f6f-2d3b7e4f1c10")
+MIG = f"""driver 550.54.14
+cuda 12040
+gpu {UUIDS[0]}|NVIDIA A100-SXM4-40GB|0|{40 * GIB}|0|0|00000000:01:00.0|1
+mig 0|3|0|{MIG_UUIDS[0]}|NVIDIA A100-SXM4-40GB MIG 3g.20gb|{20 * GIB}|{GIB}
+mig 0|4|0|{MIG_UUIDS[1]}|NVIDIA A100-SXM4-40GB MIG 3g.20gb|{20 * GIB}|0
+proc {MIG_UUIDS[0]}|4321|{GIB}
+gpu {UUIDS[1]}|NVIDIA A100-SXM4-40GB|1|{40 * GIB}|0|0|00000000:02:00.0|0
+"""
+
+
+def machine(root: Path, count: int = 2) -> Path:
+    """A machine with NVIDIA's driver below root: nodes, libraries, the loader's cache, nvidia-smi."""
+    for node, real in NODES.items():
+        if node[-1] not in "0123456789" or int(node[-1]) < count:
+            (root / node[1:]).parent.mkdir(parents=True, exist_ok=True)
+            (root / node[1:]).symlink_to(real)
+    entries = []
+    for name, version in (("libcuda", "550.54.14"), ("libnvidia-ml", "550.54.14"), ("libGLX_nvidia", "550.54.14")):
+        library(root / f"usr/lib/nv/{name}.so.{version}", f"{name}.so.1")
+        (root / f"usr/lib/nv/{name}.so.1").symlink_to(f"{name}.so.{version}")
+        entries.append((f"{name}.so.1", f"/usr/lib/nv/{name}.so.1"))
+    (root / "etc").mkdir()
+    architecture = platform().partition("/")[2]
+    (root / "etc/ld.so.cache").write_bytes(ldcache.build([*entries, ("libz.so.1", "/usr/lib/libz.so.1")], architecture))
+    (root / "usr/bin").mkdir()
+    (root / "usr/bin/nvidia-smi").write_text("#!/bin/sh\necho smi\n")
+    (root / "usr/bin/nvidia-smi").chmod(0o755)
+    return root

@@ -49,7 +49,7 @@ class Driver:
 
     mounts: of the driver's files. links: (absolute path inside, what it points to), made in the thin layer in place of
     what the image has there. libraries: (soname, path inside), which the loader is to find before the image's own.
-    env: for what the workload's own env does not say.
+    env: goes before the workload's. granted: which GPUs, of every vendor, as --gpus has it; for every engine.
     """
 
     devices: tuple[Device, ...] = ()
@@ -57,6 +57,7 @@ class Driver:
     links: tuple[tuple[str, str], ...] = ()
     libraries: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    granted: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Workload:
     platform: str = ""  # "linux/arm64", only where that is not this machine's: to be emulated
     tmpfs: tuple[Tmpfs, ...] = ()
     devices: tuple[Device, ...] = ()
-    gpus: str = ""  # what was granted, "device=0,1" or "all": for engines with a way of their own
+    gpus: str = ""  # NVIDIA's GPUs that were granted, "device=0,1": for engines with a way of their own
     driver: Driver = Driver()  # the same for the others, which take it and not gpus
     ports: tuple[Port, ...] = ()
     run: str = ""  # the id of the run it is for, where there is one: engines that keep lists of their own show it

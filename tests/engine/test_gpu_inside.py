@@ -10,9 +10,12 @@ from tests import sandbox_kit as kit
 
 from bareboat.errors import EngineError, UsageError
 from bareboat.host.gpu.choose import choose
+from bareboat.host.gpu.driver import driver_of, topology
 from bareboat.host.gpu.fromcdi import granted, inventory_of
 from bareboat.host.gpu.specs import read_specs
+from bareboat.host.gpu.values import Gpu, Unit
 from bareboat.project.gpus import parse_gpus
+from bareboat.values import replace
 from bareboat.workload import Device, Driver, Mount
 
 SEES = """
@@ -64,11 +67,27 @@ def test_without_a_grant_there_is_nothing(tree: Path, tmp_path: Path) -> None:
     assert heard.text.splitlines() == [""] and b"libcuda" in heard.err
 
 
-def test_what_the_user_says_goes_before_the_driver(tree: Path, tmp_path: Path) -> None:
+def test_a_mount_of_the_users_goes_before_the_drivers(tree: Path, tmp_path: Path) -> None:
     other = gpus.library(tmp_path / "mine.so", "libcuda.so.1", "int answer(void) { return 7; }")
-    load = kit.workload(tree, "sees", driver=driver(tmp_path, "device=0"), env=(("NVIDIA_VISIBLE_DEVICES", "mine"),),
+    load = kit.workload(tree, "sees", driver=driver(tmp_path, "device=0"), env=(("NVIDIA_VISIBLE_DEVICES", "all"),),
                         mounts=(Mount(other, "/opt/nv/lib/libcuda.so.999.88", True),))
-    assert kit.run(load).text.splitlines()[-2:] == ["7 7 True", "libcuda.so.1 mine False"]
+    assert kit.run(load).text.splitlines()[-2:] == ["7 7 True", "libcuda.so.1 void False"]
+
+
+def test_without_cdi_the_driver_is_in_a_directory_of_ours(tree: Path, tmp_path: Path) -> None:
+    root = gpus.machine(tmp_path / "machine")
+    (root / "usr/bin/nvidia-smi").unlink()  # the root's /usr is the host's here, and read-only
+    made = driver_of([Unit(Gpu(0, "", "H100", nodes=("/dev/nvidia0",)))], root)
+    kit.script(tree, "looks", """#!/usr/bin/python3
+import ctypes, glob, os
+print(ctypes.CDLL("libcuda.so.1").answer(), ctypes.CDLL("libnvidia-ml.so.1").answer())
+print(*sorted(os.listdir("/run/bareboat/driver/lib")), *sorted(glob.glob("/dev/nvidia*")))
+print(os.path.isdir("/sys/bus/pci/devices"), os.access("/sys/bus/pci/rescan", os.W_OK))
+""")
+    heard = kit.run(kit.workload(tree, "looks", driver=replace(made, mounts=(*made.mounts, *topology()))))
+    assert (heard.err.decode(), heard.text.splitlines()) == ("", [
+        "42 42", "libcuda.so libcuda.so.1 libcuda.so.550.54.14 libnvidia-ml.so.1 libnvidia-ml.so.550.54.14"
+        " /dev/nvidia-uvm /dev/nvidia0 /dev/nvidiactl", f"{Path('/sys/bus/pci/devices').is_dir()} False"])
 
 
 def test_links_of_an_image_lead_nowhere_outside(tree: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def box(workload: Workload, memory: int, overlay: bool = True, by_root: bool = F
         trees=tuple(os.fsencode(tree) for tree in workload.root.trees),
         argv=tuple(os.fsencode(part) for part in workload.argv),
         env=tuple((os.fsencode(name), os.fsencode(value))
-                  for name, value in ({**dict(workload.driver.env), **dict(workload.env)}).items()),
+                  for name, value in ({**dict(workload.env), **dict(workload.driver.env)}).items()),
         cwd=_absolute(workload.cwd, "the working directory"),
         # parents first, so that no mount hides another; otherwise the order given
         binds=tuple(sorted(binds, key=lambda bind: bind.target.count(b"/"))),

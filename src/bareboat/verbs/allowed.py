@@ -25,7 +25,8 @@ def within(load: Workload, settings: Settings, *, cap: bool = False) -> Workload
     """The workload with limits that the settings allow. cap: what is above becomes the most there is (a repetition of
     a run that was made elsewhere or before), instead of UsageError "limits.above", "limits.gpus", "settings.fixed".
     """
-    count = len(load.gpus.removeprefix("device=").split(",")) if load.gpus else 0
+    granted = load.driver.granted or load.gpus
+    count = len(granted.removeprefix("device=").split(",")) if granted else 0
     if settings.limits_gpus is not None and count > settings.limits_gpus:
         raise UsageError("limits.gpus", f"{count} GPUs are asked for; a run may have {settings.limits_gpus or 'none'}",
                          where=settings.source("limits.gpus"), hint="use --gpus with fewer, or ask the administrator")

@@ -76,14 +76,16 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     env = {**_cache_variables(mounts), **dict(environment.env)}
     env.update(host_env)
     env.update({"HOME": HOME, "USER": "root" if uid == 0 else "user"})
+    said: dict[str, str] = {}
     if project:
-        env.update(env_file(project.root / project.env_file) if project.env_file else ())
-        env.update(project.env)
+        said.update(env_file(project.root / project.env_file) if project.env_file else ())
+        said.update(project.env)
     for file in request.env_files:
-        env.update(env_file(Path(file)))
-    env.update(env_words(request.env))
+        said.update(env_file(Path(file)))
+    said.update(env_words(request.env))
+    env.update(said)
     trees = lowers(work.store, environment.trees, environment.bytecode)
-    gpus = _gpus(request, project, environment, work)
+    gpus = _gpus(request, project, environment, said, work)
     return Workload(
         root=Rootfs(trees, environment.plan_blob),
         argv=argv_of(request, project) if project else argv_of_image(request, environment),
@@ -98,7 +100,7 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
                       resources.shm_size or work.settings.shm_size, work.settings.scratch_size),
         scratch=work.settings.scratch,
         platform=foreign(environment.platform),
-        gpus=gpus.gpus if gpus else "", driver=gpus.driver if gpus else Driver(),
+        gpus=gpus.gpus if gpus else "", driver=gpus.driver if gpus else Driver(), devices=gpus.devices if gpus else (),
         ports=request.ports,
     )
 
@@ -123,7 +125,7 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         root=os.fspath(project.root) if project else "",
         mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts if m.kind != "tmpfs")),
         tmpfs=load.tmpfs, limits=load.limits,
-        gpus=load.gpus, network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty,
+        gpus=load.driver.granted, network=load.network, uid=load.uid, gid=load.gid, home=load.home, tty=load.tty,
         engine=work.engine.name, version=__version__, platform=load.platform)
     code: tuple[Path, CodeRules] | None = None
     if project is not None:
@@ -293,7 +295,8 @@ def _resources(request: RunRequest, project: Project | None) -> Resources:
                      said.shm_size or mine.shm_size)
 
 
-def _gpus(request: RunRequest, project: Project | None, environment: Environment, work: Work) -> Grant | None:
+def _gpus(request: RunRequest, project: Project | None, environment: Environment, said: dict[str, str],
+          work: Work) -> Grant | None:
     """What is granted of this machine's GPUs; None where none are asked for, which is found without an import."""
     if request.resources.gpus is None and (project is None or not (project.gpu or project.resources.gpus)):
         return None
@@ -301,7 +304,7 @@ def _gpus(request: RunRequest, project: Project | None, environment: Environment
     from bareboat.verbs.grant import grant
 
     wanted = requested(request.resources.gpus, project)
-    return grant(wanted, environment, work) if wanted.wanted else None
+    return grant(wanted, environment, said, work) if wanted.wanted else None
 
 
 def _user(request: RunRequest) -> tuple[int, int]:

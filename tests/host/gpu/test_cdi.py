@@ -164,7 +164,7 @@ def test_the_later_folder_goes_before_and_a_broken_file_stops_no_other(tmp_path:
     (second / "d.json").mkdir()
     (second / "README").write_text("no specification")
     found = read_specs((first, second, tmp_path / "missing"))
-    assert [Path(e.where).name for e in found.broken] == ["c.yaml", "d.json"]
+    assert [Path(e.where).name for e, _ in found.broken] == ["c.yaml", "d.json"]
     device = found.device("nvidia.com/gpu", ("GPU-x", "0"))
     assert device is not None and device[0].file.endswith("b.json")
     assert found.device("nvidia.com/gpu", ("1",)) is None

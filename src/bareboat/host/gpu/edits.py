@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bareboat.host.gpu.cdi import BindMount, Edits, Hook, Node, Spec, wrong
+from bareboat.host.gpu.driver import check_access
 from bareboat.values import dataclass
 from bareboat.workload import Device, Driver, Mount
 
@@ -116,6 +117,7 @@ def _check_node(node: Node, spec: Spec, key: str) -> None:
                     "another machine, or the driver is not loaded") from None
     if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)):
         raise wrong(spec.file, f"{key}.hostPath", f"is no device node: {node.host}")
+    check_access(Path(node.host))
 
 
 def _meaning(hook: Hook) -> tuple[str, dict[str, list[str]]]:

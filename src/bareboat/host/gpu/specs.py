@@ -15,16 +15,20 @@ KINDS = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
 
 @dataclass(frozen=True)
 class Specs:
-    """What was found. specs: by folder, what goes before first. broken: files that could not be understood, and why."""
+    """What was found. specs: by folder, what goes before first. broken: files that could not be understood, and why,
+    each with the kinds of ours that its name or text speaks of.
+    """
 
     specs: tuple[Spec, ...] = ()
-    broken: tuple[EngineError, ...] = ()
+    broken: tuple[tuple[EngineError, frozenset[str]], ...] = ()
 
     def of(self, kind: str) -> tuple[Spec, ...]:
-        """The specifications of a kind. Raises the error of a broken file where there is none: it may be the one."""
+        """The specifications of a kind. Raises the error of a broken file that is of this kind where there is no other:
+        what an administrator wrote is not passed over."""
         found = tuple(spec for spec in self.specs if spec.kind == kind)
-        if not found and self.broken:
-            raise self.broken[0]
+        for error, kinds in () if found else self.broken:
+            if kind in kinds:
+                raise error
         return found
 
     def device(self, kind: str, names: Iterable[str]) -> tuple[Spec, CdiDevice] | None:
@@ -43,17 +47,20 @@ class Specs:
 def read_specs(folders: Iterable[Path] = FOLDERS) -> Specs:
     """All *.json and *.yaml of the folders; one that is not there has none, a file that is wrong stops no other."""
     specs: list[Spec] = []
-    broken: list[EngineError] = []
+    broken: list[tuple[EngineError, frozenset[str]]] = []
     for folder in reversed(tuple(folders)):
         try:
             files = sorted(f for f in folder.iterdir() if f.suffix in (".json", ".yaml", ".yml"))
         except OSError:
             continue
         for file in files:
+            content = b""
             try:
-                specs.append(parse(_content(file), str(file)))
+                content = _content(file)
+                specs.append(parse(content, str(file)))
             except EngineError as e:
-                broken.append(e)
+                of = (kind for vendor, kind in KINDS.items() if vendor in file.name or kind.encode() in content)
+                broken.append((e, frozenset(of)))
     return Specs(tuple(specs), tuple(broken))
 
 
