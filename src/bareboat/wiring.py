@@ -41,11 +41,11 @@ def open_store(chosen: Settings, say: Callable[[str], None] = lambda text: None)
     if chosen.shared_store_path is not None and chosen.shared_store_path != chosen.home:
         from bareboat.store.store import Below
 
-        below = Below(chosen.shared_store_path, _uid(chosen), say)
+        below = Below(chosen.shared_store_path, shared_owner(chosen), say)
     return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio), below)
 
 
-def _uid(chosen: Settings) -> int:
+def shared_owner(chosen: Settings) -> int:
     """The uid of who may own the shared store. Raises SettingsError "settings.value"."""
     name = chosen.shared_store_owner
     if name.isdigit():

@@ -12,16 +12,19 @@ from bareboat.engine.base import Check
 from bareboat.errors import StoreError
 
 SUMMARY = "Check that this machine can run bareboat; each line is ok or says what to do."
-EXAMPLES = "  bareboat doctor\n  bareboat doctor --json\n"
+EXAMPLES = ("  bareboat doctor\n"
+            "  bareboat doctor --json\n"
+            "  sudo bareboat doctor --system      what users of this machine need of its administrator\n")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--system", action="store_true", help="for administrators: whether ordinary users can run here")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def command(options: argparse.Namespace) -> int:
     """0 when the main job can run here, 1 when it cannot."""
-    found = _found(Reporter(options.level))
+    found = _system() if options.system else _found(Reporter(options.level))
     if options.json:
         print(json.dumps([asdict(c) for c in found], indent=2))
     else:
@@ -32,6 +35,13 @@ def command(options: argparse.Namespace) -> int:
             if not c.ok and c.remedy:
                 print(f"{'':21} → {c.remedy}")
     return 1 if any(c.fatal and not c.ok for c in found) else 0
+
+
+def _system() -> list[Check]:
+    from bareboat.verbs.doctor_system import Machine, checks
+    from bareboat.wiring import engine, shared_owner
+
+    return checks(Machine(engine, shared_owner))
 
 
 def _found(tell: Reporter) -> list[Check]:

@@ -45,15 +45,15 @@ class Findings:
     python: str = "python3"
 
 
-def probe() -> Findings:
-    """Look at this machine; tries each step in a child that ends at once."""
+def probe(user: int | None = None) -> Findings:
+    """Look at this machine; tries each step in a child that ends at once. user: as whom, for root to ask."""
     return Findings(
-        *_try_all(),
+        *_try_all(user),
         max_user_namespaces=_integer("/proc/sys/user/max_user_namespaces"),
         unprivileged_clone=_integer("/proc/sys/kernel/unprivileged_userns_clone"),
         apparmor_restrict=_integer("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
         container=_container(),
-        root=os.geteuid() == 0,
+        root=os.geteuid() == 0 and not user,
         release=os.uname().release,
         landlock=kernel.landlock_abi(),
         python=os.path.realpath(sys.executable or "python3"),
@@ -163,12 +163,17 @@ def _container() -> str:
     return ""
 
 
-def _try_all() -> tuple[int, int | None, int | None, int | None]:
+def _try_all(user: int | None) -> tuple[int, int | None, int | None, int | None]:
     """userns, tmpfs, overlay and proc, in this order, in a child; each by the errno it got."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
+            if user is not None:
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+                kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or its own /proc files stay root's
             _steps(write)
         finally:
             os._exit(0)

@@ -234,5 +234,10 @@ class Shared:
         return "shared-" + sha256(os.fsencode(self.home)).hexdigest()[:32]
 
 
+def troubles(home: Path, owner: int) -> str:
+    """Why this would not be used as a shared store; "" when it would. Looks, and remembers nothing."""
+    return Shared(home, owner, Documents(Layout("/nonexistent"))).trouble()
+
+
 def _signature(status: os.stat_result) -> Signature:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
