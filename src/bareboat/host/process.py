@@ -224,7 +224,7 @@ class Child:
     """A program that was started with streams of the caller's, in a session of its own: no terminal signals it."""
 
     def __init__(self, started: Popen[bytes]) -> None:
-        self._started = started
+        self._started, self.pid = started, started.pid
 
     def signal(self, number: int) -> None:
         """Send a signal; nothing happens when it ended."""
@@ -241,6 +241,10 @@ class Child:
     def wait(self) -> int:
         """Its exit code, as a shell says it."""
         return _code(self._started.wait())
+
+    def status(self) -> int:
+        """As wait, where a signal's number is below 0: an exit code above 128 is not taken for one."""
+        return self._started.wait()
 
 
 def start(command: Command, streams: tuple[int, int, int]) -> Child:

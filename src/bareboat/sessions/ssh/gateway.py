@@ -1,0 +1,173 @@
+"""The gateway: an SSH server for one container, with keys only, for one user."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+from asyncssh.stream import SSHTCPStreamSession
+
+from bareboat.errors import BareboatError
+from bareboat.sessions.ssh.files import Files
+from bareboat.sessions.ssh.forwarding import Listener, connected
+from bareboat.sessions.ssh.inside import Inside
+from bareboat.sessions.ssh.serving import Session
+from bareboat.values import dataclass
+
+if TYPE_CHECKING:
+    import socket
+
+TRIES = 6  # keys that may be offered and are not ours, as OpenSSH's MaxAuthTries
+FREE = 3  # of them without a delay: an agent offers what it has
+DELAY = 0.5  # seconds more for each of the others
+LOGIN = 30.0  # seconds until somebody has shown a key
+UNKNOWN = 10  # connections at a time that have not
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Who may come in, and to what. keys: public keys as in authorized_keys, without options; host_key: the private
+    key's file content; users: names that may be asked for; agent: whether ssh -A is taken.
+    """
+
+    keys: tuple[str, ...]
+    host_key: bytes
+    users: tuple[str, ...]
+    agent: bool = False
+
+
+class Gateway:
+    """Connections to one container. on_change: called when a connection came or went."""
+
+    def __init__(self, inside: Inside, doors: Doors) -> None:
+        self.inside, self.doors = inside, doors
+        self.keys = frozenset(asyncssh.import_public_key(line).public_data for line in doors.keys)
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        self.unknown = 0
+        self.changed = asyncio.Event()
+        self._options = asyncssh.SSHServerConnectionOptions(
+            server_factory=lambda: Door(self), server_host_keys=[asyncssh.import_private_key(doors.host_key)],
+            server_version="bareboat", encoding=None, line_editor=False, allow_scp=True, login_timeout=LOGIN,
+            agent_forwarding=False, x11_forwarding=False, gss_host=None, host_based_auth=False, password_auth=False,
+            kbdint_auth=False, public_key_auth=True, compression_algs=["none"], keepalive_interval=60,
+            keepalive_count_max=10, rdns_lookup=False)
+
+    async def serve(self, sock: socket.socket) -> None:
+        """One connection on a connected socket, to its end, which is also the container's."""
+        try:
+            connection = await asyncssh.run_server(sock, options=self._options)
+        except (OSError, asyncssh.Error):
+            return  # it did not get in; the other side was told what may be told
+        gone = asyncio.get_running_loop().create_task(self.inside.gone())
+        closed = asyncio.get_running_loop().create_task(connection.wait_closed())
+        await asyncio.wait({gone, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not closed.done():
+            await asyncio.sleep(0)  # programs that ended with the container have been told of
+            connection.disconnect(asyncssh.DISC_BY_APPLICATION, "the container ended")
+            await closed
+        gone.cancel()
+
+
+class Door(asyncssh.SSHServer):
+    """One connection: who it is, and what it asks for."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway, self.connection = gateway, None
+        self.offered: set[bytes] = set()
+        self.entered = False
+
+    connection: asyncssh.SSHServerConnection | None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Somebody is there."""
+        self.connection = conn
+        self.gateway.unknown += 1
+        self.gateway.connections.add(conn)
+        self.gateway.changed.set()
+        if self.gateway.unknown > UNKNOWN:
+            conn.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """And gone."""
+        if not self.entered:
+            self.gateway.unknown -= 1
+        if self.connection is not None:
+            self.gateway.connections.discard(self.connection)
+        self.gateway.changed.set()
+
+    def begin_auth(self, username: str) -> bool:
+        """Everybody has to show a key."""
+        return True
+
+    def auth_completed(self) -> None:
+        """A key of ours was shown."""
+        self.entered = True
+        self.gateway.unknown -= 1
+
+    def public_key_auth_supported(self) -> bool:
+        """Keys, and nothing else."""
+        return True
+
+    def password_auth_supported(self) -> bool:
+        """Never."""
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        """Never."""
+        return False
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Whether a key is ours; strange ones cost time, and too many the connection."""
+        if username in self.gateway.doors.users and key.public_data in self.gateway.keys:
+            return True
+        self.offered.add(key.public_data)
+        if len(self.offered) >= TRIES:
+            assert self.connection is not None
+            self.connection.disconnect(asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many keys were tried")
+        elif len(self.offered) > FREE:
+            await asyncio.sleep(DELAY * (len(self.offered) - FREE))
+        return False
+
+    def session_requested(self) -> Any:
+        """A program, a shell, or files."""
+        inside = self.gateway.inside
+        return Session(inside, lambda channel: Files(channel, inside), self.gateway.doors.agent)
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        """ssh -L, -D, -W: a connection made inside."""
+        return self._connect(dest_host, dest_port)
+
+    async def _connect(self, host: str, port: int) -> SSHTCPStreamSession[bytes]:
+        try:
+            sock = await self.gateway.inside.connect(host, port)
+        except (OSError, BareboatError) as error:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, _why(error)) from None
+        return SSHTCPStreamSession(connected(sock))
+
+    def server_requested(self, listen_host: str, listen_port: int) -> Awaitable[Any]:
+        """ssh -R: a port inside, on loopback whatever was asked for, as OpenSSH without GatewayPorts."""
+        return self._listen(listen_host, listen_port)
+
+    async def _listen(self, host: str, port: int) -> Listener | bool:
+        assert self.connection is not None
+        address = "::1" if _is_v6(host) else "127.0.0.1"
+        try:
+            sock = await self.gateway.inside.listen(address, port)
+        except (OSError, BareboatError) as error:
+            self.connection.send_debug(f"bareboat: port {port} cannot be listened on: {_why(error)}")
+            return False
+        return await Listener.start(self.connection, sock, host)
+
+
+def _why(error: OSError | BareboatError) -> str:
+    return error.what if isinstance(error, BareboatError) else error.strerror or str(error)
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).version == 6
+    except ValueError:
+        return False

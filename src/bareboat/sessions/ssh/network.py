@@ -1,0 +1,38 @@
+"""Sockets in this machine's network, for containers that share it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+
+async def connect(host: str, port: int) -> socket.socket:
+    """A TCP connection of this machine's network, to the first address that takes it. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError(f"no address for {host}")
+    for family, kind, number, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        sock = socket.socket(family, kind | socket.SOCK_CLOEXEC, number)
+        sock.setblocking(False)
+        try:
+            await asyncio.wait_for(loop.sock_connect(sock, address), 20)
+        except (OSError, asyncio.TimeoutError) as error:
+            sock.close()
+            failure = error if isinstance(error, OSError) else OSError("it took too long")
+        else:
+            return sock
+    raise failure
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket of this machine's network. host: an address. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(128)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,119 @@
+"""A session channel: the client's shell or command as a program inside."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncssh
+from asyncssh.process import SSHServerProcess
+
+from bareboat.errors import BareboatError
+from bareboat.sessions.ssh.inside import Inside, Person, Program, Running
+from bareboat.sessions.ssh.pipes import copy, reader_of, writer_of
+
+# As sshd's AcceptEnv where distributions set it, and what tells programs how the terminal looks.
+ACCEPTED = ("LANG", "LANGUAGE", "COLORTERM", "NO_COLOR", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TZ")
+LONGEST = 4096  # bytes of such a variable
+SHELL = 'exec "$(command -v bash || echo /bin/sh)"'
+COMMAND = ('s=$(command -v bash || echo /bin/sh); exec "$s" -c "$1"')
+LINGER = 2.0  # seconds for the output of a terminal whose program ended: others may hold it
+
+
+class Session(SSHServerProcess[bytes]):
+    """One session channel; asyncssh serves sftp and scp on it by itself."""
+
+    def __init__(self, inside: Inside, files: Callable[[Any], Any], agent: bool) -> None:
+        super().__init__(self._serve, files, 3, True)
+        self._inside, self._agent = inside, agent
+        self._running: Running | None = None
+        self._early: list[int] = []  # signals that came before there was a program
+
+    def signal_received(self, signal: str) -> None:
+        """A signal by its name without SIG; unknown ones are passed over, as by sshd."""
+        number = signal_number(signal)
+        if number and self._running is not None:
+            self._running.signal(number)
+        elif number:
+            self._early.append(number)
+
+    def break_received(self, msec: int) -> bool:
+        """A break is nothing to a program here."""
+        return False
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        """The client's window has another size."""
+        if self._running is not None:
+            self._running.resize((height, width))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The channel is closed, by whoever: a program that still runs is left alone, or its terminal hung up."""
+        if self._running is not None:
+            self._running.leave()
+        super().connection_lost(exc)
+
+    async def _serve(self, process: SSHServerProcess[bytes]) -> None:
+        try:
+            program = program_of(self._inside.person, process)
+            self._running = await self._inside.start(program)
+        except BareboatError as error:
+            process.stderr.write(f"bareboat: {error}\n".encode())
+            process.exit(error.exit_code)
+            return
+        for number in self._early:
+            self._running.signal(number)
+        await self._pass_on(process, self._running)
+
+    async def _pass_on(self, process: SSHServerProcess[bytes], running: Running) -> None:
+        loop = asyncio.get_running_loop()
+        terminal = running.stderr < 0
+        writer = await writer_of(running.stdin)
+        outputs = [loop.create_task(copy(await reader_of(running.stdout), process.stdout))]
+        if not terminal:
+            outputs.append(loop.create_task(copy(await reader_of(running.stderr), process.stderr)))
+        into = loop.create_task(copy(process.stdin, writer))
+        try:
+            ended = await running.wait()
+            _, late = await asyncio.wait(outputs, timeout=LINGER if terminal else None)
+            for task in late:
+                task.cancel()
+        finally:
+            into.cancel()
+            writer.close()
+        if ended.signal:
+            process.exit_with_signal(ended.signal)
+        else:
+            process.exit(ended.code)
+
+
+def program_of(person: Person, process: SSHServerProcess[bytes]) -> Program:
+    """What a channel asks for. Raises BareboatError "ssh.subsystem"."""
+    if process.subsystem:
+        raise BareboatError("ssh.subsystem", f"there is no subsystem {process.subsystem!r} but sftp")
+    env = dict(person.env)
+    env.update(accepted(process.env))
+    env.update({"SSH_CONNECTION": "127.0.0.1 0 127.0.0.1 0", "SSH_CLIENT": "127.0.0.1 0 0"})
+    columns, rows, _, _ = process.term_size
+    terminal = process.term_type is not None
+    if terminal:
+        env["TERM"] = process.term_type or "dumb"
+    command = process.command
+    argv = ("/bin/sh", "-c", SHELL) if command is None else ("/bin/sh", "-c", COMMAND, "sh", command)
+    return Program(argv, tuple(sorted(env.items())), person.cwd, terminal, (rows or 24, columns or 80))
+
+
+def accepted(wanted: Mapping[str, str]) -> dict[str, str]:
+    """The client's variables that are taken: how things look, never what is run."""
+    return {name: value for name, value in wanted.items()
+            if (name in ACCEPTED or name.startswith("LC_")) and name.isidentifier()
+            and len(value) <= LONGEST and value.isprintable()}
+
+
+def signal_number(name: str) -> int:
+    """RFC 4254's names and the system's others; 0 for none of them."""
+    try:
+        return int(signal.Signals[f"SIG{name}"])
+    except KeyError:
+        return 0
