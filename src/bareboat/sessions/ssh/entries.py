@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 
@@ -38,7 +37,7 @@ def check_name(name: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A value of ssh_config(5) in double quotes, its % doubled. Raises UsageError "ssh.path" for what it cannot hold."""
+    """A path for ssh_config(5): in double quotes, its % doubled. Raises UsageError "ssh.path" where it cannot be."""
     if any(c in value for c in '"\n\r\0'):
         raise UsageError("ssh.path", "ssh's configuration cannot hold this path", where=repr(value))
     return '"' + value.replace("%", "%%") + '"'
@@ -100,8 +99,3 @@ def far_entry(entry: Entry, server: str, public: str) -> str:
              f"    HostKeyAlias {entry.host}", "    StrictHostKeyChecking yes",
              f"    # in ~/.ssh/known_hosts there: {known_host(entry.name, public).strip()}"]
     return "\n".join(lines) + "\n"
-
-
-def default_include(home: str) -> str:
-    """Where the include file lies: in the store."""
-    return os.path.join(home, "ssh", "config")

@@ -60,7 +60,8 @@ class Files(SFTPServer):
         return await (await self._ready()).ask(operation, *words, data=data)
 
     async def exit(self) -> None:
-        """The channel is closed: its helper ends."""
+        """The client has done: its helper ends. scp looks at the exit status, and asyncssh gives none for sftp."""
+        self.channel.exit(0)
         if self._helper is not None:
             try:
                 helper = await self._helper

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# ruff: noqa: UP004 - this file runs on any Python 3
 """File operations inside a container, asked over standard input, answered over standard output; runs there, as the
 container's user, by whatever Python 3 the image has, and so alone: standard library only, nothing newer than 3.5.
 
@@ -86,7 +88,7 @@ class Files(object):
             os.utime(at, ns=(atime, mtime), **more)
 
     def list(self, path, _data):
-        names = [".", ".."] + os.listdir(path)
+        names = [".", "..", *os.listdir(path)]
         names.reverse()
         return [self._keep(self.listings, (path, names))]
 
@@ -96,7 +98,7 @@ class Files(object):
         while names and len(found) < PAGE:
             name = names.pop()
             try:
-                found.append([name, attributes(os.lstat(os.path.join(path, name)))])
+                found.append([name, attributes(os.lstat(path + "/" + name))])
             except OSError:
                 continue  # gone since
         return found
@@ -123,7 +125,7 @@ class Files(object):
             if error.errno not in (errno.EPERM, errno.EISDIR, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
                 raise
             if os.path.lexists(new):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
             os.rename(old, new)
         else:
             os.unlink(old)
@@ -161,7 +163,7 @@ def answer(files, request, data):
     try:
         if operation.startswith("_") or not hasattr(Files, operation):
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        found = getattr(files, operation)(*(words + [data]))
+        found = getattr(files, operation)(*words, data)
     except OSError as error:
         return ["error", error.errno or errno.EIO, error.strerror or str(error)], b""
     except KeyError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncssh
 from asyncssh.stream import SSHTCPStreamSession
@@ -17,13 +18,11 @@ from bareboat.sessions.ssh.inside import Inside
 from bareboat.sessions.ssh.serving import Session
 from bareboat.values import dataclass
 
-if TYPE_CHECKING:
-    import socket
-
 TRIES = 6  # keys that may be offered and are not ours, as OpenSSH's MaxAuthTries
 FREE = 3  # of them without a delay: an agent offers what it has
 DELAY = 0.5  # seconds more for each of the others
 LOGIN = 30.0  # seconds until somebody has shown a key
+GOODBYE = 2.0  # seconds for the other side to read the last words
 UNKNOWN = 10  # connections at a time that have not
 
 
@@ -40,14 +39,12 @@ class Doors:
 
 
 class Gateway:
-    """Connections to one container. on_change: called when a connection came or went."""
+    """Connections to one container, whose programs it starts."""
 
     def __init__(self, inside: Inside, doors: Doors) -> None:
         self.inside, self.doors = inside, doors
         self.keys = frozenset(asyncssh.import_public_key(line).public_data for line in doors.keys)
-        self.connections: set[asyncssh.SSHServerConnection] = set()
-        self.unknown = 0
-        self.changed = asyncio.Event()
+        self.unknown = 0  # connections that have not shown a key yet
         self._options = asyncssh.SSHServerConnectionOptions(
             server_factory=lambda: Door(self), server_host_keys=[asyncssh.import_private_key(doors.host_key)],
             server_version="bareboat", encoding=None, line_editor=False, allow_scp=True, login_timeout=LOGIN,
@@ -57,18 +54,42 @@ class Gateway:
 
     async def serve(self, sock: socket.socket) -> None:
         """One connection on a connected socket, to its end, which is also the container's."""
+        last = sock.dup()
+        try:
+            await self._serve(sock)
+        finally:
+            await _hear_out(last)
+
+    async def _serve(self, sock: socket.socket) -> None:
         try:
             connection = await asyncssh.run_server(sock, options=self._options)
         except (OSError, asyncssh.Error):
             return  # it did not get in; the other side was told what may be told
-        gone = asyncio.get_running_loop().create_task(self.inside.gone())
-        closed = asyncio.get_running_loop().create_task(connection.wait_closed())
+        loop = asyncio.get_running_loop()
+        gone, closed = loop.create_task(self.inside.gone()), loop.create_task(connection.wait_closed())
         await asyncio.wait({gone, closed}, return_when=asyncio.FIRST_COMPLETED)
         if not closed.done():
-            await asyncio.sleep(0)  # programs that ended with the container have been told of
+            await asyncio.wait({closed}, timeout=GOODBYE)  # its programs ended with it; each channel says so
+        if not closed.done():
             connection.disconnect(asyncssh.DISC_BY_APPLICATION, "the container ended")
             await closed
         gone.cancel()
+
+
+async def _hear_out(sock: socket.socket) -> None:
+    """Close a connection so that what was said last arrives: with bytes unread, the kernel would take it back."""
+    loop = asyncio.get_running_loop()
+    try:
+        sock.setblocking(False)
+        sock.shutdown(socket.SHUT_WR)
+        end = loop.time() + GOODBYE
+        while (left := end - loop.time()) > 0:
+            if not await asyncio.wait_for(loop.sock_recv(sock, 1 << 16), left):
+                return
+    except (OSError, asyncio.TimeoutError):
+        pass
+    finally:
+        sock.close()
 
 
 class Door(asyncssh.SSHServer):
@@ -85,8 +106,6 @@ class Door(asyncssh.SSHServer):
         """Somebody is there."""
         self.connection = conn
         self.gateway.unknown += 1
-        self.gateway.connections.add(conn)
-        self.gateway.changed.set()
         if self.gateway.unknown > UNKNOWN:
             conn.abort()
 
@@ -94,9 +113,6 @@ class Door(asyncssh.SSHServer):
         """And gone."""
         if not self.entered:
             self.gateway.unknown -= 1
-        if self.connection is not None:
-            self.gateway.connections.discard(self.connection)
-        self.gateway.changed.set()
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to show a key."""

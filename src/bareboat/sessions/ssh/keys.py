@@ -36,7 +36,7 @@ def of_user(folder: Path, skipped: Callable[[str], None]) -> tuple[str, ...]:
     """The user's public keys in ~/.ssh: *.pub and authorized_keys, sorted. skipped: told why a file is left out, which
     it is when others could have written it, as by sshd's StrictModes.
     """
-    found = set()
+    found: set[str] = set()
     try:
         names = sorted(os.listdir(folder))
     except OSError:

@@ -28,6 +28,7 @@ class LocalInside:
         self.person = Person("user", os.fspath(home), os.fspath(home),
                              (("HOME", os.fspath(home)), ("PATH", path), ("USER", "user"), *env))
         self.started: list[Program] = []
+        self._running: list[Process] = []
         self._gone = asyncio.Event()
 
     async def start(self, program: Program) -> Process:
@@ -40,7 +41,9 @@ class LocalInside:
         argv = (found, *program.argv[1:])
         if program.tty:
             argv = (sys.executable, "-ISc", _TAKE, *argv)
-        return spawn(Command(argv, env=env, cwd=Path(program.cwd)), program.window if program.tty else None)
+        process = spawn(Command(argv, env=env, cwd=Path(program.cwd)), program.window if program.tty else None)
+        self._running.append(process)
+        return process
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """See Inside.connect."""
@@ -55,5 +58,7 @@ class LocalInside:
         await self._gone.wait()
 
     def end(self) -> None:
-        """As if the container had ended."""
+        """As if the container had ended: its programs are killed."""
+        for process in self._running:
+            process.signal(9)
         self._gone.set()

@@ -27,7 +27,8 @@ class Process:
 
     def signal(self, number: int) -> None:
         """Signal the process."""
-        self._child.signal(number)
+        if not self._ended.done():
+            self._child.signal(number)
 
     def resize(self, window: tuple[int, int]) -> None:
         """Set the terminal's size, and tell also a process whose controlling terminal it is not."""

@@ -7,18 +7,19 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import asyncssh
 from asyncssh.process import SSHServerProcess
 
 from bareboat.errors import BareboatError
-from bareboat.sessions.ssh.inside import Inside, Person, Program, Running
+from bareboat.sessions.ssh.inside import Ended, Inside, Person, Program, Running
 from bareboat.sessions.ssh.pipes import copy, reader_of, writer_of
 
 # As sshd's AcceptEnv where distributions set it, and what tells programs how the terminal looks.
 ACCEPTED = ("LANG", "LANGUAGE", "COLORTERM", "NO_COLOR", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TZ")
 LONGEST = 4096  # bytes of such a variable
 SHELL = 'exec "$(command -v bash || echo /bin/sh)"'
-COMMAND = ('s=$(command -v bash || echo /bin/sh); exec "$s" -c "$1"')
+COMMAND = 's=$(command -v bash || echo /bin/sh); exec "$s" -c "$1"'
+KILLED = 128 + 9
+MOMENT = 0.5  # seconds between the end of a container and that of its programs, as they are seen here
 LINGER = 2.0  # seconds for the output of a terminal whose program ended: others may hold it
 
 
@@ -75,7 +76,7 @@ class Session(SSHServerProcess[bytes]):
             outputs.append(loop.create_task(copy(await reader_of(running.stderr), process.stderr)))
         into = loop.create_task(copy(process.stdin, writer))
         try:
-            ended = await running.wait()
+            ended = await self._end_of(running, process)
             _, late = await asyncio.wait(outputs, timeout=LINGER if terminal else None)
             for task in late:
                 task.cancel()
@@ -86,6 +87,19 @@ class Session(SSHServerProcess[bytes]):
             process.exit_with_signal(ended.signal)
         else:
             process.exit(ended.code)
+
+    async def _end_of(self, running: Running, process: SSHServerProcess[bytes]) -> Ended:
+        """Until the program ended. One that was killed with its container is told of as that."""
+        loop = asyncio.get_running_loop()
+        ended, gone = loop.create_task(running.wait()), loop.create_task(self._inside.gone())
+        await asyncio.wait({ended, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not gone.done() and ended.result().code == KILLED:
+            await asyncio.wait({gone}, timeout=MOMENT)
+        if gone.done():
+            process.stderr.write(b"bareboat: the container ended\r\n")
+            await asyncio.wait({ended}, timeout=MOMENT)
+        gone.cancel()
+        return ended.result() if ended.done() else Ended(KILLED)
 
 
 def program_of(person: Person, process: SSHServerProcess[bytes]) -> Program:
