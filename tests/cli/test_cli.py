@@ -114,6 +114,47 @@ def test_bash_takes_the_completion(tmp_path: Path, capsys: pytest.CaptureFixture
     assert done.stdout.split() == ["run", "runs"], done.stderr
 
 
+@pytest.mark.parametrize(("typed", "offered"), [
+    ("run lab", ["lab/seg:1", "lab/seg:two"]), ("run lab/seg :", ["1", "two"]), ("push lab/seg : t", ["two"]),
+    ("rmi other", ["other"]), ("stop sw", ["sweep"]), ("exec sweep", ["sweep"]), ("show la", ["last"]),
+    ("pull lab", []),
+])  # fmt: skip
+def test_bash_offers_the_names_there_are(typed: str, offered: list[str], tmp_path: Path,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "completion"
+    names = ('bareboat() { case "$*" in *images) echo lab/seg:1 lab/seg:two other;; *containers) echo sweep;; '
+             '*runs) echo last;; *) exit 9;; esac; }\n')
+    script.write_text(names + capsys.readouterr().out)
+    words = ["bareboat", *typed.split()]
+    typing = f'. {script}; COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _bareboat; echo "${{COMPREPLY[@]-}}"'
+    done = subprocess.run(["bash", "-uc", typing, "-", *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == offered, done.stderr
+
+
+def test_completion_lists_images_containers_and_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path / "home"))
+    store = Store.open(tmp_path / "home")
+    store.put_json("plans", "sha256:1", {"plan": "sha256:1"})
+    store.tag("lab/seg:1", "sha256:1")
+    for kind, listed in (("images", ["lab/seg:1"]), ("containers", []), ("runs", ["last"])):
+        assert main(["completion", "--names", kind]) == 0
+        assert capsys.readouterr().out.split() == listed
+    monkeypatch.setenv("BAREBOAT_HOME", "/dev/null/nowhere")
+    assert main(["completion", "--names", "images"]) == 0, "no word of it in the middle of a line"
+    assert capsys.readouterr().err == ""
+    for shell in ("zsh", "fish"):
+        assert main(["completion", shell]) == 0
+        assert "bareboat completion --names images" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_told_as_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", "-i", str(tmp_path / "gone.tar")]) == 125
+    said = capsys.readouterr().err
+    assert "No such file or directory" in said and "gone.tar" in said and "owner" not in said
+
+
 def test_gc_says_that_what_is_young_stays(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gc", "--older-than", "0"]) == 0
     assert "60 minutes stays" in capsys.readouterr().err

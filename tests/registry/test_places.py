@@ -18,9 +18,9 @@ HEX = "a" * 64
     ("python:3.12", "registry", "docker.io/library/python:3.12", "3.12", "python:3.12"),
     ("docker://ghcr.io/lab/seg", "registry", "ghcr.io/lab/seg:latest", "latest", "ghcr.io/lab/seg:latest"),
     (f"x@sha256:{HEX}", "registry", f"docker.io/library/x@sha256:{HEX}", f"sha256:{HEX}", f"x@sha256:{HEX}"),
-    ("oci:/images/seg:1", "oci", "oci:/images/seg:1", "1", ""),
+    ("oci:/images/seg:1", "oci", "oci:/images/seg:1", "1", "seg:1"),
     ("oci:/images/seg", "oci", "oci:/images/seg", "", ""),
-    ("oci:/a:b/seg:1", "oci", "oci:/a:b/seg:1", "1", ""),
+    ("oci:/a:b/seg:1", "oci", "oci:/a:b/seg:1", "1", "seg:1"),
     (f"oci:/images/seg@sha256:{HEX}", "oci", f"oci:/images/seg@sha256:{HEX}", f"sha256:{HEX}", ""),
     (f"archive:sha256:{HEX}", "archive", f"archive:sha256:{HEX}", f"sha256:{HEX}", ""),
     ("docker-daemon:seg:1", "docker-daemon", "docker-daemon:docker.io/library/seg:1", "1", "seg:1"),
@@ -53,3 +53,11 @@ def test_a_place_reads_back(text: str) -> None:
     except UsageError:
         return
     assert parse_place(str(place)) == place
+
+
+@pytest.mark.parametrize(("text", "label"), [
+    ("oci:/srv/Seg:1", "seg:1"), ("oci:/srv/seg", ""), ("oci:/srv/my image:1", ""), ("oci:/:1", ""),
+    ("oci:/srv/seg/:latest", "seg:latest"), (f"oci:/srv/seg@sha256:{'a' * 64}", ""),
+])  # fmt: skip
+def test_an_image_of_a_layout_is_called_after_its_directory(text: str, label: str) -> None:
+    assert parse_place(text).label == label

@@ -51,8 +51,10 @@ def _of_the_system(error: OSError) -> BareboatError:
                              hint="free some space there, or set BAREBOAT_HOME to another disk")
     if not where and error.errno == errno.ENOENT:
         return BareboatError("io.no-directory", "the current directory is gone", hint="change to one that is there")
-    return BareboatError("io.failed", error.strerror or str(error), where=where,
-                         hint="look at owner and mode of that path")
+    hint = {errno.ENOENT: "there is nothing of that name: look at how it is spelt",
+            errno.EISDIR: "name a file", errno.ENOTDIR: "a file stands where a directory is meant",
+            errno.ENAMETOOLONG: "name it shorter"}.get(error.errno or 0, "look at owner and mode of that path")
+    return BareboatError("io.failed", error.strerror or str(error), where=where, hint=hint)
 
 
 def report(error: BareboatError) -> None:

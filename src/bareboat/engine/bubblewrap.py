@@ -134,7 +134,21 @@ class Bubblewrap:
 
 
 def _platforms() -> Check:
+    from bareboat.host.process import Command
+    from bareboat.host.process import run as start
     from bareboat.sandbox import emulation
 
-    ok, detail = emulation.summary(os.uname().release, emulation.installed())
+    there, broken = emulation.installed(), []
+    for architecture in there:  # started, not only found: a broken or foreign file looks the same
+        program = os.path.realpath(os.fsdecode(emulation.find(f"linux/{architecture}").interpreter))
+        try:
+            works = start(Command((program, "--version"), env={}, timeout=5, most=1 << 16)).code == 0
+        except BareboatError:
+            works = False
+        if not works:
+            broken.append((architecture, program))
+    good = tuple(a for a in there if a not in dict(broken))
+    ok, detail = emulation.summary(os.uname().release, good)
+    if broken:
+        ok, detail = False, detail + "; " + ", ".join(f"{program} does not start" for _, program in broken)
     return Check("platforms", ok, detail, f"to run others: Linux 6.7, and apt install {emulation.PACKAGE}")

@@ -36,10 +36,17 @@ class Place:
 
     @property
     def label(self) -> str:
-        """The name that an image from here gets in the store; "" for one of a layout that has no name."""
+        """The name that an image from here gets in the store: of a layout its directory's with the tag. "" for one that
+        has no tag, or whose directory's name cannot be one.
+        """
         if self.reference is not None:
             return self.reference.short
-        return ""
+        if self.kind != LAYOUT or not self.wanted or is_digest(self.wanted):
+            return ""
+        try:
+            return parse_reference(f"{os.path.basename(self.path).lower()}:{self.wanted}").short
+        except UsageError:
+            return ""
 
 
 def parse_place(text: str) -> Place:

@@ -30,7 +30,7 @@ def pull(place: Place, platform: str, work: Work, name: str = "") -> Environment
 
         stored, named = saved(place, work)
         return keep(stored, Place(ARCHIVE, wanted=named.content.digest), (name or place.label,), platform, work)
-    label = name or place.label or (place.wanted if ":" not in place.wanted else "")
+    label = name or place.label
     with closing(repository(place, work)) as found:
         return keep(found, place, (label,) if label else (), platform, work)
 
