@@ -41,6 +41,9 @@ VERBS: dict[str, dict[str, str]] = {
         "rename": "give a container another name",
         "rm": "remove containers from the list",
     },
+    "unattended": {
+        "gpus": "GPUs of this machine, and who uses them",
+    },
     "records": {
         "runs": "list runs",
         "show": "the account of a run: image, code, data, results, log",

@@ -100,7 +100,7 @@ def _tell_error(error: BareboatError) -> None:
 def _keep(container: Container, kept: Kept, work: Work) -> int:
     from bareboat.verbs.runs import load
 
-    facts = facts_of(kept.workload, container.engine)
+    facts = facts_of(kept.workload, work)
     stdin, ours = os.pipe2(os.O_CLOEXEC) if container.interactive else (-1, -1)
     if ours >= 0:
         os.set_blocking(ours, False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from bareboat.engine.base import Check
 from bareboat.errors import BareboatError, StoreError
@@ -100,11 +99,9 @@ def _proxy(work: Work) -> Iterator[Check]:
 
 
 def _gpu(work: Work) -> Iterator[Check]:
-    version = Path("/proc/driver/nvidia/version")
-    if version.exists():
-        yield Check("GPU driver", True, version.read_text().splitlines()[0].strip())
-    else:
-        yield Check("GPU driver", True, "no NVIDIA driver on this machine")
+    from bareboat.verbs.gpu_checks import checks
+
+    yield from checks(work)
 
 
 CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (_store, _disk, _uv, _archive, _index, _proxy, _gpu)

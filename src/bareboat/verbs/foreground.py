@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from bareboat.verbs.prepare import RunRequest
 
 
-def facts_of(load: Workload, engine: str) -> dict[str, Any]:
-    """What others need to know to enter a container of this workload."""
+def facts_of(load: Workload, work: Work) -> dict[str, Any]:
+    """What others need to know to enter a container of this workload, and its watches to look at it."""
     limits = load.limits
-    return {"engine": engine, "env": [list(pair) for pair in load.env], "cwd": load.cwd, "uid": load.uid,
+    env = {**dict(load.env), **dict(load.driver.env)}
+    nvml = work.settings.gpu_nvml
+    return {"engine": work.engine.name, "env": [list(pair) for pair in env.items()], "cwd": load.cwd,
+            "gpus": load.driver.granted, "nvml": os.fspath(nvml) if nvml else "", "uid": load.uid,
             "gid": load.gid, "network": load.network, "tty": load.tty,
             "limits": [limits.memory, limits.cpus, limits.pids]}
 
@@ -44,7 +47,7 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
     try:
         folder = store.runs.create(record.id)
         try:
-            keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work.engine.name),
+            keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work),
                             life.rules if life else Rules(), ports=prepared.workload.ports)
         except BareboatError:
             store.runs.release(record.id)

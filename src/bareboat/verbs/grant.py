@@ -89,7 +89,7 @@ def machine(specs: Specs, work: Work) -> Inventory:
     from bareboat.host.gpu.inventory import inventory
 
     here = inventory(work.settings.gpu_nvml)
-    return here if here.gpus else replace(inventory_of(specs), missing=here.missing)
+    return here if here.gpus else replace(inventory_of(specs), missing=here.missing, broken=here.broken)
 
 
 def _driver(units: Sequence[Unit], specs: Specs) -> tuple[Driver, list[str]]:

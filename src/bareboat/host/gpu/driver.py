@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bareboat.errors import EngineError
 from bareboat.host.gpu.amd import KFD
-from bareboat.host.gpu.values import Unit
+from bareboat.host.gpu.values import Gpu, Unit
 from bareboat.workload import Device, Driver, Mount
 
 INSIDE = "/run/bareboat/driver"
@@ -35,20 +35,25 @@ def driver_of(units: Sequence[Unit], root: Path = Path("/")) -> Driver:
     Raises EngineError "gpu.node" where a device node is not there or may not be used, "gpu.driver" without libcuda.
     """
     vendors = {unit.gpu.vendor for unit in units}
-    nodes = list(dict.fromkeys(
-        node for unit in units for node in (*unit.gpu.nodes, *(unit.mig.nodes if unit.mig else ()))))
+    instances = [node for unit in units if unit.mig for node in unit.mig.nodes]
+    nodes = list(dict.fromkeys([*nodes_of([unit.gpu for unit in units]), *instances]))
     mounts: tuple[Mount, ...] = ()
     links: dict[str, str] = {}
     libraries: tuple[tuple[str, str], ...] = ()
     if "nvidia" in vendors:
-        nodes = [*_CONTROL, *nodes, *(node for node in _ALSO if os.path.exists(root / node[1:]))]
+        nodes += [node for node in _ALSO if os.path.exists(root / node[1:])]
         mounts, links = _nvidia(root)
         libraries = tuple((os.path.basename(link), f"{INSIDE}/lib/{target}") for link, target in links.items())
-    if "amd" in vendors:
-        nodes = [KFD, *nodes]
     for node in nodes:
         check_node(root / node[1:])
     return Driver(tuple(Device(root / node[1:], node) for node in nodes), mounts, tuple(links.items()), libraries)
+
+
+def nodes_of(gpus: Sequence[Gpu]) -> tuple[str, ...]:
+    """The device nodes without which these GPUs cannot be used: those of the drivers, then their own."""
+    vendors = {gpu.vendor for gpu in gpus}
+    shared = (*(_CONTROL if "nvidia" in vendors else ()), *((KFD,) if "amd" in vendors else ()))
+    return tuple(dict.fromkeys((*shared, *(node for gpu in gpus for node in gpu.nodes))))
 
 
 def check_node(node: Path) -> None:

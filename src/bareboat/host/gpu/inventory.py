@@ -14,7 +14,7 @@ def inventory(library: Path | None = None, root: Path = Path("/")) -> Inventory:
     try:
         found = nvml.inventory(library, root)
     except nvml.Unavailable as e:
-        found = Inventory(missing=(e.why,))
+        found = Inventory(missing=(e.why,), broken=e.installed)
     others = amd.gpus(root, len(found.gpus))
     missing = found.missing if found.gpus or others else (*found.missing, "there is no AMD GPU in /sys/class/kfd")
-    return Inventory((*found.gpus, *others), found.driver, found.cuda, missing)
+    return Inventory((*found.gpus, *others), found.driver, found.cuda, missing, found.broken)

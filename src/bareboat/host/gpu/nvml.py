@@ -82,7 +82,7 @@ def inventory(library: Path | None = None, root: Path = Path("/")) -> Inventory:
             else:
                 gpus.append(_gpu(call, device, index, root))
         cuda = (version.value // 1000, version.value % 1000 // 10) if known and version.value else None
-        return Inventory(tuple(gpus), driver, cuda, tuple(missing))
+        return Inventory(tuple(gpus), driver, cuda, tuple(missing), bool(missing))
 
 
 def activity(uuids: tuple[str, ...], pids: frozenset[int], since: int, library: Path | None = None) -> int | None:

@@ -50,13 +50,15 @@ class Gpu:
 @dataclass(frozen=True)
 class Inventory:
     """The GPUs of a machine. driver: NVIDIA's version; cuda: the newest CUDA that it has, (12, 4), None where it is not
-    known. missing: why there is no GPU of a vendor, or why one cannot be asked: sentences for the user.
+    known. missing: why there is no GPU of a vendor, or why one cannot be asked: sentences for the user. broken: there
+    is a driver that cannot be used.
     """
 
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
     cuda: tuple[int, int] | None = None
     missing: tuple[str, ...] = ()
+    broken: bool = False
 
 
 @dataclass(frozen=True)

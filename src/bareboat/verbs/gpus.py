@@ -1,0 +1,137 @@
+"""gpus: the GPUs of this machine, what they do, and who uses them, in bareboat's containers and outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bareboat.errors import BareboatError
+from bareboat.host.gpu.values import Gpu, Inventory, Mig
+from bareboat.store import Store
+from bareboat.verbs.collaborators import Work
+
+
+@dataclass(frozen=True)
+class GpuUser:
+    """A process on a GPU. memory: bytes there, None where it is not told. container, name: of bareboat's, "" for a
+    process outside. user, command: "" where this user may not see them.
+    """
+
+    pid: int
+    memory: int | None
+    container: str = ""
+    name: str = ""
+    user: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A container that runs and was granted the GPU, whether it uses it or not."""
+
+    container: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A GPU, or a MIG instance of one, with who uses it."""
+
+    gpu: Gpu
+    mig: Mig | None
+    users: tuple[GpuUser, ...]
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """rows: every GPU, those in MIG mode before their instances. specs: CDI files with a kind of GPUs. missing: why
+    there are none, or why one or a file cannot be used.
+    """
+
+    driver: str
+    cuda: str
+    rows: tuple[Row, ...]
+    specs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def gpus(work: Work) -> Gpus:
+    """All of them, as they are now. A container that ends meanwhile, or a CDI file that is wrong, stops nothing."""
+    from bareboat.host.gpu.specs import KINDS
+    from bareboat.verbs.grant import machine, specs_of
+
+    specs = specs_of(work)
+    missing = [f"{error.where}: {error.what}" for error, kinds in specs.broken if kinds]
+    try:
+        here = machine(specs, work)
+    except BareboatError:  # of a broken specification, which is told
+        from bareboat.host.gpu.inventory import inventory
+
+        here = inventory(work.settings.gpu_nvml)
+    owners, granted = _containers(work.store)
+    rows = tuple(row for gpu in here.gpus for row in _rows(gpu, owners, granted))
+    cuda = ".".join(map(str, here.cuda)) if here.cuda else ""
+    files = tuple(spec.file for spec in specs.specs if spec.kind in KINDS.values())
+    return Gpus(here.driver, cuda, rows, files, tuple(dict.fromkeys((*here.missing, *missing))))
+
+
+def _rows(gpu: Gpu, owners: dict[int, Holder], granted: dict[str, list[Holder]]) -> list[Row]:
+    def row(mig: Mig | None) -> Row:
+        of = mig or gpu
+        names = (mig.uuid, f"{gpu.index}:{mig.index}") if mig else (gpu.uuid, str(gpu.index))
+        users = tuple(_user(p.pid, p.memory, owners.get(p.pid)) for p in of.processes)
+        return Row(gpu, mig, users, tuple(holder for name in names for holder in granted.get(name, ())))
+
+    return [row(None), *(row(mig) for mig in gpu.migs)]
+
+
+def _user(pid: int, memory: int | None, holder: Holder | None) -> GpuUser:
+    from bareboat.host.processes import told
+
+    about = told(pid)
+    user, command = (_name(about[0]), about[2]) if about else ("", "")
+    return GpuUser(pid, memory, holder.container if holder else "", holder.name if holder else "", user, command)
+
+
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _containers(store: Store) -> tuple[dict[int, Holder], dict[str, list[Holder]]]:
+    """Of the containers that run and have GPUs: process → container, and name of a GPU → containers."""
+    from bareboat.verbs import containers, enter
+
+    owners: dict[int, Holder] = {}
+    granted: dict[str, list[Holder]] = {}
+    for seen in containers.listed(store):
+        if not seen.running or not seen.record.gpus:
+            continue
+        holder = Holder(seen.container.id, seen.container.name)
+        for name in seen.record.gpus.removeprefix("device=").split(","):
+            granted.setdefault(name, []).append(holder)
+        try:
+            for process in enter.tell(seen.container.id, store, do="top")["processes"]:
+                owners[int(process[0])] = holder
+        except (BareboatError, KeyError, TypeError, ValueError):
+            continue  # it ends at this moment
+    return owners, granted
+
+
+def none(found: Gpus) -> str:
+    """Why there is no GPU, in one sentence."""
+    return "there is no GPU here: " + ("; ".join(found.missing) or "none was found")
+
+
+def describe(here: Inventory) -> str:
+    """The GPUs in a few words, for doctor."""
+    names: dict[str, int] = {}
+    for gpu in here.gpus:
+        names[gpu.name] = names.get(gpu.name, 0) + 1
+    shown = ", ".join(f"{count} {name}" if count > 1 else name for name, count in names.items())
+    return shown + (f"; driver {here.driver}" if here.driver else "") + (
+        f", CUDA {'.'.join(map(str, here.cuda))}" if here.cuda else "")

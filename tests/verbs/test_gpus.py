@@ -1,0 +1,133 @@
+"""gpus and doctor's lines: who uses which, and why there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests import gpu_kit as kit
+from tests.world_kit import Heard
+
+from bareboat.cli import gpus as cli
+from bareboat.engine.memory import MemoryEngine
+from bareboat.host.gpu import nvml
+from bareboat.record.values import RunRecord
+from bareboat.settings import Settings
+from bareboat.store import Store
+from bareboat.verbs import containers, enter
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.containers import Container, Seen
+from bareboat.verbs.gpu_checks import checks
+from bareboat.verbs.gpus import Holder, gpus, none
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    settings = Settings(home=tmp_path / "home", gpu_cdi=str(tmp_path / "cdi"))
+    return Work(Store.open(settings.home), MemoryEngine({}), settings, Heard())
+
+
+def with_nvml(work: Work, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+    return replace(work, settings=replace(work.settings, gpu_nvml=kit.nvml(says, tmp_path, monkeypatch)))
+
+
+@pytest.fixture
+def without(work: Work, monkeypatch: pytest.MonkeyPatch) -> Work:
+    monkeypatch.setattr(nvml, "LIBRARY", "libbareboat-no-such.so.1")
+    return work
+
+
+def running(monkeypatch: pytest.MonkeyPatch, gpus: str, *pids: int) -> None:
+    """One container that runs with these GPUs and processes."""
+    seen = Seen(Container("0123456789ab", "sweep"), RunRecord("0123456789ab", gpus=gpus), "running", {})
+    idle = Seen(Container("ba9876543210"), RunRecord("ba9876543210"), "running", {})
+    monkeypatch.setattr(containers, "listed", lambda store: [seen, idle])
+    monkeypatch.setattr(enter, "tell", lambda name, store, do: {"processes": [[pid, 0, 0.0, 0, "x"] for pid in pids]})
+
+
+def test_who_uses_which(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        says = kit.TWO + f"proc {kit.UUIDS[0]}|{os.getpid()}|{kit.GIB}\nproc {kit.UUIDS[0]}|{child.pid}|{kit.GIB}\n"
+        running(monkeypatch, "device=0,1", child.pid)
+        found = gpus(with_nvml(work, says, tmp_path, monkeypatch))
+        child.communicate(b"\n")
+    first, second = found.rows
+    assert {user.pid: (user.container, user.name) for user in first.users} == {
+        os.getpid(): ("", ""), child.pid: ("0123456789ab", "sweep")}
+    assert all(user.user and user.command for user in first.users)
+    assert first.holders == second.holders == (Holder("0123456789ab", "sweep"),)
+    assert (found.driver, found.cuda, found.missing, second.users) == ("550.54.14", "12.4", (), ())
+    lines = [line[4] for row in found.rows for line in cli._lines(row)]
+    assert sum("outside: " in line for line in lines) == 1 and sum(line.startswith("sweep: ") for line in lines) == 1
+    assert lines[-1] == "sweep holds it, without a process on it"
+    document = cli.document(found)
+    assert [g["index"] for g in document["gpus"]] == [0, 1]  # type: ignore[attr-defined, index]
+    json.dumps(document)
+
+
+def test_mig_instances_below_their_gpu(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(monkeypatch, f"device={kit.MIG_UUIDS[1]}")
+    found = gpus(with_nvml(work, kit.MIG, tmp_path, monkeypatch))
+    lines = [line for row in found.rows for line in cli._lines(row)]
+    assert [line[0] for line in lines] == ["0", "0:0", "0:1", "1"]
+    assert [line[4] for line in lines] == [
+        "MIG mode: used by its instances", "somebody, outside: a process that you may not see (4321, 1.1 GB)",
+        "sweep holds it, without a process on it", "free"]
+    assert lines[1][1:3] == ("  MIG 3g.20gb", "1.1 GB of 21 GB")
+
+
+def test_none_and_why(without: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gpus(without)
+    assert found.rows == () and "no NVIDIA driver here" in none(found) and "no AMD GPU" in none(found)
+    broken = gpus(with_nvml(without, "init 9", tmp_path, monkeypatch))
+    assert "modprobe nvidia" in none(broken)
+    (tmp_path / "cdi").mkdir()
+    (tmp_path / "cdi/nvidia.json").write_text("{")
+    assert "nvidia.json: is no JSON" in none(gpus(without))
+
+
+def test_of_a_specification_alone(without: Work, tmp_path: Path) -> None:
+    file = kit.cdi_yaml(tmp_path / "cdi", kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
+    found = gpus(without)
+    assert [row.gpu.name for row in found.rows] == ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]
+    assert found.specs == (str(file),)
+
+
+def said(work: Work, root: Path = Path("/none")) -> dict[str, tuple[bool, str, str]]:
+    return {c.name: (c.ok, c.detail, c.remedy) for c in checks(work, root)}
+
+
+def test_doctor_without_a_gpu_complains_of_nothing(without: Work) -> None:
+    found = said(without)
+    assert list(found) == ["GPU driver"] and found["GPU driver"][0] and "no NVIDIA driver" in found["GPU driver"][1]
+
+
+def test_doctor_names_what_is_wrong(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(with_nvml(work, "init 18", tmp_path, monkeypatch))["GPU driver"][0] is False
+    lab = with_nvml(work, kit.TWO, tmp_path, monkeypatch)
+    found = said(lab)
+    assert found["GPU driver"][1].startswith("2 NVIDIA H100 80GB HBM3; driver 550.54.14, CUDA 12.4")
+    ok, detail, remedy = found["GPU nodes"]
+    assert not ok and "/none/dev/nvidiactl" in detail and "modprobe" in remedy
+    assert found["GPU CDI"][0] and "no specification" in found["GPU CDI"][1]
+    assert "GPU toolkit" in found
+
+
+def test_doctor_where_all_is_well_and_where_a_specification_is_stale(
+        work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = with_nvml(work, kit.TWO, tmp_path, monkeypatch)
+    library = kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1")
+    file = kit.cdi_yaml(tmp_path / "cdi", library)
+    found = said(lab, kit.machine(tmp_path / "machine"))
+    assert found["GPU nodes"][0] and found["GPU CDI"] == (
+        True, f"{file}: nvidia.com/gpu: 0, 1, {kit.UUIDS[0]}, {kit.UUIDS[1]}, all", "")
+    library.unlink()
+    ok, detail, remedy = said(lab)["GPU CDI"]
+    assert not ok and str(library) in detail and "nvidia-ctk" in remedy
+    file.write_text(":")
+    assert said(lab)["GPU CDI"][0] is False
