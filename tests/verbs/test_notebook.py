@@ -81,8 +81,10 @@ def test_the_projects_own_ipykernel_is_not_brought_again(world: World) -> None:
     world.require("ipykernel")
     session = Session(world)
     session()
-    names = [t.parent.name for t in session.guests[0].workload.root.trees]
-    assert len([n for n in names if "-ipykernel-" in n]) == 1
+    load = session.guests[0].workload
+    brought = {m.target: m.source for m in load.mounts}["/opt/bareboat/kernel"]
+    assert any("-ipykernel-" in str(tree) for tree in load.root.trees)
+    assert not list(brought.glob("lib/*/site-packages/ipykernel*"))
 
 
 def test_over_ssh_the_line_to_forward_is_said(world: World) -> None:

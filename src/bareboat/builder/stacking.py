@@ -26,16 +26,9 @@ def lowers(store: Store, trees: Sequence[str], bytecode: Sequence[str], bound: i
     left out. All are leased. Trees that are missing are left out: the caller has looked.
     """
     wheels = tuple(dict.fromkeys(key for key in trees if key.startswith("wheel-")))
-    twins = dict(zip(wheels, bytecode[1:], strict=False))
-    there = {k for k, tree in zip(bytecode, store.trees(bytecode), strict=True) if tree is not None}
-    chosen: list[str] = []
-    for key in wheels:
-        twin = twins.get(key, "")
-        chosen.append(twin if twin in there else key)
-        if store.borrows and twin and twin not in there and store.tree(BESIDE + twin) is not None:
-            chosen.append(BESIDE + twin)
+    chosen = compiled(store, wheels, bytecode[1:])
     at = trees.index(wheels[0]) if wheels else len(trees)
-    below = [*trees[:at], *(key for key in bytecode[:1] if key in there)]
+    below = [*trees[:at], *(key for key in bytecode[:1] if store.trees([key]) != [None])]
     above = [key for key in trees[at:] if not key.startswith("wheel-")]
     keys = [*below, *stack(store, chosen, bound - len(below) - len(above)), *above]
     return roots(store, keys)
@@ -63,6 +56,19 @@ def owes_bytecode(store: Store, keys: Sequence[str]) -> bool:
     """Whether some of it is still to be made."""
     return any(tree is None and bytecode_tree(store, key) is None
                for key, tree in zip(keys, store.trees(keys), strict=True))
+
+
+def compiled(store: Store, wheels: Sequence[str], bytecode: Sequence[str]) -> list[str]:
+    """The keys of wheels, each as its compiled twin where that is there. bytecode: the twins' keys, in their order."""
+    twins = dict(zip(wheels, bytecode, strict=False))
+    there = {k for k, tree in zip(bytecode, store.trees(bytecode), strict=True) if tree is not None}
+    chosen: list[str] = []
+    for key in wheels:
+        twin = twins.get(key, "")
+        chosen.append(twin if twin in there else key)
+        if store.borrows and twin and twin not in there and store.tree(BESIDE + twin) is not None:
+            chosen.append(BESIDE + twin)
+    return chosen
 
 
 def stack(store: Store, keys: Sequence[str], bound: int = BOUND) -> tuple[str, ...]:

@@ -38,11 +38,17 @@ def interpreter_for(tool: Tool, python: Interpreter) -> Interpreter:
     return replace(python, prefix=tool.prefix, site=f"{tool.prefix}/lib/python{python.version}/site-packages")
 
 
+def lock_key(tool: Tool, plan: Plan) -> str:
+    """What a tool's lock is a function of, besides what the index had when it was made."""
+    about = [tool.requirements, tool.constraints, plan.interpreter.full, plan.libc, plan.platform]
+    return "toollock-" + sha256(json.dumps(about).encode()).hexdigest()
+
+
 def tool_key(tool: Tool, plan: Plan) -> str:
-    """What a tool's lock and trees are a function of, besides what the index had when it was locked."""
+    """What a tool's trees are a function of, besides its lock."""
     python = interpreter_for(tool, plan.interpreter)
-    about = [tool.name, tool.requirements, tool.constraints, python.full, python.executable, python.prefix, plan.libc,
-             plan.platform, [(f.path, f.content, f.mode, f.link) for f in tool.generated]]
+    about = [lock_key(tool, plan), python.executable, python.prefix, python.site,
+             [(f.path, f.content, f.mode, f.link) for f in tool.generated]]
     return "tool-" + sha256(json.dumps(about).encode()).hexdigest()
 
 

@@ -13,12 +13,14 @@ from bareboat.record.values import RunRecord
 from bareboat.sessions import notebook as lab
 from bareboat.sessions.ports import free_port
 from bareboat.sessions.tools import Tool
-from bareboat.values import dataclass, replace
+from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.environment import Environment
 from bareboat.verbs.prepare import RunRequest
 from bareboat.verbs.shell import Session, prepare_session
 from bareboat.workload import Mount, Workload
+
+if TYPE_CHECKING:
+    from bareboat.verbs.tools import Made
 
 APP = "/app"
 NOTEBOOKS = "notebooks"  # a folder beside src/ that people keep them in
@@ -53,7 +55,7 @@ def notebook(request: NotebookRequest, work: Work, caller: Caller) -> RunRecord:
     """Serve until it is stopped or idle for too long. Raises what the steps raise, as shell does."""
     import secrets
 
-    from bareboat.verbs.execute import execute
+    from bareboat.verbs.foreground import in_foreground
     from bareboat.verbs.run import after
     from bareboat.verbs.session_end import Watch, end
 
@@ -70,10 +72,11 @@ def notebook(request: NotebookRequest, work: Work, caller: Caller) -> RunRecord:
         heard = Heard(work, lambda: _announce(page, served, work, caller))
         watch = Watch(session.plan)
         for tool in tools:
-            after(tool, work)
+            after(tool.environment, work)
         work.tell.say(f"notebook in {session.project.name}: engine {work.engine.name}, network {load.network}")
-        record = execute(replace(session.prepared, workload=load, layer=watch.layer, heard=heard.take,
-                                 record=replace(session.prepared.record, argv=load.argv)), work)
+        prepared = replace(session.prepared, workload=load, layer=watch.layer, heard=heard.take,
+                           record=replace(session.prepared.record, argv=load.argv))
+        record = in_foreground(prepared, request.run, work)
     why = f" after {_time(request.idle)} without activity" if heard.idle else ""
     work.tell.say(f"the notebook ended{why}; exit {record.exit_code}")
     end(session.project, watch.found, request.keep, work, caller.ask)
@@ -81,8 +84,8 @@ def notebook(request: NotebookRequest, work: Work, caller: Caller) -> RunRecord:
     return record
 
 
-def lab_tools(plan: Plan, project: Project, work: Work, *, upgrade: bool = False) -> tuple[Environment, Environment]:
-    """The server's and the kernel's trees. Raises UsageError "notebook.python" for what Jupyter does not run on."""
+def lab_tools(plan: Plan, project: Project, work: Work, *, upgrade: bool = False) -> tuple[Made, Made]:
+    """The server and the kernel. Raises UsageError "notebook.python" for what Jupyter does not run on."""
     from bareboat.errors import UsageError
     from bareboat.verbs.tools import tool
 
@@ -94,7 +97,7 @@ def lab_tools(plan: Plan, project: Project, work: Work, *, upgrade: bool = False
     return server, _kernel(lab.kernel_tool(plan), plan, work, upgrade)
 
 
-def _kernel(wanted: Tool, plan: Plan, work: Work, upgrade: bool) -> Environment:
+def _kernel(wanted: Tool, plan: Plan, work: Work, upgrade: bool) -> Made:
     from bareboat.verbs.tools import tool
 
     try:
@@ -106,14 +109,13 @@ def _kernel(wanted: Tool, plan: Plan, work: Work, upgrade: bool) -> Environment:
         return tool(replace(wanted, constraints=()), plan, work, upgrade=upgrade)
 
 
-def with_lab(session: Session, tools: tuple[Environment, ...], work: Work) -> Session:
-    """The session with the server's and the kernel's trees on top."""
-    from bareboat.verbs.tools import stacked
+def with_lab(session: Session, tools: tuple[Made, ...], work: Work) -> Session:
+    """The session with the server and the kernel in their places, read-only."""
+    from bareboat.verbs.tools import mounted
 
     prepared, load = session.prepared, session.prepared.workload
-    trees = tuple(tree for tool in tools for tree in stacked(tool, work))
-    keys = tuple(key for tool in tools for key in (*tool.trees, *tool.bytecode))
-    load = replace(load, root=replace(load.root, trees=(*load.root.trees, *trees)))
+    keys = tuple(key for tool in tools for key in tool.keys)
+    load = replace(load, mounts=(*load.mounts, *(mount for tool in tools for mount in mounted(tool, work))))
     return replace(session, prepared=replace(prepared, workload=load, keys=(*prepared.keys, *keys)))
 
 

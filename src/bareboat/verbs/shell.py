@@ -15,11 +15,12 @@ from bareboat.sessions.tools import PIP
 from bareboat.values import dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
-from bareboat.verbs.execute import Prepared, execute
+from bareboat.verbs.execute import Prepared
+from bareboat.verbs.foreground import in_foreground
 from bareboat.verbs.lock_mode import LockMode
 from bareboat.verbs.mounting import placed
 from bareboat.verbs.prepare import HOME, RunRequest, cache_wanted, check_request, prepare, workload
-from bareboat.workload import Mount
+from bareboat.workload import Mount, Workload
 
 # What the caller's pip was told of its index; the rest of its settings name files of the host's.
 INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "UV_DEFAULT_INDEX", "UV_INDEX")
@@ -61,7 +62,7 @@ def shell(request: ShellRequest, work: Work, ask: Callable[[str], bool]) -> RunR
     say_session(session, work)
     say_emulated(load.platform, work)
     watch = Watch(session.plan)
-    record = execute(replace(session.prepared, layer=watch.layer, logged=not load.tty), work)
+    record = in_foreground(replace(session.prepared, layer=watch.layer, logged=not load.tty), request.run, work)
     say_end(record, work)
     end(session.project, watch.found, request.keep, work, ask)
     after(session.environment, work)
@@ -90,11 +91,10 @@ def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False
     home = work.store.session_home(home_name(project.root, project.name), fresh=fresh_home)
     furnish(home)
     stack = workload(asked, mounts, made, project, work)
-    trees, keys = _pip(plan, work)
     env = {**_session_env(project, plan), **dict(stack.env)}
-    stack = replace(stack, root=replace(stack.root, trees=(*stack.root.trees, *trees)),
-                    env=tuple(sorted(env.items())), mounts=(*stack.mounts, Mount(home, HOME)),
+    stack = replace(stack, env=tuple(sorted(env.items())), mounts=(*stack.mounts, Mount(home, HOME)),
                     hostname=_hostname(project.name))
+    stack, keys = _with_pip(stack, plan, work)
     prepared = prepare(asked, project, made, stack, work, mounts)
     if project.package is not None and project.package.native:
         work.tell.say("the project's compiled extensions are not in a session, where its code can be written to: "
@@ -107,9 +107,11 @@ def say_session(session: Session, work: Work) -> None:
     """Where one is, and what of it stays."""
     load = session.prepared.workload
     code = [m.target for m in session.prepared.record.mounts if m.kind == "code"]
-    kept = [*code, *dict.fromkeys(m.target for m in session.prepared.record.mounts if m.kind == "results"), HOME]
-    work.tell.say(f"session in {session.project.name}: engine {work.engine.name}, network {load.network}; kept are "
-                  f"{', '.join(kept)}, the rest goes when you leave")
+    kept = [*code, *[m.target for m in session.prepared.record.mounts if m.kind == "results"][:1], HOME]
+    work.tell.say(f"session in {session.project.name}: engine {work.engine.name}, network {load.network}")
+    work.tell.say(f"kept are {', '.join(kept)}; the rest goes when you leave")
+    if not work.engine.capabilities().lost_files:
+        work.tell.say(f"with {work.engine.name} what you install cannot be told when you leave: write it down yourself")
 
 
 def _with_shell(session: Session) -> Session:
@@ -122,19 +124,21 @@ def _with_shell(session: Session) -> Session:
                                              record=replace(prepared.record, argv=argv)))
 
 
-def _pip(plan: Plan, work: Work) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """What gives the session pip: its directories and their keys; nothing where the project has its own."""
-    from bareboat.verbs.tools import stacked, tool
+def _with_pip(load: Workload, plan: Plan, work: Work) -> tuple[Workload, tuple[str, ...]]:
+    """The workload with pip, and the keys of that; as it is where the project has its own."""
+    from bareboat.verbs.tools import mounted, stacked, tool
 
     if not plan.interpreter.version or plan.interpreter.version.startswith("2.") or \
             any(w.name == "pip" for w in plan.wheels):
-        return (), ()
+        return load, ()
     try:
         made = tool(PIP, plan, work)
     except BareboatError as error:
         work.tell.say(f"this session has no pip: {error.what}")
-        return (), ()
-    return stacked(made, work), made.trees
+        return load, ()
+    if work.engine.capabilities().lost_files:  # its layers are trees of ours, and what lies over them can be changed
+        return replace(load, root=replace(load.root, trees=(*load.root.trees, *stacked(made, work)))), made.keys
+    return replace(load, mounts=(*load.mounts, *mounted(made, work))), made.keys
 
 
 def _session_env(project: Project, plan: Plan) -> dict[str, str]:
