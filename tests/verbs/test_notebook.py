@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from tests.world_kit import World
@@ -109,12 +108,11 @@ def test_python_2_is_refused_with_what_to_do(world: World, monkeypatch: pytest.M
 
     from tests.sessions.test_notebook import PLAN
 
-    from bareboat.project import load
     from bareboat.verbs.notebook import lab_tools
 
     old = replace(PLAN, interpreter=replace(PLAN.interpreter, version="2.7"))
     with pytest.raises(UsageError) as caught:
-        lab_tools(old, load(Path(world.root)), world.work)
+        lab_tools(old, "project", world.work)
     assert caught.value.code == "notebook.python"
 
 

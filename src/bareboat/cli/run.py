@@ -22,6 +22,7 @@ EXAMPLES = """\
   bareboat run --results out/a -- python src/run.py
   bareboat run --explain -- python src/run.py    the plan and the exact sandbox
   bareboat run train                             a command named in bareboat.toml
+  bareboat run --param lr=0.1 fit.ipynb          a notebook; executed, it is results/fit.ipynb
   bareboat run -v ./more:/more IMAGE ls /more    an image, mounts only by -v
 """
 LIFE: dict[str, object] = {  # cli/life.py reads these
@@ -35,7 +36,7 @@ DEFAULTS: dict[str, object] = {
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
     "scratch": None, "scratch_size": None, "project": None, "data": None, "replace": [], "json": False, "level": None,
-    "platform": None, "engine": None, **LIFE,
+    "platform": None, "engine": None, "param": [], **LIFE,
 }
 
 
@@ -55,7 +56,7 @@ def parse(words: list[str], verb: str = "run") -> argparse.Namespace | SimpleNam
     if parsed.words and at is not None:  # behind an image's own words -- is one of them
         parsed.words, program = [*parsed.words, *(["--"] if len(parsed.words) > 1 else []), *program], []
     parsed.program, parsed.project_run = program, not parsed.words
-    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace", "label", "publish"):
+    for flag in ("volume", "mount", "tmpfs", "env", "env_file", "replace", "label", "publish", "param"):
         setattr(parsed, flag, getattr(parsed, flag) or [])
     return parsed
 
@@ -98,6 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "emulated by qemu")
     add("--engine", choices=("bubblewrap", "docker", "podman"), help="what runs the container (bubblewrap)")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
+    add("--param", action="append", metavar="NAME=VALUE", help="a parameter of a notebook that is run")
     add("--replace", action="append", metavar="PACKAGE", help="a compiled package of the base that may be replaced")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
     add("--explain", action="store_true", help="print plan and sandbox, run nothing")
@@ -168,7 +170,7 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         network=o.network, ports=_ports(o.publish), name=o.name or "",
         results=Path(o.results).absolute() if o.results else None,
         data=Path(o.data).absolute() if o.data else None, locked=o.locked, platform=_platform(o.platform),
-        replace=tuple(o.replace))
+        replace=tuple(o.replace), parameters=tuple(o.param))
 
 
 def _ports(words: list[str]) -> tuple[Port, ...]:

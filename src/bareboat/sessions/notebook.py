@@ -15,6 +15,7 @@ from bareboat.values import dataclass
 
 LAB, KERNEL = "/opt/bareboat/lab", "/opt/bareboat/kernel"
 CONFIG = f"{LAB}/etc/bareboat/config.json"
+EXECUTE = f"{LAB}/share/bareboat/execute.py"
 LAUNCH = f"{KERNEL}/launch.py"
 TOKEN_FILE = "/run/bareboat/notebook-token"
 RUNTIME = "/tmp/jupyter"
@@ -50,6 +51,7 @@ def lab_tool(plan: Plan, project: str) -> Tool:
     spec = json.dumps(kernelspec(python, project), indent=1)
     files = (
         GeneratedFile(CONFIG.lstrip("/"), json.dumps(config(), indent=1)),
+        GeneratedFile(EXECUTE.lstrip("/"), (HERE / "execute_inside.py").read_text(encoding="utf-8")),
         GeneratedFile(f"{site}/bareboat_lab.py", (HERE / "lab_inside.py").read_text(encoding="utf-8")),
         GeneratedFile(f"{LAB}/share/jupyter/kernels/{KERNEL_NAME}/kernel.json".lstrip("/"), spec),
         GeneratedFile(f"{LAB}/share/jupyter/lab/settings/overrides.json".lstrip("/"), json.dumps(calm, indent=1)),
@@ -93,11 +95,22 @@ def argv(served: Served) -> tuple[str, ...]:
             f"--ServerApp.terminado_settings=shell_command=['{served.shell}']")
 
 
+def execute_argv(notebook: str, output: str, folder: str, parameters: dict[str, object]) -> tuple[str, ...]:
+    """The command that executes a notebook; all paths inside."""
+    return (f"{LAB}/bin/python", "-I", "-W", "ignore", EXECUTE, notebook, output, folder,
+            json.dumps(parameters, sort_keys=True))
+
+
+def execute_environment() -> dict[str, str]:
+    """The variables of a notebook that is executed; as environment."""
+    return {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": RUNTIME, "JUPYTER_PATH": f"{LAB}/share/jupyter"}
+
+
 def environment(served: Served) -> dict[str, str]:
     """The variables of a notebook server. No configuration of the home or the image is read: a session before this one
     could have written it. The runtime files, with the token in them, are gone with the session.
     """
     home = "/home/user/.jupyter"
-    return {"JUPYTER_TOKEN_FILE": TOKEN_FILE, "JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": RUNTIME,
-            "JUPYTER_PATH": f"{LAB}/share/jupyter", "JUPYTERLAB_SETTINGS_DIR": f"{home}/lab/user-settings",
+    return {**execute_environment(), "JUPYTER_TOKEN_FILE": TOKEN_FILE,
+            "JUPYTERLAB_SETTINGS_DIR": f"{home}/lab/user-settings",
             "JUPYTERLAB_WORKSPACES_DIR": f"{home}/lab/workspaces", "BAREBOAT_IDLE_STOP": str(served.idle)}

@@ -62,7 +62,7 @@ def notebook(request: NotebookRequest, work: Work, caller: Caller) -> RunRecord:
     port = free_port(request.port)
     began = replace(request.run, program=("jupyter-lab",), project_run=True, words=(), tty=False, interactive=False)
     session = prepare_session(began, work, more=_notebooks(request.run))
-    tools = lab_tools(session.plan, session.project, work, upgrade=request.upgrade)
+    tools = lab_tools(session.plan, session.project.name, work, upgrade=request.upgrade)
     with work.store.scratch("notebook") as folder:
         token = secrets.token_hex(32)
         served = lab.Served(port, APP, _first(session), request.idle, _shell(session))
@@ -84,7 +84,7 @@ def notebook(request: NotebookRequest, work: Work, caller: Caller) -> RunRecord:
     return record
 
 
-def lab_tools(plan: Plan, project: Project, work: Work, *, upgrade: bool = False) -> tuple[Made, Made]:
+def lab_tools(plan: Plan, project: str, work: Work, *, upgrade: bool = False) -> tuple[Made, Made]:
     """The server and the kernel. Raises UsageError "notebook.python" for what Jupyter does not run on."""
     from bareboat.errors import UsageError
     from bareboat.verbs.tools import tool
@@ -93,7 +93,7 @@ def lab_tools(plan: Plan, project: Project, work: Work, *, upgrade: bool = False
     if not version or version.startswith("2."):
         raise UsageError("notebook.python", f"JupyterLab does not run on Python {version or '(none)'} of the image",
                          hint="use bareboat shell, or a project with Python 3")
-    server = tool(lab.lab_tool(plan, project.name), plan, work, upgrade=upgrade)
+    server = tool(lab.lab_tool(plan, project), plan, work, upgrade=upgrade)
     return server, _kernel(lab.kernel_tool(plan), plan, work, upgrade)
 
 

@@ -62,6 +62,7 @@ class RunRequest:
     locked: bool = False
     platform: str = ""  # "" for this machine's
     replace: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()  # of a notebook
 
 
 def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment: Environment, project: Project | None,

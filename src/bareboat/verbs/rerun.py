@@ -121,9 +121,11 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
             hint="it was made by a bareboat of another assembly format",
         )
     from bareboat.verbs.run import say_emulated
+    from bareboat.verbs.run_notebook import again
 
     prepared = _prepare(old, request, work, _Made(made, mounts, identity, results, by))
     _make_folder(results)
+    prepared = replace(prepared, workload=again(prepared.workload, old, work))
     say_emulated(prepared.workload.platform, work)
     work.tell.say(f"repeating run {old.id} as {identity}, results in {folder}/results")
     with output(old, request) as (out, err):

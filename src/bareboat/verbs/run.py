@@ -56,6 +56,13 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     from bareboat.project import check, find_root, load
 
     image = None if request.project_run or not request.words else request.words[0]
+    if image is not None and image.endswith(".ipynb"):
+        from bareboat.verbs.run_notebook import prepare_notebook
+
+        return prepare_notebook(request, work)
+    if request.parameters:
+        raise UsageError("notebook.parameter", "only a notebook has parameters", where="--param",
+                         hint="bareboat run --param lr=0.1 notebook.ipynb")
     project: Project | None = None
     named, broken = _commands(request) if image is not None else ({}, None)
     if image is None or image in named:
