@@ -16,7 +16,7 @@ from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.lock_mode import LockMode
 from bareboat.verbs.notebook import lab_tools
-from bareboat.verbs.prepare import RunRequest, check_request, prepare, with_overlays, workload
+from bareboat.verbs.prepare import RunRequest, cache_wanted, check_request, prepare, with_overlays, workload
 from bareboat.workload import Mount, Workload
 
 APP = "/app"
@@ -54,7 +54,7 @@ def prepare_notebook(request: RunRequest, work: Work) -> tuple[Prepared, Environ
                        foreign(request.platform))
     plan = plan_of(made.plan_blob, work)
     tools = lab_tools(plan, project.name, work)
-    mounts = placed(project.mounts)
+    mounts = placed(project.mounts, made, work, cache=cache_wanted(request, project, work))
     load_ = workload(request, mounts, made, project, work)
     env = {**dict(load_.env), **lab.execute_environment()}
     load_ = replace(load_, env=tuple(sorted(env.items())), argv=argv)
