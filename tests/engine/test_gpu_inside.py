@@ -8,6 +8,7 @@ import pytest
 from tests import gpu_kit as gpus
 from tests import sandbox_kit as kit
 
+from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.errors import EngineError, UsageError
 from bareboat.host.gpu.choose import choose
 from bareboat.host.gpu.driver import driver_of, topology
@@ -115,3 +116,12 @@ def test_a_directory_where_a_link_must_be(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError) as caught:
         kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, "device=0")))
     assert (caught.value.code, caught.value.where) == ("engine.link", "/opt/nv/lib/libcuda.so")
+
+
+def test_what_explain_says_of_it(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    text = Bubblewrap(tmp_path).explain(kit.workload(tmp_path / "tree", "sees", driver=driver(tmp_path, "device=1")))
+    assert "null zero full random urandom tty nvidia-uvm nvidia1 nvidiactl\n" in text.replace(
+        "nvidiactl nvidia-uvm nvidia1", "nvidia-uvm nvidia1 nvidiactl")
+    assert "2 links made, and the loader's cache names libcuda.so.1 libcuda.so first; no hook is run" in text
+    assert "--dev-bind '$STAGE/m/" in text or "--dev-bind $STAGE/m/" in text

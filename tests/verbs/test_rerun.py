@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from tests import gpu_kit
 from tests.record_kit import Lab
 
 from bareboat.errors import BareboatError, RecordError
@@ -377,3 +378,24 @@ def test_a_cache_is_there_for_ones_own_and_empty_for_a_strangers(lab, tmp_path):
     again(lab, old, data=lab.root / "data")
     mount = lab.engine.loads[-1].mounts[-1]
     assert mount.target == "/c" and mount.source != volume.data and not mount.source.exists()
+
+
+def with_gpus(lab, monkeypatch, tmp_path):
+    """The lab on a machine with two GPUs by CDI and NVML."""
+    gpu_kit.cdi_yaml(tmp_path / "cdi", gpu_kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    nvml = gpu_kit.nvml(gpu_kit.TWO, tmp_path, monkeypatch)
+    lab.work = replace(lab.work, settings=replace(lab.work.settings, gpu_cdi=str(tmp_path / "cdi"), gpu_nvml=nvml))
+
+
+def test_a_repetition_gets_as_many_gpus_and_a_strangers_none_unasked(lab, monkeypatch, tmp_path):
+    with_gpus(lab, monkeypatch, tmp_path)
+    old = lab.run(SAME)
+    lab.store.runs.write(old.id, lab.store.runs.read(old.id) | {"gpus": "device=7"})
+    done = again(lab, old)
+    assert done.new.gpus == "device=1" and lab.engine.loads[-1].driver.granted == "device=1"
+    assert again(lab, old, gpus="none").new.gpus == ""
+    of_another_machine(lab, old)
+    given = {"data": lab.root / "data"}
+    assert again(lab, old, **given).new.gpus == "" and any("--gpus 1" in line for line in lab.tell.lines)
+    assert again(lab, old, gpus="all", **given).new.gpus == "device=0,1"

@@ -80,7 +80,8 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
     yield "state", r.state + code + (f": {plain(r.reason)}" if r.reason else "")
     yield "when", moment(r.created) + " UTC" + (f", took {took(r.seconds)}" if r.ended else "")
     yield "command", plain(command_line(r))
-    yield "in", f"{plain(r.cwd)}, user {r.uid}:{r.gid}, network {r.network}"
+    yield "in", f"{plain(r.cwd)}, user {r.uid}:{r.gid}, network {r.network}" + (
+        f", GPUs {plain(r.gpus.removeprefix('device='))}" if r.gpus else "")
     if r.root:
         yield "project", f"{plain(r.project)}, {plain(r.root)}"
     yield from _image(account)

@@ -29,6 +29,7 @@ class Bind:
     target: bytes
     read_only: bool
     over: bytes | None = None
+    device: bool = False
 
     @property
     def late(self) -> bool:
@@ -140,7 +141,7 @@ def _device(device: Device) -> Bind:
     target = _target(device.target)
     if not target.startswith(b"/dev/"):
         raise UsageError("engine.device", "a device node can only be below /dev", where=device.target)
-    return Bind(os.fsencode(device.source), target, True)
+    return Bind(os.fsencode(device.source), target, True, device=True)
 
 
 def _made(driver: Driver) -> Made | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bareboat.sandbox import box as boxes
+from bareboat.sandbox.driver import Made
 from bareboat.sandbox.limits import Plan
 from bareboat.sandbox.session import Settings
 
@@ -32,7 +33,9 @@ def explain(box: boxes.Box, settings: Settings, digest: str, plan: Plan) -> str:
         *(("mount", _bind(bind)) for bind in box.binds),
         *(("tmpfs", _memory(memory)) for memory in box.memory),
         ("mount", "/sys/devices/system read-only: processors and memory nodes"),
-        ("devices", "null zero full random urandom tty" + (" and a pty made inside" if box.tty else "")),
+        ("devices", "null zero full random urandom tty" + (" and a pty made inside" if box.tty else "")
+         + "".join(f" {_show(bind.target[5:])}" for bind in box.binds if bind.device)),
+        *((("driver", _driver(box.driver)),) if box.driver else ()),
         ("network", _network(box, settings)),
         ("descriptors", "0, 1 and 2 only"),
         ("environment", " ".join(_show(name) for name, _ in box.env)),
@@ -51,6 +54,11 @@ def _network(box: boxes.Box, settings: Settings) -> str:
     if not settings.scopes:
         text += ", and abstract unix sockets (X11, D-Bus)"
     return text + "; unix sockets with a path only where they are mounted"
+
+
+def _driver(made: Made) -> str:
+    names = " ".join(dict.fromkeys(name for name, _ in made.libraries))
+    return f"{len(made.links)} links made, and the loader's cache names {names} first; no hook is run"
 
 
 def _bind(bind: boxes.Bind) -> str:

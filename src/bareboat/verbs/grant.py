@@ -32,6 +32,11 @@ class Grant:
     devices: tuple[Device, ...]
     units: tuple[Unit, ...]
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What of a Workload it fills."""
+        return {"gpus": self.gpus, "driver": self.driver, "devices": self.devices}
+
 
 def grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str], work: Work) -> Grant | None:
     """Choose GPUs and say which; None where an optional request cannot be met, which is said too. said: the variables

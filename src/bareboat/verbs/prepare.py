@@ -20,7 +20,7 @@ from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
-from bareboat.workload import Driver, Limits, Mount, Port, Rootfs, Tmpfs, Workload
+from bareboat.workload import Limits, Mount, Port, Rootfs, Tmpfs, Workload
 
 if TYPE_CHECKING:
     from bareboat.verbs.grant import Grant
@@ -101,8 +101,8 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
                       resources.shm_size or work.settings.shm_size, work.settings.scratch_size),
         scratch=work.settings.scratch,
         platform=foreign(environment.platform),
-        gpus=gpus.gpus if gpus else "", driver=gpus.driver if gpus else Driver(), devices=gpus.devices if gpus else (),
         ports=request.ports,
+        **(gpus.parts if gpus else {}),
     )
 
 

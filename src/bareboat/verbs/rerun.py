@@ -20,7 +20,7 @@ from bareboat.record.states import final
 from bareboat.record.tolerance import Tolerance
 from bareboat.record.values import SESSION, RunRecord, run_id, timestamp
 from bareboat.record.verdict import Verdict, compare
-from bareboat.verbs import rerun_mounts
+from bareboat.verbs import rerun_gpus, rerun_mounts
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.diff import reader
 from bareboat.verbs.environment import Environment
@@ -38,7 +38,8 @@ class RerunRequest:
     """What was asked. run: id, name, "last", or a file, layout or reference that holds one. into: the folder whose
     results/ takes the results; None: a new one below the current folder. data: a folder in place of the recorded data.
     volumes: target inside → folder of this machine, for what a record from elsewhere had of its machine; other_data:
-    go on though the data are not the run's. network: "" as recorded, but none for a record from elsewhere. env:
+    go on though the data are not the run's. network: "" as recorded, but none for a record from elsewhere. gpus: as
+    --gpus has it; None: as many as recorded, and again none for one from elsewhere. env:
     variables of the caller's, for those that were withheld; None: this process's for a record of this machine, else
     none: a stranger's record would name whatever it likes. quiet: the program's output goes into the log alone.
     harmless: what a stranger's program says goes through this on its way to a terminal.
@@ -50,6 +51,7 @@ class RerunRequest:
     volumes: tuple[tuple[str, Path], ...] = ()
     other_data: bool = False
     network: str = ""
+    gpus: str | None = None
     env: Mapping[str, str] | None = None
     quiet: bool = False
     harmless: Callable[[Iterable[bytes]], Iterable[bytes]] | None = None
@@ -204,6 +206,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         host_env = {name: value for name, value in host_env.items() if name not in HERE}
     env = _env(old, request, work, host_env)
     taken = {mount.target for mount in made.mounts}
+    gpus = rerun_gpus.granted(old, request.gpus, made.environment, env, work)
     keys = (*made.environment.trees, *made.environment.bytecode)
     load = Workload(
         root=Rootfs(lowers(store, made.environment.trees, made.environment.bytecode)),
@@ -221,6 +224,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         limits=limits_of(old),
         scratch=work.settings.scratch,
         platform=kernel.foreign(made.environment.platform),
+        **(gpus.parts if gpus else {}),
     )
     if work.settings.limited:
         from bareboat.verbs.allowed import within
@@ -235,7 +239,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         locks=old.locks,
         project=old.project, root=old.root, code=old.code, overlays=old.overlays, git=old.git,
         mounts=tuple(rerun_mounts.recorded(m, made.mounts) for m in old.mounts), tmpfs=load.tmpfs,
-        limits=load.limits, gpus=old.gpus,
+        limits=load.limits, gpus=load.driver.granted,
         network=load.network, uid=old.uid, gid=old.gid, home=old.home, tty=tty, engine=work.engine.name,
         version=__version__, rerun_of=old.id, origin=old.origin, platform=load.platform,
     )  # fmt: skip
