@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, str]] = {
     "interactive": {
         "shell": "work inside the project's environment, with the code writable and a home that is kept",
         "notebook": "JupyterLab on the project's environment, in the browser",
+        "ssh": "a host entry for the project's session: ssh, VS Code, PyCharm, rsync, sftp",
     },
     "containers": {
         "ps": "list containers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 
 
@@ -26,7 +27,11 @@ async def connect(host: str, port: int) -> socket.socket:
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket of this machine's network. host: an address. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    return listening(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC), host, port)
+
+
+def listening(sock: socket.socket, host: str, port: int) -> socket.socket:
+    """A new socket, bound and listening, not blocking; closed where that cannot be. Raises OSError."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
@@ -36,3 +41,13 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def address(host: str) -> str:
+    """The address of a host that is reached without asking anybody: localhost or an address itself. Raises OSError."""
+    if host in ("localhost", "", "*"):
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        raise OSError(f"there are no names in a container without a network, and {host!r} is no address") from None
