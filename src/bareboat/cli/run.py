@@ -31,7 +31,7 @@ LIFE: dict[str, object] = {  # cli/life.py reads these
     "stop_timeout": None, "publish": [], "max_time": None, "idle_stop": None,
 }
 DEFAULTS: dict[str, object] = {
-    "volume": [], "mount": [], "tmpfs": [], "cache": None,
+    "volume": [], "mount": [], "tmpfs": [], "cache": None, "code": None, "refresh": False,
     "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
@@ -93,6 +93,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--results", metavar="DIR", help="another results folder")
     add("--data", metavar="DIR", help="another data folder")
     add("--project", metavar="DIR", help="the project's folder, when it is not this one")
+    add("--code", metavar="git+URL[@REF][#subdir=DIR]", help="the project of a git repository (https, ssh or file), "
+        "read-only; results and data are of this folder")
+    add("--refresh", action="store_true", help="with --code: ask again where its branch or tag is")
     add("--scratch", choices=("tmpfs", "disk"), help="where files outside results live until the end")
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
     add("--platform", metavar="OS/ARCH", help="as linux/arm64; of another architecture than this machine's it is "
@@ -163,6 +166,7 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         words=tuple(o.words), program=tuple(o.program), project_run=o.project_run or not o.words,
         project=Path(o.project).absolute() if o.project else None,
         volumes=tuple(o.volume), mounts=tuple(o.mount), tmpfs=tuple(o.tmpfs), cache=o.cache,
+        code=o.code or "", refresh=o.refresh,
         env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),

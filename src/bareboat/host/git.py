@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # seconds for one git command; then the folder counts as one outside every repository
 CHANGED = 20  # names of changed files that a record holds
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false")
-_FOREIGN = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
+FOREIGN = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
                       "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_CEILING_DIRECTORIES"})  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def repository(root: Path) -> Path | None:
 
 
 def _env() -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    env = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     return {**env, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1",
             "GIT_ALLOW_PROTOCOL": ""}
 

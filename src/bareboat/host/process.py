@@ -150,7 +150,7 @@ def _code(returncode: int) -> int:
 
 
 def read_from(command: Command, take: Callable[[IO[bytes]], T]) -> tuple[T | None, BaseException | None, Completed]:
-    """Start a command and give its output to `take` as it comes, without holding it; stdin is empty.
+    """Start a command and give its output to `take` as it comes, without holding it; stdin is the command's bytes.
 
     Returns what `take` returned or raised, and how the command ended (without its output): when it failed, that is
     the reason why what was read is broken. Where more was still to come, it is not: the command is killed, and what
@@ -159,21 +159,23 @@ def read_from(command: Command, take: Callable[[IO[bytes]], T]) -> tuple[T | Non
     import subprocess
     import tempfile
 
-    with tempfile.TemporaryFile() as said, _running(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as started:
-        assert started.stdout is not None
-        found, failure = None, None
-        with started.stdout as output:
-            try:
-                found = take(output)
-            except Exception as error:
-                failure = error
-            while output.read(1 << 16):  # to its end, so that it does not die of a closed pipe
-                if failure is not None:
-                    raise failure
-        code = started.wait()
-        said.seek(0)
-        return found, failure, Completed(_code(code), b"", said.read(1 << 16))
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as given:
+        given.write(command.stdin or b"")
+        given.seek(0)
+        with _running(command, stdin=given, stdout=subprocess.PIPE, stderr=said) as started:
+            assert started.stdout is not None
+            found, failure = None, None
+            with started.stdout as output:
+                try:
+                    found = take(output)
+                except Exception as error:
+                    failure = error
+                while output.read(1 << 16):  # to its end, so that it does not die of a closed pipe
+                    if failure is not None:
+                        raise failure
+            code = started.wait()
+            said.seek(0)
+            return found, failure, Completed(_code(code), b"", said.read(1 << 16))
 
 
 def write_to(command: Command, chunks: Iterable[bytes]) -> Completed:

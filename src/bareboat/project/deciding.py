@@ -20,9 +20,14 @@ def inputs(project: Project) -> tuple[tuple[str, str], ...]:
     Directories and archives that packages are asked from are among them, a directory by one digest for all of
     it. What is not there is left out, so its appearing changes the answer as well. Sorted by name.
     """
-    names = dict.fromkeys((*DECIDING, *project.dependencies.files, *local_requirements(project)))
+    names = deciding_names(project)
     ours = made_by_us(project.root / PYLOCK)
     return _digests(project.root, [name for name in names if name != PYLOCK or not ours])
+
+
+def deciding_names(project: Project) -> tuple[str, ...]:
+    """What inputs() looks for, whether it is there or not."""
+    return tuple(dict.fromkeys((*DECIDING, *project.dependencies.files, *local_requirements(project))))
 
 
 def lock_inputs(project: Project) -> tuple[tuple[str, str], ...]:

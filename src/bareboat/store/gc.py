@@ -26,6 +26,7 @@ from bareboat.store.survey import Item, Survey
 
 GRACE = 3600.0
 DAY = 86400.0
+CODE = "code"  # fetched by --code
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Policy:
 class Removed:
     """Something that went (or would). bytes: what its removal frees, hard links to what stays not counted."""
 
-    kind: str  # "tree", "blob", "document", or "leftover" of a process that died
+    kind: str  # "tree", "blob", "document", "code", or "leftover" of a process that died
     key: str
     bytes: int
     used: float
@@ -73,7 +74,7 @@ def collect(layout: Layout, policy: Policy) -> GcReport:
             survey.read(layout)
             leased = leased_keys(layout, remove=not policy.dry_run)
             doomed = _doomed(survey, leased, policy, now)
-            leftovers = _leftovers(layout, policy, now)
+            leftovers = [*_leftovers(layout, policy, now), *_checkouts(layout, leased, policy, now)]
             doomed, claims = _unheld(doomed) if layout.lent else (doomed, [])
             sizes, going = _Sizes(), (*doomed, *leftovers)
             try:
@@ -145,6 +146,21 @@ def _leftovers(layout: Layout, policy: Policy, now: float) -> list[Item]:
     return found
 
 
+def _checkouts(layout: Layout, leased: set[str], policy: Policy, now: float) -> list[Item]:
+    """Fetched code that nobody used for long: it can be fetched again."""
+    found = []
+    try:
+        names = os.listdir(layout.at("checkouts"))
+    except FileNotFoundError:
+        return []
+    for name in names:
+        path = layout.at("checkouts", name)
+        used = _used(path)
+        if used is not None and now - used >= max(policy.older_than, policy.grace) and f"checkout:{name}" not in leased:
+            found.append(Item(Ref(CODE, name), path, used))
+    return found
+
+
 def _used(path: str) -> float | None:
     try:
         return os.lstat(path).st_mtime
@@ -178,17 +194,18 @@ def _hide(layout: Layout, item: Item) -> tuple[Item, str, int]:
     already.
     """
     ref = item.ref
-    if ref.kind == TREE:
+    if ref.kind in (TREE, CODE):
         aside = layout.at("tmp", f"gone-{os.urandom(8).hex()}")
         try:
             os.rename(item.path, aside)
         except FileNotFoundError:
             return item, "", 0
         except OSError:  # no room for another name: without its marks it counts as absent
-            for mark in ("synced", "boot"):
+            for mark in ("synced", "boot") if ref.kind == TREE else ():
                 _unlink(f"{item.path}/{mark}")
             aside = item.path
-        _unlink(layout.at("unsettled", ref.key))
+        if ref.kind == TREE:
+            _unlink(layout.at("unsettled", ref.key))
         return item, aside, 0
     if ref.kind == "leftover" and os.path.isdir(item.path):
         return item, item.path, 0

@@ -10,6 +10,7 @@
     runs/ID/                   one run: record.json, log, results
     sessions/NAME/home         what is kept of a project's sessions; made when first needed
     volumes/NAME/{data,about}  a named volume and what is known of it; made when first needed
+    checkouts/KEY/root         code that was fetched, by commit; made when first needed
     unsettled/KEY              trees that wait to be synced
     shared                     there while other users may read blobs and trees (store/lending.py)
     tmp/NAME                   work in progress, locked by its maker
@@ -58,7 +59,8 @@ class Layout:
 
 
 DIRECTORIES = (
-    "blobs", "blobs/sha256", "trees", "documents", "runs", "sessions", "volumes", "unsettled", "tmp", "leases", "locks",
+    "blobs", "blobs/sha256", "trees", "documents", "runs", "sessions", "volumes", "checkouts",
+    "unsettled", "tmp", "leases", "locks",
 )  # fmt: skip
 LOCKS = ("locks/store", "locks/make")
 

@@ -238,6 +238,12 @@ class Store:
 
         return session_home(self._layout, name, fresh)
 
+    def checkout(self, key: str, fill: Callable[[TreeWriter, Path], None] | None = None) -> Path | None:
+        """Code that was fetched, by key ([a-z0-9.-]), made by fill where it is missing; see store/checkouts.py."""
+        from bareboat.store.checkouts import checkout
+
+        return checkout(self._layout, self._leases, key, fill)
+
     @property
     def volumes(self) -> Volumes:
         """The named volumes."""

@@ -36,7 +36,7 @@ class ImageUse:
 
 @dataclass(frozen=True)
 class Usage:
-    """kinds: "blobs", "trees", "documents", "runs", "volumes", "sessions", "work in progress" → amount;
+    """kinds: "blobs", "trees", "documents", "runs", "volumes", "sessions", "code", "work in progress" → amount;
     total: bytes of all of them.
     """
 
@@ -86,7 +86,7 @@ def _usage(layout: Layout) -> Usage:
     survey.read(layout)
     roots = {ref for found in (*survey.tags.values(), *survey.runs.values()) for ref in found}
     needed = survey.closure(frozenset(roots | {item.ref for item in survey.images()}))
-    kinds = {name: [0, 0, 0] for name in ("blobs", "trees", "documents", "runs", "volumes", "sessions",
+    kinds = {name: [0, 0, 0] for name in ("blobs", "trees", "documents", "runs", "volumes", "sessions", "code",
                                           "work in progress")}
     names = {BLOB: "blobs", TREE: "trees", DOCUMENT: "documents"}
     inodes: dict[str, dict[tuple[int, int], int]] = {}
@@ -95,7 +95,7 @@ def _usage(layout: Layout) -> Usage:
         if ref.kind == TREE:
             inodes[ref.key] = held
         _count(kinds[names[ref.kind]], fresh, fresh if ref not in needed else 0)
-    for name, folder in (("runs", "runs"), ("volumes", "volumes"), ("sessions", "sessions"),
+    for name, folder in (("runs", "runs"), ("volumes", "volumes"), ("sessions", "sessions"), ("code", "checkouts"),
                          ("work in progress", "tmp"), ("documents", "documents")):
         for entry in _listed(layout.at(folder)):
             fresh, _ = counter.own(layout.at(folder, entry))

@@ -46,6 +46,8 @@ class RunRequest:
     mounts: tuple[str, ...] = ()  # --mount
     tmpfs: tuple[str, ...] = ()
     cache: bool | None = None
+    code: str = ""  # a project in a git repository
+    refresh: bool = False  # ask again which commit its branch or tag is at
     env: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
     workdir: str | None = None
@@ -226,6 +228,8 @@ def check_request(request: RunRequest, project: Project | None) -> None:
     """
     if project is not None:
         argv_of(request, project)
+    if request.refresh and not request.code:
+        raise UsageError("usage.refresh", "--refresh is for --code", hint="leave it out, or name the code")
     _user(request)
     _tty(request)
     list(env_words(request.env))

@@ -10,7 +10,7 @@ from bareboat.errors import BareboatError, UsageError
 from bareboat.host.kernel import foreign
 from bareboat.project.values import Overrides, Project, ProjectMount
 from bareboat.record.values import SESSION, RunRecord
-from bareboat.values import TYPE_CHECKING
+from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment, environment
 from bareboat.verbs.execute import Prepared
@@ -19,6 +19,7 @@ from bareboat.verbs.lock_mode import LockMode
 from bareboat.verbs.prepare import RunRequest, cache_wanted, check_request, prepare, with_overlays, workload
 
 if TYPE_CHECKING:
+    from bareboat.verbs.code import Fetched
     from bareboat.verbs.launch import Life
 
 SHOWN = 4  # names in a line
@@ -55,6 +56,11 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     """Everything up to the start."""
     from bareboat.project import check, find_root, load
 
+    code: Fetched | None = None
+    if request.code:
+        from bareboat.verbs.code import check_words, of_stranger, with_code
+
+        request, code = with_code(request, work)
     image = None if request.project_run or not request.words else request.words[0]
     if image is not None and image.endswith(".ipynb"):
         from bareboat.verbs.run_notebook import prepare_notebook
@@ -65,9 +71,14 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
                          hint="bareboat run --param lr=0.1 notebook.ipynb")
     project: Project | None = None
     named, broken = _commands(request) if image is not None else ({}, None)
+    if code is not None:
+        check_words(image, named)
     if image is None or image in named:
-        overrides = Overrides(results=request.results, data=request.data, mounts=_volumes(request))
+        given = _volumes(request)
+        overrides = Overrides(results=request.results, data=request.data, mounts=given)
         project = load(request.project or find_root(Path.cwd()), overrides)
+        if code is not None:
+            project = of_stranger(project, given, request, code)
         check_request(request, project)
         check(project)
         platform = foreign(request.platform)
@@ -83,6 +94,8 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         mounts = placed(mounts, made, work, cache=cache)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
+    if code is not None:
+        prepared = replace(prepared, record=replace(prepared.record, git=code.facts), keys=(*prepared.keys, code.key))
     if project is not None and project.package is not None and project.package.native:
         from bareboat.verbs.extensions import extensions
 
