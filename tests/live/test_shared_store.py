@@ -102,6 +102,20 @@ def test_two_users_run_from_one_copy_and_write_where_they_could(lab: Lab) -> Non
     assert before == {p: (p.lstat().st_mtime_ns, p.lstat().st_ino) for p in (lab.home / "store").rglob("*")}
 
 
+def test_an_image_of_the_owners_runs_by_its_name(lab: Lab) -> None:
+    user = SECOND + 2
+    folder = lab.base / f"u{user}"
+    folder.mkdir()
+    os.chown(folder, user, user)
+    done = sh(lab, user, "ls /opt/lib")
+    assert (done.returncode, done.stdout) == (0, "torch.so\n"), done.stderr
+    listed = lab.run(user, "images")
+    assert "lab/torch:1" in listed.stdout and lab.own(user) < len(LIBRARY) // 4
+    refused = lab.run(user, "rmi", "lab/torch:1")
+    assert refused.returncode == 125 and "[image.shared]" in refused.stderr
+    assert sh(lab, user, "true").returncode == 0
+
+
 def test_what_the_kernel_refuses_over_a_strangers_files(lab: Lab) -> None:
     """The table of docs/administration.md: files of others are read, replaced and removed, not changed in place."""
     lab.run(FIRST, "pull", f"oci:{lab.base}/layout:1", "-t", "lab/torch:1")

@@ -91,6 +91,25 @@ def test_trees_and_blobs_are_used_where_they_are(lab: Lab) -> None:
     assert snapshot(lab.home) == before
 
 
+def test_images_are_there_by_name(lab: Lab) -> None:
+    plan = lab.owner.put_blob([b"the plan"])
+    document = {"plan": "sha256:abc", "plan_blob": plan, "trees": ["wheel-torch"]}
+    lab.owner.put_json("plans", "sha256:abc", document)
+    lab.owner.tag("lab/torch:1", "sha256:abc")
+    user = lab.user()
+    assert user.shared_images() == {"lab/torch:1": "sha256:abc"} and user.tags() == {}
+    assert user.borrow_plan("sha256:abc") and not user.borrow_plan("sha256:def")
+    assert user.get_json("plans", "sha256:abc") == document
+    blob = user.blob(plan)
+    assert blob is not None and blob.is_relative_to(user.home), "a record of the user's must not lose it"
+    file = lab.home / "documents/tags" / os.listdir(lab.home / "documents/tags")[0]
+    file.write_bytes(file.read_bytes().replace(b"abc", b"abd"))
+    assert user.shared_images() == {}
+    lab.owner.tag("lab/torch:1", "sha256:abc")
+    file.chmod(0o666)
+    assert user.shared_images() == {}, "others could have written it"
+
+
 def test_what_is_missing_goes_to_the_users_own(lab: Lab) -> None:
     user = lab.user()
     root = user.make_tree("wheel-mine", lambda tree: tree.file("a", 0o644, [b"a"]))
@@ -103,7 +122,13 @@ def test_others_read_what_they_may_and_write_nothing(lab: Lab) -> None:
         mode = path.lstat().st_mode
         assert stat.S_ISLNK(mode) or not mode & 0o022, path
     opened = {p.name for p in lab.home.iterdir() if p.lstat().st_mode & 0o055}
-    assert opened == {"blobs", "trees", "format", "shared"}
+    assert opened == {"blobs", "trees", "documents", "format", "shared"}
+    listed = {str(p.relative_to(lab.home)) for p in lab.home.rglob("*") if p.is_dir() and "trees/" not in str(p)
+              and p.lstat().st_mode & 0o044}
+    assert listed == {"documents/tags", "documents/plans"}, "nobody finds snapshots of code by looking"
+    for kind in ("cache", "tags"):
+        lab.owner.put_json(kind, "new", {})
+        assert bool((lab.home / "documents" / kind).stat().st_mode & 0o055) == (kind == "tags")
     later = lab.owner.make_tree("later", fill)
     assert not stat.S_IMODE((later / "tmp").stat().st_mode) & 0o022, "what is added is lent as well"
     lab.owner.settle()

@@ -115,7 +115,7 @@ def test_the_shared_store(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(doctor_system, "_shut", lambda place: "")  # a test's own directories are closed above it
         assert made.found()["shared store"][0].ok
-        assert "1 trees, 0 blobs" in made.found()["shared store"][0].detail
+        assert "0 named images" in made.found()["shared store"][0].detail
     home.parent.chmod(0o700)
     assert not made.one("shared store").ok and str(home.parent) in made.one("shared store").detail
     home.parent.chmod(0o777)

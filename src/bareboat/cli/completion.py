@@ -61,7 +61,7 @@ def _names(kind: str) -> list[str]:
     try:
         here = store()
         if kind == IMAGES:
-            found = sorted(here.tags())
+            found = sorted({*here.tags(), *here.shared_images()})
         elif kind == CONTAINERS:
             found = [seen.container.name or seen.container.id[:12] for seen in listed(here)]
         else:

@@ -43,6 +43,10 @@ class Documents:
         try:
             try:
                 os.mkdir(directory, 0o700)
+                if self._layout.lent:
+                    from bareboat.store.lending import KINDS
+
+                    os.chmod(directory, 0o755 if kind in KINDS else 0o700)
             except FileExistsError:
                 if _is_settled(directory):
                     return

@@ -3,8 +3,10 @@
     shared            there while the store is lent
     trees/KEY/lent    true modes of what others could write to: on the disk nobody but the owner can
 
-Blobs and trees can be read, all else stays closed. Who uses a tree holds a shared lock on its manifest, which needs no
-right to write, and gc leaves it alone; when a thing was last read, its access time says.
+Blobs and trees can be read by who knows what they are, and names of images with their plans; all else stays closed:
+directories of blobs and trees are not listed, since snapshots of code are blobs as well. Who uses a tree holds a shared
+lock on its manifest, which needs no right to write, and gc leaves it alone; when a thing was last read, its access time
+says.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from pathlib import Path
 from bareboat.store.manifest import Entry, parse
 from bareboat.store.paths import MARK, Layout
 
-OPEN = ("blobs", "blobs/sha256", "trees")
+OPEN = (("blobs", 0o711), ("blobs/sha256", 0o711), ("trees", 0o711), ("documents", 0o711))
+KINDS = ("tags", "plans")  # of documents
 LENT = "lent"
 _WRITERS = 0o022
 _MARKS = ("manifest", "synced", "boot", LENT)
 
 
 def lend(layout: Layout) -> int:
-    """Let every user read blobs and trees; returns how many trees there are. Idempotent; raises OSError."""
+    """Let every user read what the module says; returns how many trees there are. Idempotent; raises OSError."""
     count = 0
     for key in os.listdir(layout.at("trees")):
         wrapper = layout.tree(key)
@@ -37,8 +40,11 @@ def lend(layout: Layout) -> int:
             continue  # half removed
         lend_tree(wrapper, entries)
         count += 1
-    for name in OPEN:
-        os.chmod(layout.at(name), 0o755)
+    for name, mode in OPEN:
+        os.chmod(layout.at(name), mode)
+    for kind in KINDS:
+        os.makedirs(layout.at("documents", kind), 0o700, exist_ok=True)
+        os.chmod(layout.at("documents", kind), 0o755)
     os.chmod(layout.at("format"), 0o644)
     os.close(os.open(layout.at(MARK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
     os.chmod(layout.home, 0o755)  # the last: before it nothing inside can be reached

@@ -19,6 +19,7 @@ from bareboat.errors import BareboatError
 from bareboat.host import files
 from bareboat.store.documents import Documents
 from bareboat.store.paths import FORMAT, MARK, Layout, check_key, check_sha256
+from bareboat.values import Any
 
 _FOLDERS = ("", "blobs", "blobs/sha256", "trees")
 _SAY = 256 << 20  # bytes whose comparison takes long enough to be told
@@ -101,6 +102,37 @@ class Shared:
             return None
         right = self._once(digest, status, lambda: self._blob_trouble(path, digest), again=again)
         return Path(path) if right else None
+
+    def images(self) -> dict[str, str]:
+        """Names of images there, and their plan digests."""
+        found = {}
+        for name in self._listed("tags"):
+            value = self._document("tags", name)
+            if isinstance(value, dict) and isinstance(value.get("plan"), str):
+                found[name] = value["plan"]
+        return found
+
+    def plan(self, digest: str) -> dict[str, Any] | None:
+        """The document of a plan there; None where there is none that is right."""
+        value = self._document("plans", digest)
+        return value if isinstance(value, dict) and value.get("plan") == digest else None
+
+    def _listed(self, kind: str) -> list[str]:
+        if self.trouble():
+            return []
+        try:
+            status = os.stat(self._layout.at("documents", kind), follow_symlinks=False)
+        except OSError:
+            return []
+        return [] if next(self._wrong(status, kind), "") else Documents(self._layout).keys(kind)
+
+    def _document(self, kind: str, key: str) -> object | None:
+        try:
+            if self.trouble() or next(self._wrong(os.stat(self._layout.document(kind, key)), key), ""):
+                return None
+            return Documents(self._layout).peek(kind, key)
+        except (OSError, ValueError, BareboatError):
+            return None
 
     def owns(self, path: Path) -> bool:
         """Whether a tree's root is one of this store."""

@@ -162,6 +162,24 @@ class Store:
         """Whether a tree's root is one of the shared store, so that its files are somebody else's."""
         return self._shared is not None and self._shared.owns(tree)
 
+    def shared_images(self) -> dict[str, str]:
+        """Names of images of the shared store, and their plan digests."""
+        return {} if self._shared is None else self._shared.images()
+
+    def borrow_plan(self, digest: str) -> bool:
+        """Take over the plan of an image of the shared store, which is small: its trees are used where they are. False
+        when it is not there, or not whole.
+        """
+        if self.get_json("plans", digest) is not None:
+            return True
+        document = self._shared.plan(digest) if self._shared is not None else None
+        path = self.verified_blob(str(document["plan_blob"])) if document is not None else None
+        if document is None or path is None:
+            return False
+        self._blobs.put(file_chunks(path), str(document["plan_blob"]), None, str(path))
+        self.put_json("plans", digest, document)
+        return True
+
     def hold(self, keys: Iterable[str]) -> list[str]:
         """Keep trees of the shared store from its owner's gc until close(); returns those that went meanwhile."""
         return [] if self._shared is None else self._shared.hold(keys)

@@ -135,9 +135,8 @@ def _shared(machine: Machine, chosen: Settings) -> Iterator[Check]:
         yield Check("shared store", False, trouble, "put it in order as docs/administration.md says; until then users "
                     "have their own copies")
         return
-    count = sum(1 for _ in os.scandir(place / "trees"))
-    blobs = sum(1 for _ in os.scandir(place / "blobs/sha256"))
-    yield Check("shared store", True, f"{place}: {count} trees, {blobs} blobs, of {chosen.shared_store_owner}'s")
+    names = sum(1 for _ in os.scandir(place / "documents/tags"))
+    yield Check("shared store", True, f"{place}: {names} named images, of {chosen.shared_store_owner}'s")
     if hasattr(os, "ST_NOATIME") and os.statvfs(place).f_flag & os.ST_NOATIME:
         yield Check("shared store", False, f"{place} is mounted noatime: gc there cannot see when users used something "
                     "last, only what they use now", "mount it relatime, or give what is to stay a name")

@@ -47,6 +47,9 @@ def images(work: Work) -> list[Image]:
         for digest in dict.fromkeys((plan, *(p for _, p in work.store.platforms(name)))):
             names.setdefault(digest, []).append(name)
     found = []
+    for name, plan in work.store.shared_images().items():
+        if name not in work.store.tags() and work.store.borrow_plan(plan):
+            names.setdefault(plan, []).append(name)
     for plan in work.store.keys("plans"):
         document = work.store.get_json("plans", plan)
         if not isinstance(document, dict):
@@ -88,6 +91,10 @@ def digest_of(name: str, work: Work, platform: str = "") -> str | None:
     if tag:
         digest = work.store.tags()[tag]
         return _for(platform, digest, work.store.platforms(tag), work, name) if platform else digest
+    shared = work.store.shared_images()
+    for word in (name, f"{name}:latest", _usual(name)) if shared else ():
+        if word in shared and work.store.borrow_plan(shared[word]):
+            return _for(platform, shared[word], (), work, name) if platform else shared[word]
     start = name.removeprefix("sha256:")
     if len(start) < SHORTEST or any(c not in "0123456789abcdef" for c in start):
         return None
@@ -207,10 +214,15 @@ def room(tree: Path | None, suffix: str = "") -> tuple[int, int]:
 
 
 def remove(name: str, work: Work) -> str:
-    """Take a name away, or an image by digest with all its names; what only it used goes with the next gc."""
+    """Take a name away, or an image by digest with all its names; what only it used goes with the next gc. Raises
+    UsageError "image.shared", "image.unknown".
+    """
     if name in work.store.tags():
         work.store.untag(name)
         return f"untagged {name}"
+    if name in work.store.shared_images():
+        raise UsageError("image.shared", f"{name!r} is an image of the shared store, which is its owner's",
+                         hint="its owner takes it away")
     digest = required(name, work)
     for tag, plan in work.store.tags().items():
         rows = tuple((p, d) for p, d in work.store.platforms(tag) if d != digest)
