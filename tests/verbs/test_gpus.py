@@ -14,6 +14,7 @@ from tests import gpu_kit as kit
 from tests.world_kit import Heard
 
 from bareboat.cli import gpus as cli
+from bareboat.cli import main
 from bareboat.engine.memory import MemoryEngine
 from bareboat.host.gpu import nvml
 from bareboat.record.values import RunRecord
@@ -62,7 +63,7 @@ def test_who_uses_which(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert all(user.user and user.command for user in first.users)
     assert first.holders == second.holders == (Holder("0123456789ab", "sweep"),)
     assert (found.driver, found.cuda, found.missing, second.users) == ("550.54.14", "12.4", (), ())
-    lines = [line[4] for row in found.rows for line in cli._lines(row)]
+    lines = [line.strip() for row in found.rows for line in cli._users(row)]
     assert sum("outside: " in line for line in lines) == 1 and sum(line.startswith("sweep: ") for line in lines) == 1
     assert lines[-1] == "sweep holds it, without a process on it"
     document = cli.document(found)
@@ -73,12 +74,31 @@ def test_who_uses_which(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_mig_instances_below_their_gpu(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     running(monkeypatch, f"device={kit.MIG_UUIDS[1]}")
     found = gpus(with_nvml(work, kit.MIG, tmp_path, monkeypatch))
-    lines = [line for row in found.rows for line in cli._lines(row)]
-    assert [line[0] for line in lines] == ["0", "0:0", "0:1", "1"]
-    assert [line[4] for line in lines] == [
-        "MIG mode: used by its instances", "somebody, outside: a process that you may not see (4321, 1.1 GB)",
-        "sweep holds it, without a process on it", "free"]
-    assert lines[1][1:3] == ("  MIG 3g.20gb", "1.1 GB of 21 GB")
+    assert [cli._head(row)[0] for row in found.rows] == ["0", "0:0", "0:1", "1"]
+    assert cli._head(found.rows[1])[1:] == ("  MIG 3g.20gb", "1.1 GB of 21 GB", "")
+    assert [line.strip() for row in found.rows for line in cli._users(row)] == [
+        "in MIG mode: used by its instances", "somebody, outside: a process that you may not see (4321, 1.1 GB)",
+        "sweep holds it, without a process on it"]
+
+
+def test_what_is_printed(without: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                         capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("BAREBOAT_GPU_CDI", "/none")
+    assert main(["gpus"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "" and "there is no GPU here: there is no NVIDIA driver here" in said.err
+    assert main(["gpus", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gpus"] == []
+    monkeypatch.setenv("BAREBOAT_GPU_NVML", str(kit.nvml(kit.TWO, tmp_path, monkeypatch)))
+    assert main(["gpus"]) == 0
+    assert capsys.readouterr().out == """\
+GPU  NAME                            MEMORY  BUSY
+0    NVIDIA H100 80GB HBM3  1.1 GB of 86 GB  30 %
+1    NVIDIA H100 80GB HBM3     0 B of 86 GB   0 %
+
+driver 550.54.14, CUDA 12.4
+"""
 
 
 def test_none_and_why(without: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +133,7 @@ def test_doctor_names_what_is_wrong(work: Work, tmp_path: Path, monkeypatch: pyt
     found = said(lab)
     assert found["GPU driver"][1].startswith("2 NVIDIA H100 80GB HBM3; driver 550.54.14, CUDA 12.4")
     ok, detail, remedy = found["GPU nodes"]
-    assert not ok and "/none/dev/nvidiactl" in detail and "modprobe" in remedy
+    assert not ok and detail.startswith("/none/dev/nvidiactl, /none/dev/nvidia-uvm, ") and "modprobe" in remedy
     assert found["GPU CDI"][0] and "no specification" in found["GPU CDI"][1]
     assert "GPU toolkit" in found
 

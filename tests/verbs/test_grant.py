@@ -9,6 +9,7 @@ import pytest
 from tests import gpu_kit as kit
 from tests.world_kit import World
 
+from bareboat.engine.memory import Guest
 from bareboat.errors import BareboatError
 from bareboat.host.gpu import nvml
 from bareboat.project.values import Resources
@@ -86,6 +87,18 @@ def test_what_cannot_be_met_is_an_error_and_optional_says_so(bare: World) -> Non
     assert run(asked(None), bare.work).gpus == ""
     assert any(line.startswith("without a GPU: there is no GPU here") for line in bare.tell.lines)
     assert refused_code(bare, asked("all")) == "gpu.none"  # the command line is not optional
+
+
+def test_two_containers_at_once_get_one_each(lab: World) -> None:
+    inside: list[str] = []
+
+    def first(guest: Guest) -> int:
+        inside.append(run(asked("1"), lab.work).gpus)
+        return 0
+
+    lab.program("first", first)
+    request = replace(asked("1"), program=("first",), name="outer", results=lab.base / "other")
+    assert (run(request, lab.work).gpus, inside) == ("device=1", ["device=0"])
 
 
 @pytest.mark.parametrize(("request_", "code"), [

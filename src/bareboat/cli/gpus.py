@@ -38,9 +38,10 @@ def command(options: argparse.Namespace) -> int:
     if not found.rows:
         reporter.say(none(found))
         return 0
-    text = table([("GPU", "NAME", "MEMORY", "BUSY", "USED BY"), *(line for row in found.rows for line in _lines(row))],
-                 right=(2, 3))
-    print("\n".join(clip(line, width()) for line in text.splitlines()))
+    head, *lines = table([("GPU", "NAME", "MEMORY", "BUSY"), *map(_head, found.rows)], right=(2, 3)).splitlines()
+    most = width() if sys.stdout.isatty() else None
+    shown = [head, *(x for row, line in zip(found.rows, lines, strict=True) for x in (line, *_users(row)))]
+    print("\n".join(clip(line, most) if most else line for line in shown))
     if found.driver:
         print(f"\ndriver {found.driver}" + (f", CUDA {found.cuda}" if found.cuda else ""))
     sys.stdout.flush()
@@ -49,32 +50,36 @@ def command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(row: Row) -> list[tuple[str, ...]]:
-    """A GPU's line with its first user, and a line for each other."""
+def _head(row: Row) -> tuple[str, ...]:
+    """The line of a GPU or an instance."""
     from bareboat.cli.term import size
 
     gpu, mig = row.gpu, row.mig
     of = mig or gpu
     memory = f"{size(of.used or 0)} of {size(of.memory)}" if of.memory else ""
     busy = "" if mig or gpu.utilisation is None else f"{gpu.utilisation} %"
-    head = (f"{gpu.index}:{mig.index}", f"  MIG {mig.name}") if mig else (str(gpu.index), gpu.name)
+    return (f"{gpu.index}:{mig.index}", f"  MIG {mig.name}", memory, busy) if mig else (
+        str(gpu.index), gpu.name, memory, busy)
+
+
+def _users(row: Row) -> list[str]:
+    """A line for each process, and for each container without one."""
+    from bareboat.cli.plain import plain
+
     using = {user.container for user in row.users}
-    users = [*map(_user, row.users), *(f"{h.name or h.container} holds it, without a process on it"
+    lines = [*map(_user, row.users), *(f"{h.name or h.container} holds it, without a process on it"
                                        for h in row.holders if h.container not in using)]
-    if gpu.mig and not mig:
-        users = ["MIG mode: used by its instances" if gpu.migs else "MIG mode, without an instance"]
-    first, *rest = users or ["free"]
-    return [(*head, memory, busy, first), *(("", "", "", "", user) for user in rest)]
+    if row.gpu.mig and row.mig is None:
+        lines = ["in MIG mode: used by its instances" if row.gpu.migs else "in MIG mode, without an instance"]
+    return [f"       {plain(line)}" for line in lines]
 
 
 def _user(user: GpuUser) -> str:
-    from bareboat.cli.plain import clip
     from bareboat.cli.term import size
 
     memory = f", {size(user.memory)}" if user.memory is not None else ""
     who = f"{user.name or user.container}" if user.container else f"{user.user or 'somebody'}, outside"
-    return f"{who}: {clip(user.command, 40) or 'a process that you may not see'} ({user.pid}{memory})"
-
+    return f"{who}: {user.command or 'a process that you may not see'} ({user.pid}{memory})"
 
 
 def document(found: Gpus) -> dict[str, object]:

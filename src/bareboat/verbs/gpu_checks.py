@@ -40,14 +40,15 @@ def _nodes(here: Inventory, root: Path) -> Iterator[Check]:
 
     if not here.gpus:
         return
-    bad = []
+    bad: dict[tuple[str, str], list[str]] = {}
     for node in nodes_of(here.gpus):
         try:
             check_node(root / node[1:])
         except EngineError as e:
-            bad.append(e)
+            bad.setdefault((e.what, e.hint), []).append(e.where)
     if bad:
-        yield Check("GPU nodes", False, "; ".join(f"{e.where}: {e.what}" for e in bad), bad[0].hint)
+        detail = "; ".join(f"{', '.join(nodes)}: {what}" for (what, _), nodes in bad.items())
+        yield Check("GPU nodes", False, detail, next(hint for _, hint in bad))
     else:
         yield Check("GPU nodes", True, f"{', '.join(nodes_of(here.gpus))} can be used")
 

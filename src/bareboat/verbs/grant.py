@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bareboat.errors import EngineError, UsageError
+from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.host.gpu.choose import choose
 from bareboat.host.gpu.values import Inventory, Unit
 from bareboat.project.gpus import GpuRequest
@@ -61,7 +61,7 @@ def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str]
                           hint="Take the image of this machine's own platform.")
     specs = specs_of(work)
     here = machine(specs, work)
-    units = choose(wanted, here, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    units = choose(wanted, here, os.environ.get("CUDA_VISIBLE_DEVICES"), _held(work) if wanted.count else ())
     nvidia = [unit for unit in units if unit.gpu.vendor == "nvidia"]
     notes = []
     if nvidia:
@@ -95,6 +95,21 @@ def machine(specs: Specs, work: Work) -> Inventory:
 
     here = inventory(work.settings.gpu_nvml)
     return here if here.gpus else replace(inventory_of(specs), missing=here.missing, broken=here.broken)
+
+
+def _held(work: Work) -> set[str]:
+    """Names of the units that this user's running containers were granted."""
+    from bareboat.verbs import containers
+    from bareboat.verbs.runs import load
+
+    found: set[str] = set()
+    for run, _ in containers.known(work.store):
+        if work.store.runs.is_alive(run):
+            try:
+                found.update(load(work.store, run).gpus.removeprefix("device=").split(","))
+            except BareboatError:
+                continue  # it ends at this moment
+    return found
 
 
 def _driver(units: Sequence[Unit], specs: Specs) -> tuple[Driver, list[str]]:

@@ -131,6 +131,12 @@ def test_which_are_chosen(text: str, visible: str | None, taken: str) -> None:
     assert " ".join(u.name for u in choose(parse_gpus(text), some(9, 0, 5), visible)) == taken
 
 
+def test_what_containers_have_is_taken_last() -> None:
+    here = some(0, 9, 5)
+    assert [u.name for u in choose(parse_gpus("1"), here, None, {"0"})] == ["2"]
+    assert [u.name for u in choose(parse_gpus("2"), here, None, {"0", "1", "2"})] == ["0", "2"]
+
+
 @pytest.mark.parametrize(("text", "visible", "code"), [
     ("4", None, "gpu.too-few"), ("2", "0", "gpu.too-few"), ("all", "", "gpu.too-few"),
     ("device=3", None, "gpu.unknown"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bareboat.errors import EngineError
 from bareboat.host.gpu.values import Gpu, Inventory, Unit
@@ -14,10 +14,12 @@ def units(gpus: Iterable[Gpu]) -> list[Unit]:
     return [unit for gpu in gpus for unit in ([Unit(gpu, mig) for mig in gpu.migs] if gpu.mig else [Unit(gpu)])]
 
 
-def choose(wanted: GpuRequest, here: Inventory, visible: str | None = None) -> tuple[Unit, ...]:
+def choose(wanted: GpuRequest, here: Inventory, visible: str | None = None,
+           held: Collection[str] = ()) -> tuple[Unit, ...]:
     """The units of a request, in the order of their indexes: by name as said, by number those with least to do.
 
     visible: the caller's own CUDA_VISIBLE_DEVICES, which bounds "all" and a number as it bounds a program outside.
+    held: names of units that containers have, used or not; these are taken last.
     Raises EngineError "gpu.none", "gpu.too-few", "gpu.unknown", "gpu.mig".
     """
     have = units(here.gpus)
@@ -35,7 +37,7 @@ def choose(wanted: GpuRequest, here: Inventory, visible: str | None = None) -> t
         bound = f" that CUDA_VISIBLE_DEVICES={visible} leaves" if visible is not None else ""
         raise EngineError("gpu.too-few", f"{count or 'all'} GPUs are asked for, and {len(have)} are here{bound}",
                           hint="`bareboat gpus` lists them.")
-    taken = sorted(have, key=lambda unit: unit.busy)[:count]  # stable: of equals the lowest index
+    taken = sorted(have, key=lambda unit: (unit.name in held, unit.busy))[:count]  # stable: of equals the lowest index
     return tuple(unit for unit in have if unit in taken)
 
 
