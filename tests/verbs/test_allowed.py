@@ -9,11 +9,15 @@ import pytest
 from tests.verbs import conftest
 from tests.world_kit import World
 
+from bareboat.engine.memory import Guest
 from bareboat.errors import UsageError
 from bareboat.project.values import Resources
 from bareboat.settings import Settings
+from bareboat.supervisor.rules import Rules
 from bareboat.values import replace
+from bareboat.verbs import containers
 from bareboat.verbs.allowed import time_within, within
+from bareboat.verbs.launch import Life, create
 from bareboat.verbs.prepare import RunRequest
 from bareboat.verbs.rerun import RerunRequest, rerun
 from bareboat.verbs.run import run
@@ -103,3 +107,27 @@ def test_a_run_and_its_repetition_stay_within(world: World, tmp_path: Path) -> N
     assert (again.limits.memory, again.limits.pids) == (8 * G, 7)
     repeated = rerun(RerunRequest(first.id, into=tmp_path / "again"), world.work)
     assert repeated.new.limits.memory == 8 * G
+
+
+def test_no_container_lasts_longer_than_allowed(world: World, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def look(guest: Guest) -> int:
+        seen.extend(found.container.rules.max_time for found in containers.listed(world.store))
+        return 0
+
+    world.program("look", look)
+    world.require("beta")
+    world.settings = replace(world.settings, limits_max_time=3600.0, sources=(("limits.max-time", FILE),))
+    request = RunRequest(program=("look",), project=world.root)
+    first = run(request, world.work)
+    run(request, world.work, Life(rules=Rules(max_time=60.0)))
+    rerun(RerunRequest(first.id, into=tmp_path / "again"), world.work)
+    assert seen == [3600.0, 60.0, 3600.0]
+    with pytest.raises(UsageError) as caught:
+        run(request, world.work, Life(rules=Rules(max_time=7200.0)))
+    assert (caught.value.code, caught.value.where) == ("limits.above", FILE)
+    container, _ = create(request, Life(), world.work)
+    assert container.rules.max_time == 3600.0
+    with pytest.raises(UsageError):
+        create(request, Life(rules=Rules(max_time=7200.0)), world.work)

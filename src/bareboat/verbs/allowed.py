@@ -18,6 +18,8 @@ from bareboat.workload import Limits, Workload
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from bareboat.supervisor.rules import Rules
+
     Number = TypeVar("Number", int, float)
 
 
@@ -51,6 +53,13 @@ def time_within(asked: float | None, settings: Settings, *, cap: bool = False) -
     """Seconds that a run may take; None: any. As within."""
     return _Bound(settings, cap)("max-time", asked, settings.limits_max_time, settings.defaults_max_time,
                                  format_duration)
+
+
+def rules_within(rules: Rules, settings: Settings) -> Rules:
+    """A container's rules with a time that the settings allow. Raises UsageError "limits.above"."""
+    if not settings.limited:
+        return rules
+    return replace(rules, max_time=time_within(rules.max_time or None, settings) or 0.0)
 
 
 class _Bound:

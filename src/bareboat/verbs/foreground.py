@@ -31,14 +31,19 @@ def facts_of(load: Workload, work: Work) -> dict[str, Any]:
 
 def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Life | None = None) -> RunRecord:
     """As execute, listed as a container until it ends. Raises what execute does, and UsageError
-    "container.name-taken".
+    "container.name-taken", "limits.above".
     """
     from bareboat.supervisor.rules import Rules
 
-    store, record = work.store, prepared.record
+    store, record, rules = work.store, prepared.record, life.rules if life else Rules()
+    if work.settings.limited:
+        from bareboat.verbs.allowed import rules_within
+
+        rules = rules_within(rules, work.settings)
     container = containers.of(prepared, request, work.engine.name, remove=True)
+    container = replace(container, rules=rules)
     if life is not None:
-        container = replace(container, labels=life.labels, rules=life.rules)
+        container = replace(container, labels=life.labels)
         prepared = replace(prepared, record=record.with_(labels=life.labels))
     if container.name:
         containers.check_name(container.name)
@@ -48,7 +53,7 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
         folder = store.runs.create(record.id)
         try:
             keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work),
-                            life.rules if life else Rules(), ports=prepared.workload.ports)
+                            rules, ports=prepared.workload.ports)
         except BareboatError:
             store.runs.release(record.id)
             store.runs.remove(record.id)  # nothing began

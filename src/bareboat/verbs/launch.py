@@ -75,8 +75,10 @@ def create(request: RunRequest, life: Life, work: Work) -> tuple[Container, Kept
 def keep(container: Container, kept: Kept, work: Work) -> tuple[Container, Kept]:
     """List it, with its record, and with what it can be started from again unless it goes with its end."""
     from bareboat.record.codec import encode
+    from bareboat.verbs.allowed import rules_within
 
     store = work.store
+    container = replace(container, rules=rules_within(container.rules, work.settings))
     container = containers.claim(store, container)
     record = kept.record.with_(name=container.name, labels=container.labels)
     kept = replace(kept, record=record)

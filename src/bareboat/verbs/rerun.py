@@ -83,9 +83,20 @@ def steps() -> Steps:
     """The real ones."""
     from bareboat.host.env import inherited
     from bareboat.verbs.environment import assemble
+
+    return Steps(assemble, _execute, inherited)
+
+
+def _execute(prepared: Prepared, work: Work) -> RunRecord:
+    """To the end, and no longer than the administrator allows."""
     from bareboat.verbs.execute import execute
 
-    return Steps(assemble, execute, inherited)
+    if not work.settings.limits_max_time:
+        return execute(prepared, work)
+    from bareboat.verbs.foreground import in_foreground
+    from bareboat.verbs.prepare import RunRequest
+
+    return in_foreground(prepared, RunRequest(), work)
 
 
 def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetition:
