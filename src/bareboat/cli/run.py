@@ -31,7 +31,7 @@ LIFE: dict[str, object] = {  # cli/life.py reads these
     "stop_timeout": None, "publish": [], "max_time": None, "idle_stop": None,
 }
 DEFAULTS: dict[str, object] = {
-    "volume": [], "mount": [], "tmpfs": [], "cache": None, "code": None, "refresh": False,
+    "volume": [], "mount": [], "tmpfs": [], "cache": None, "code": None, "startup": None, "refresh": False,
     "env": [], "env_file": [], "workdir": None, "user": None, "root": False, "entrypoint": None,
     "interactive": None, "tty": None, "gpus": None, "cpus": None, "memory": None, "pids_limit": None, "shm_size": None,
     "network": None, "rm": False, "name": None, "results": None, "locked": False, "offline": None, "explain": False,
@@ -95,6 +95,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--project", metavar="DIR", help="the project's folder, when it is not this one")
     add("--code", metavar="git+URL[@REF][#subdir=DIR]", help="the project of a git repository (https, ssh or file), "
         "read-only; results and data are of this folder")
+    add("--startup", metavar="SCRIPT", help="a script that /bin/sh reads before the command, in place of the "
+        "project's; '' for none")
     add("--refresh", action="store_true", help="with --code: ask again where its branch or tag is")
     add("--scratch", choices=("tmpfs", "disk"), help="where files outside results live until the end")
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
@@ -166,7 +168,7 @@ def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:
         words=tuple(o.words), program=tuple(o.program), project_run=o.project_run or not o.words,
         project=Path(o.project).absolute() if o.project else None,
         volumes=tuple(o.volume), mounts=tuple(o.mount), tmpfs=tuple(o.tmpfs), cache=o.cache,
-        code=o.code or "", refresh=o.refresh,
+        code=o.code or "", refresh=o.refresh, startup=o.startup,
         env=tuple(o.env), env_files=tuple(o.env_file), workdir=o.workdir,
         user="0" if o.root else o.user, entrypoint=o.entrypoint, interactive=o.interactive, tty=o.tty,
         resources=Resources(_size(o.memory, "--memory"), _number(o.cpus, "--cpus"), _count(o.pids_limit, "--pids"),

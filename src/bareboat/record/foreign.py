@@ -23,7 +23,7 @@ DATA_FROM_MOST = 2000  # characters
 _TEXT_MOST = 1 << 20
 _NUMBER_MOST = 1 << 62
 _ID = frozenset("0123456789abcdef")
-_KINDS = ("code", "data", "results", "mount", "volume", "anonymous", "cache")
+_KINDS = ("code", "data", "results", "mount", "volume", "anonymous", "cache", "startup")
 
 
 def read_record(data: bytes, artifact: Artifact, where: str) -> RunRecord:
@@ -106,6 +106,8 @@ def _problems(record: RunRecord) -> Iterator[str]:
             yield f"a mount of the kind {mount.kind[:40]!r}"
         if mount.within and not _relative(mount.within):
             yield f"code at {mount.within[:200]!r}"
+        if mount.kind == "startup" and (len(mount.within) != 64 or not _ID.issuperset(mount.within)):
+            yield f"a script of digest {mount.within[:80]!r}"
     for name, _ in (*record.env, *((name, "") for name in record.withheld)):
         if not name or "=" in name:
             yield f"a variable called {name[:80]!r}"

@@ -53,6 +53,7 @@ class RecordedMount:
     """A mount of the run. kind: "code", "data", "results", "mount"; "volume", whose source is its name; "anonymous",
     which had none and is gone; "cache" of the user, a volume or a directory, which a repetition can do without.
 
+    "startup": a script from outside the project, run before the command; within: its sha256.
     within: for code, the source relative to the snapshot's root ("" the root itself, "src"), so that a
     repetition mounts it from the snapshot.
     """
@@ -176,10 +177,12 @@ class RunRecord:
     def blobs(self) -> tuple[str, ...]:
         """sha256 of every blob that the record needs; what gc must keep while the record lives."""
         code = (self.code.index, *self.code.packs) if self.code else ()
+        scripts = (mount.within for mount in self.mounts if mount.kind == "startup")
         wanted = (
             self.plan_blob,
             *(digest for _, digest in self.locks),
             *code,
+            *scripts,
             self.results.pack if self.results else "",
         )
         return tuple(dict.fromkeys(digest for digest in wanted if digest))

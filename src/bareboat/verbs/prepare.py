@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bareboat.verbs.grant import Grant
 
 HOME = "/home/user"
-STARTUP = "/run/bareboat/startup"
+STARTUP, IMAGE_STARTUP = "/run/bareboat/startup", "/etc/bareboat/startup"
 ORDINARY = 1000  # the user inside when root calls: never 0 unless it is asked for
 
 
@@ -47,6 +47,7 @@ class RunRequest:
     tmpfs: tuple[str, ...] = ()
     cache: bool | None = None
     code: str = ""  # a project in a git repository
+    startup: str | None = None  # a script of this machine; "" for none
     refresh: bool = False  # ask again which commit its branch or tag is at
     env: tuple[str, ...] = ()
     env_files: tuple[str, ...] = ()
@@ -91,7 +92,8 @@ def workload(request: RunRequest, mounts: tuple[ProjectMount, ...], environment:
     gpus = _gpus(request, project, environment, said, work)
     return Workload(
         root=Rootfs(trees, environment.plan_blob),
-        argv=argv_of(request, project) if project else argv_of_image(request, environment),
+        argv=_started(argv_of(request, project) if project else argv_of_image(request, environment), request, project,
+                      (trees, mounts)),
         env=tuple(sorted(env.items())),
         cwd=request.workdir or (project.workdir if project else environment.workdir),
         mounts=(*host_mounts, *_startup(project), *_bound(mounts)),
@@ -141,7 +143,8 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
         workload=load, record=record, results=results, code=code,
         data=tuple((m.target, m.source) for m in data.values()),
         keys=(*environment.trees, *environment.bytecode, environment.plan_blob,
-              *(f"volume:{m.name}" for m in mounts if m.name)),
+              *(f"volume:{m.name}" for m in mounts if m.name and m.kind != "startup"),
+              *(m.source.name for m in mounts if m.kind == "startup")),
         anonymous=tuple((m.target, m.copy) for m in mounts if m.kind == "anonymous"),
         stdin=None if request.interactive is False else 0, terminal=0 if load.tty else None)
 
@@ -178,6 +181,8 @@ def _recorded(mount: ProjectMount, project: Project | None) -> RecordedMount:
     within = ""
     if mount.kind == "code" and project is not None and mount.source.is_relative_to(project.root):
         within = os.fspath(mount.source.relative_to(project.root))
+    if mount.kind == "startup":
+        return RecordedMount(mount.name, mount.target, True, mount.kind, mount.source.name)
     source = mount.name or os.fspath(mount.source)
     return RecordedMount("" if mount.kind == "anonymous" else source, mount.target, mount.read_only, mount.kind,
                          "" if within == "." else within)
@@ -200,9 +205,19 @@ def argv_of(request: RunRequest, project: Project) -> tuple[str, ...]:
         import shlex
 
         argv = (*shlex.split(request.entrypoint), *argv)
-    if project.startup:
-        return ("/bin/sh", "-e", "-c", '. "$0"; set +e; exec "$@"', STARTUP, *argv)
     return argv
+
+
+def _started(argv: tuple[str, ...], request: RunRequest, project: Project | None,
+             found: tuple[tuple[Path, ...], tuple[ProjectMount, ...]]) -> tuple[str, ...]:
+    """argv behind the scripts that are run before it; found: the trees and mounts."""
+    trees, mounts = found
+    ours = bool(project and project.startup) or any(m.kind == "startup" for m in mounts)
+    if request.startup == "" or not (ours or any(os.path.isfile(f"{tree}{IMAGE_STARTUP}") for tree in trees)):
+        return argv
+    from bareboat.verbs.startup import before
+
+    return before(argv, trees, ours)
 
 
 def argv_of_image(request: RunRequest, environment: Environment) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
             found.append(_of_code(mount, code, old))
         elif mount.kind == "anonymous":
             continue  # a new one, as every run has: anonymous()
+        elif mount.kind == "startup" and not foreign(old):
+            found.append(_script(mount, old, work))
         elif mount.kind == "cache":
             found += _cache(mount, old, work)
         elif not made_here(old):
@@ -106,7 +108,7 @@ def data_of(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, Path], 
 def recorded(mount: RecordedMount, made: tuple[Mount, ...]) -> RecordedMount:
     """The mount as it is now; code keeps its source, which says where in the snapshot it is."""
     now = next((m for m in made if m.target == mount.target), None)
-    if mount.kind == "code" or now is None:
+    if mount.kind in ("code", "startup") or now is None:
         return mount
     if mount.kind == "cache" and not now.read_only:
         return mount
@@ -182,6 +184,15 @@ def _volume(mount: RecordedMount, work: Work) -> Mount:
         raise RecordError("record.data-gone", f"the volume {mount.source} that the run had at {mount.target} is gone",
                           where=mount.target, hint=f"say what is to be there, read-only: -v DIR:{mount.target}")
     return _from_here(mount, found.data, work)
+
+
+def _script(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
+    """The script as it was when it ran, whatever its file is now."""
+    blob = work.store.blob(mount.within)
+    if blob is None:
+        raise RecordError("record.code-gone", f"the store does not have the startup script {mount.source}",
+                          where=f"run {old.id}", hint=f"give it: -v FILE:{mount.target}")
+    return Mount(blob, mount.target, True)
 
 
 def _cache(mount: RecordedMount, old: RunRecord, work: Work) -> list[Mount]:

@@ -57,18 +57,22 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
     from bareboat.project import check, find_root, load
 
     code: Fetched | None = None
-    if request.code:
-        from bareboat.verbs.code import check_words, of_stranger, with_code
-
-        request, code = with_code(request, work)
     image = None if request.project_run or not request.words else request.words[0]
     if image is not None and image.endswith(".ipynb"):
+        if request.code or request.startup:
+            raise UsageError("usage.notebook", "a notebook is run with the project that it lies in",
+                             where="--code" if request.code else "--startup",
+                             hint="write startup = \"…\" into the project file, or run a program: run -- PROGRAM")
         from bareboat.verbs.run_notebook import prepare_notebook
 
         return prepare_notebook(request, work)
     if request.parameters:
         raise UsageError("notebook.parameter", "only a notebook has parameters", where="--param",
                          hint="bareboat run --param lr=0.1 notebook.ipynb")
+    if request.code:
+        from bareboat.verbs.code import check_words, of_stranger, with_code
+
+        request, code = with_code(request, work)
     project: Project | None = None
     named, broken = _commands(request) if image is not None else ({}, None)
     if code is not None:
@@ -79,12 +83,15 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         project = load(request.project or find_root(Path.cwd()), overrides)
         if code is not None:
             project = of_stranger(project, given, request, code)
+        own, script = _startup(request, project, work)
+        project = project if own == project.startup else replace(project, startup=own)
         check_request(request, project)
         check(project)
         platform = foreign(request.platform)
         made = environment(project, LockMode(locked=request.locked, replace=request.replace), work, platform)
         mounts: tuple[ProjectMount, ...] = project.mounts
     else:
+        _, script = _startup(request, None, work)
         made = of_image(image, work, tuple(named), broken, request.platform)
         mounts = _volumes(request)
     cache = cache_wanted(request, project, work)
@@ -92,6 +99,7 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
         from bareboat.verbs.mounting import placed
 
         mounts = placed(mounts, made, work, cache=cache)
+    mounts = (*mounts, *script)
     stacked = workload(request, mounts, made, project, work)
     prepared = prepare(request, project, made, stacked, work, mounts)
     if code is not None:
@@ -101,6 +109,16 @@ def prepare_run(request: RunRequest, work: Work) -> tuple[Prepared, Environment]
 
         prepared = with_overlays(prepared, extensions(project, made, work), work)
     return prepared, made
+
+
+def _startup(request: RunRequest, project: Project | None,
+             work: Work) -> tuple[str | None, tuple[ProjectMount, ...]]:
+    """The project's startup for this run, and the mount of one from elsewhere."""
+    if request.startup is None:
+        return project.startup if project else None, ()
+    from bareboat.verbs.startup import given
+
+    return given(request.startup, project, work)
 
 
 def of_image(name: str, work: Work, commands: tuple[str, ...] = (), broken: BareboatError | None = None,
