@@ -35,17 +35,18 @@ class Gate:
     base: Path
     way: str = "stdio"
     idle: float = 600.0
+    agent: bool = False
     host: keys.Pair = field(init=False)
     own: keys.Pair = field(init=False)
     process: subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
-        for folder in (self.home, self.base / "empty"):
+        for folder in (self.home, self.base / "empty", self.base / "tmp"):
             folder.mkdir()
         self.host, self.own = keys.make(self.base / "ssh/host"), keys.make(self.base / "ssh/id")
         self.known.write_text(entries.known_host(NAME, self.host.public))
-        argv = (sys.executable, __file__, str(self.base), "stdio")
-        entry = entries.Entry(NAME, "user", argv, str(self.own.private), str(self.known))
+        argv = (sys.executable, __file__, str(self.base), "stdio", *(("agent",) if self.agent else ()))
+        entry = entries.Entry(NAME, "user", argv, str(self.own.private), str(self.known), self.agent)
         text = entries.include_file([entry])
         if self.way == "port":
             self.process = subprocess.Popen([sys.executable, __file__, str(self.base), "port", str(self.idle)],
@@ -102,8 +103,10 @@ class Gate:
 
 
 async def _main(base: Path, way: str, *more: str) -> None:
-    inside = LocalInside(base / "home")
-    doors = Doors((keys.make(base / "ssh/id").public,), (base / "ssh/host").read_bytes(), ("user",))
+    path = base / "path"
+    env = (("TMPDIR", str(base / "tmp")), *((("PATH", path.read_text()),) if path.exists() else ()))
+    inside = LocalInside(base / "home", env)
+    doors = Doors((keys.make(base / "ssh/id").public,), (base / "ssh/host").read_bytes(), ("user",), more == ("agent",))
     gateway = Gateway(inside, doors)
 
     async def watch() -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -349,3 +350,44 @@ def test_a_port_is_given_up_when_nobody_comes(tmp_path: Path) -> None:
     assert gate.process is not None
     assert gate.process.wait(20) == 0
     gate.close()
+
+
+def test_the_client_s_agent_is_there_only_where_both_sides_asked_for_it(tmp_path: Path) -> None:
+    for folder in ("with", "without"):
+        (tmp_path / folder).mkdir()
+    allowed, plain = Gate(tmp_path / "with", agent=True), Gate(tmp_path / "without")
+    socket_, key = tmp_path / "agent", tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "of the agent", "-f", str(key)], check=True)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_)], stdout=subprocess.DEVNULL)
+    try:
+        until(socket_.exists)
+        env = {"SSH_AUTH_SOCK": str(socket_)}
+        subprocess.run(["ssh-add", "-q", str(key)], env={**os.environ, **env}, check=True, stderr=subprocess.DEVNULL)
+        command = 'ssh-add -l; echo "$SSH_AUTH_SOCK"; ssh-add -l | wc -l'
+        done = allowed.run(allowed.client("ssh", allowed.host_name, command), **env)
+        assert b"of the agent" in done.stdout
+        path = Path(done.stdout.splitlines()[1].decode())
+        assert "bareboat-agent-" in str(path)
+        until(lambda: not path.parent.exists())
+        for gate, option in ((allowed, "-a"), (plain, "-A")):
+            done = gate.run(gate.client("ssh", option, gate.host_name, 'echo "[$SSH_AUTH_SOCK]"'), **env)
+            assert done.stdout == b"[]\n"
+    finally:
+        agent.terminate()
+        agent.wait()
+        allowed.close()
+        plain.close()
+
+
+def test_an_image_without_rsync_is_lent_this_machine_s(own: Gate, tmp_path: Path) -> None:
+    (own.home / "bin").mkdir()
+    for name, program in (("sh", "/bin/sh"), ("bash", "/bin/bash"), ("python3", os.path.realpath(sys.executable))):
+        (own.home / "bin" / name).symlink_to(program)
+    (own.base / "path").write_text(str(own.home / "bin"))
+    assert own.ssh("command -v rsync").returncode == 1
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "x").write_bytes(os.urandom(100_000))
+    done = own.run(["rsync", "-a", "-e", f"ssh -F {own.config}", f"{tree}/", f"{own.host_name}:there/"])
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert digest(own.home / "there/x") == digest(tree / "x")

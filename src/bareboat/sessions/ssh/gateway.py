@@ -12,6 +12,7 @@ import asyncssh
 from asyncssh.stream import SSHTCPStreamSession
 
 from bareboat.errors import BareboatError
+from bareboat.sessions.ssh.agent import Agent
 from bareboat.sessions.ssh.files import Files
 from bareboat.sessions.ssh.forwarding import Listener, connected
 from bareboat.sessions.ssh.inside import Inside
@@ -48,9 +49,9 @@ class Gateway:
         self._options = asyncssh.SSHServerConnectionOptions(
             server_factory=lambda: Door(self), server_host_keys=[asyncssh.import_private_key(doors.host_key)],
             server_version="bareboat", encoding=None, line_editor=False, allow_scp=True, login_timeout=LOGIN,
-            agent_forwarding=False, x11_forwarding=False, gss_host=None, host_based_auth=False, password_auth=False,
-            kbdint_auth=False, public_key_auth=True, compression_algs=["none"], keepalive_interval=60,
-            keepalive_count_max=10, rdns_lookup=False)
+            agent_forwarding=doors.agent, x11_forwarding=False, gss_host=None, host_based_auth=False,
+            password_auth=False, kbdint_auth=False, public_key_auth=True, compression_algs=["none"],
+            keepalive_interval=60, keepalive_count_max=10, rdns_lookup=False)
 
     async def serve(self, sock: socket.socket) -> None:
         """One connection on a connected socket, to its end, which is also the container's."""
@@ -98,6 +99,7 @@ class Door(asyncssh.SSHServer):
     def __init__(self, gateway: Gateway) -> None:
         self.gateway, self.connection = gateway, None
         self.offered: set[bytes] = set()
+        self.agent: asyncio.Task[Agent] | None = None
         self.entered = False
 
     connection: asyncssh.SSHServerConnection | None
@@ -113,6 +115,8 @@ class Door(asyncssh.SSHServer):
         """And gone."""
         if not self.entered:
             self.gateway.unknown -= 1
+        if self.agent is not None:
+            self.agent.add_done_callback(_close)
 
     def begin_auth(self, username: str) -> bool:
         """Everybody has to show a key."""
@@ -150,7 +154,15 @@ class Door(asyncssh.SSHServer):
     def session_requested(self) -> Any:
         """A program, a shell, or files."""
         inside = self.gateway.inside
-        return Session(inside, lambda channel: Files(channel, inside), self.gateway.doors.agent)
+        return Session(inside, lambda channel: Files(channel, inside),
+                       self._agent_path if self.gateway.doors.agent else None)
+
+    async def _agent_path(self) -> str:
+        """Where the client's agent is inside; made when first asked for, once for a connection."""
+        assert self.connection is not None
+        if self.agent is None:
+            self.agent = asyncio.get_running_loop().create_task(Agent.start(self.connection, self.gateway.inside))
+        return (await asyncio.shield(self.agent)).path
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
         """ssh -L, -D, -W: a connection made inside."""
@@ -176,6 +188,11 @@ class Door(asyncssh.SSHServer):
             self.connection.send_debug(f"bareboat: port {port} cannot be listened on: {_why(error)}")
             return False
         return await Listener.start(self.connection, sock, host)
+
+
+def _close(task: asyncio.Task[Agent]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 def _why(error: OSError | BareboatError) -> str:

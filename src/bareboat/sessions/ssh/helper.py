@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import struct
 from collections import deque
-from importlib import resources
 
-from bareboat.sessions.ssh.inside import Inside, Program, Running, Unavailable
-from bareboat.sessions.ssh.pipes import reader_of, writer_of
+from bareboat.sessions.ssh import scripts
+from bareboat.sessions.ssh.inside import Inside, Running
 
 HEAD = struct.Struct("!II")
 HELLO = b"bareboat files 1\n"
 MOST_TEXT, MOST_DATA = 1 << 20, 1 << 22
-# The first Python 3 on PATH; without one, who asked is told so by the exit code.
-FIND = ('for p in python3 /usr/bin/python3 /usr/local/bin/python3 python; do command -v "$p" >/dev/null 2>&1 && '
-        'exec "$p" -ISBc "$1"; done; exit 127')
 
 
 class Helper:
@@ -35,24 +30,8 @@ class Helper:
 
     @classmethod
     async def start(cls, inside: Inside) -> Helper:
-        """Start it where programs start. Raises Unavailable "ssh.files" where the image has no Python 3."""
-        source = resources.files("bareboat.sessions.ssh").joinpath("files_inside.py").read_text("utf-8")
-        person = inside.person
-        running = await inside.start(Program(("/bin/sh", "-c", FIND, "files", source), person.env, person.cwd))
-        reader = await reader_of(running.stdout)
-        errors = await reader_of(running.stderr)
-        writer = await writer_of(running.stdin)
-        try:
-            hello = await reader.readexactly(len(HELLO))
-        except (asyncio.IncompleteReadError, OSError):
-            hello = b""
-        if hello != HELLO:
-            writer.close()
-            said = (await errors.read(2000)).decode(errors="replace").strip().splitlines()
-            ended = await running.wait()
-            why = "the image has none" if ended.code == 127 else said[-1] if said else f"exit code {ended.code}"
-            raise Unavailable("ssh.files", f"sftp and scp need a Python 3 inside the container: {why}",
-                              hint="use rsync, or put Python into the image")
+        """Start it where programs start. Raises Unavailable "ssh.python" where the image has no Python 3."""
+        running, reader, writer = await scripts.start(inside, "files", HELLO, "sftp and scp need")
         return cls(running, reader, writer)
 
     async def ask(self, operation: str, *words: object, data: bytes = b"") -> object:
@@ -116,8 +95,3 @@ class Helper:
         except asyncio.CancelledError:
             pass
         await self._running.wait()
-
-
-def text(path: bytes) -> str:
-    """A path as it goes through JSON and back, whatever its bytes."""
-    return os.fsdecode(path)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from asyncssh.process import SSHServerProcess
 
-from bareboat.errors import BareboatError
+from bareboat.errors import BAREBOAT_FAILED, NOT_FOUND, BareboatError, ProgramError
+from bareboat.sessions.ssh import carried
 from bareboat.sessions.ssh.inside import Ended, Inside, Person, Program, Running
 from bareboat.sessions.ssh.pipes import copy, reader_of, writer_of
+from bareboat.values import replace
 
 # As sshd's AcceptEnv where distributions set it, and what tells programs how the terminal looks.
 ACCEPTED = ("LANG", "LANGUAGE", "COLORTERM", "NO_COLOR", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "TZ")
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 LONGEST = 4096  # bytes of such a variable
 SHELL = 'exec "$(command -v bash || echo /bin/sh)"'
 COMMAND = 's=$(command -v bash || echo /bin/sh); exec "$s" -c "$1"'
@@ -24,9 +27,12 @@ LINGER = 2.0  # seconds for the output of a terminal whose program ended: others
 
 
 class Session(SSHServerProcess[bytes]):
-    """One session channel; asyncssh serves sftp and scp on it by itself."""
+    """One session channel; asyncssh serves sftp and scp on it by itself. agent: gives the path of the client's agent
+    inside; None where that is not allowed.
+    """
 
-    def __init__(self, inside: Inside, files: Callable[[Any], Any], agent: bool) -> None:
+    def __init__(self, inside: Inside, files: Callable[[Any], Any],
+                 agent: Callable[[], Awaitable[str]] | None) -> None:
         super().__init__(self._serve, files, 3, True)
         self._inside, self._agent = inside, agent
         self._running: Running | None = None
@@ -57,15 +63,27 @@ class Session(SSHServerProcess[bytes]):
 
     async def _serve(self, process: SSHServerProcess[bytes]) -> None:
         try:
-            program = program_of(self._inside.person, process)
-            self._running = await self._inside.start(program)
-        except BareboatError as error:
-            process.stderr.write(f"bareboat: {error}\n".encode())
-            process.exit(error.exit_code)
+            self._running = await self._inside.start(await self._program(process))
+        except (BareboatError, OSError) as error:
+            process.stderr.write(f"bareboat: {error}\r\n".encode())
+            process.exit(error.exit_code if isinstance(error, BareboatError) else BAREBOAT_FAILED)
             return
         for number in self._early:
             self._running.signal(number)
         await self._pass_on(process, self._running)
+
+    async def _program(self, process: SSHServerProcess[bytes]) -> Program:
+        program = program_of(self._inside.person, process)
+        if self._agent is not None and process.channel.get_agent_path():
+            program = with_variable(program, "SSH_AUTH_SOCK", await self._agent())
+        if process.command and carried.wanted(process.command) and await carried.missing(self._inside, "rsync"):
+            found = carried.find()
+            if found is None:
+                raise ProgramError("ssh.rsync", "there is no rsync in the image, nor one on its machine to lend it",
+                                   exit_code=NOT_FOUND, hint='put rsync into the image: apt = ["rsync"]')
+            path = dict(program.env).get("PATH", DEFAULT_PATH)
+            program = with_variable(program, "PATH", f"{await carried.bring(self._inside, found)}:{path}")
+        return program
 
     async def _pass_on(self, process: SSHServerProcess[bytes], running: Running) -> None:
         loop = asyncio.get_running_loop()
@@ -116,6 +134,11 @@ def program_of(person: Person, process: SSHServerProcess[bytes]) -> Program:
     command = process.command
     argv = ("/bin/sh", "-c", SHELL) if command is None else ("/bin/sh", "-c", COMMAND, "sh", command)
     return Program(argv, tuple(sorted(env.items())), person.cwd, terminal, (rows or 24, columns or 80))
+
+
+def with_variable(program: Program, name: str, value: str) -> Program:
+    """The program with a variable more."""
+    return replace(program, env=tuple(sorted({**dict(program.env), name: value}.items())))
 
 
 def accepted(wanted: Mapping[str, str]) -> dict[str, str]:
