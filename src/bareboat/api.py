@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 
 def run(*program: str, project: str | os.PathLike[str] = ".", env: Mapping[str, str] | None = None,
-        results: str | os.PathLike[str] | None = None, tell: Tell | None = None) -> RunRecord:
+        results: str | os.PathLike[str] | None = None, gpus: str | None = None, tell: Tell | None = None) -> RunRecord:
     """Run a program in a project's environment and return its record; the output goes to this process's streams.
 
-    A program that fails is no exception: see record.exit_code. results: another results folder. tell: who hears
-    what bareboat does, nobody by default. Call from the main thread: the sandbox dies with the thread that made it.
+    A program that fails is no exception: see record.exit_code. results: another results folder. gpus: as --gpus has
+    it ("all", "2", "device=0,1", "none"); None: as the project says. tell: who hears what bareboat does, nobody by
+    default. Call from the main thread: the sandbox dies with the thread that made it.
     Raises BareboatError (project, lock, archive, store, engine).
     """
+    from bareboat.project.values import Resources
     from bareboat.verbs.prepare import RunRequest
     from bareboat.verbs.run import run as run_verb
     from bareboat.wiring import work
@@ -36,7 +38,8 @@ def run(*program: str, project: str | os.PathLike[str] = ".", env: Mapping[str, 
                          hint='bareboat.run("python", "src/run.py")')
     request = RunRequest(
         program=program, project=Path(project).absolute(), env=tuple(f"{k}={v}" for k, v in (env or {}).items()),
-        results=Path(results).absolute() if results is not None else None, interactive=False, tty=False)
+        results=Path(results).absolute() if results is not None else None, interactive=False, tty=False,
+        resources=Resources(gpus=gpus))
     return run_verb(request, work(tell or Quiet()))
 
 

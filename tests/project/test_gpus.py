@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.project.conftest import Make
 
@@ -60,12 +60,14 @@ INSTANCES = st.builds("{}:{}".format, st.integers(0, 9999), st.integers(0, 999))
 NAMES = st.integers(0, 9999).map(str) | INSTANCES | st.builds("{}-{}".format, st.sampled_from(("GPU", "MIG-GPU")), HEX)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.builds(GpuRequest, all=st.just(True)) | st.builds(GpuRequest, count=st.integers(0, 1024))
        | st.builds(GpuRequest, names=st.lists(NAMES, min_size=1, unique=True).map(tuple)))  # fmt: skip
 def test_the_canonical_text_is_the_request(wanted: GpuRequest) -> None:
     assert parse_gpus(str(wanted)) == wanted
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.sampled_from('al0123=,":-devicontMIGPU/ é\n\0'), max_size=30) | st.text(max_size=30))
 def test_any_text_is_a_request_or_an_error_of_ours(text: str) -> None:
     try:

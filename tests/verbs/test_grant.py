@@ -11,10 +11,14 @@ from tests.world_kit import World
 
 from bareboat.engine.memory import Guest
 from bareboat.errors import BareboatError
-from bareboat.host.gpu import nvml
+from bareboat.host.gpu import driver, nvml
+from bareboat.host.gpu.values import Gpu, Inventory
 from bareboat.project.values import Resources
+from bareboat.record.codec import decode, encode
+from bareboat.verbs import grant as grants
 from bareboat.verbs.prepare import RunRequest
 from bareboat.verbs.run import run
+from bareboat.workload import Driver, Workload
 
 
 def asked(gpus: str | None, **more: object) -> RunRequest:
@@ -139,6 +143,50 @@ def test_engines_with_a_way_of_their_own_are_told_and_given_nothing(lab: World) 
     assert run(asked("all"), lab.work).gpus == "device=0,1"
     load = lab.engine.ran[0]
     assert load.gpus == "device=0,1" and load.devices == () and not load.driver.devices and not load.driver.mounts
+
+
+def test_podman_is_told_the_names_of_its_specifications(lab: World, tmp_path: Path) -> None:
+    lab.engine.name = "podman"
+    assert run(asked("1"), lab.work).gpus == "device=1"
+    assert lab.engine.ran[0].gpus == f"device={kit.UUIDS[1]}"
+    lab.settings = replace(lab.settings, gpu_cdi="/none")
+    assert refused_code(lab, asked("1")) == "gpu.podman"
+
+
+def test_amds_nodes_are_for_every_engine(lab: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = Gpu(0, "GPU-00000000000000aa", "AMD Instinct MI300X", "amd", nodes=("/dev/full",))
+    monkeypatch.setattr(grants, "machine", lambda specs, work: Inventory((unit,)))
+    monkeypatch.setattr(driver, "KFD", "/dev/zero")
+    for engine in ("docker", "podman"):
+        lab.engine.name = engine
+        assert run(asked("1"), lab.work).gpus == "device=0"
+        load = lab.engine.ran[-1]
+        assert load.gpus == "" and [d.target for d in load.devices] == ["/dev/zero", "/dev/full"]
+    lab.engine.name = "bubblewrap"
+    run(asked("1"), lab.work)
+    load = lab.engine.ran[-1]
+    assert load.devices == () and [d.target for d in load.driver.devices] == ["/dev/zero", "/dev/full"]
+
+
+def test_nodes_that_are_not_there(lab: World) -> None:
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("this machine has them")
+    lab.settings = replace(lab.settings, gpu_cdi="/none")
+    error = refused(lab, asked("1"))
+    assert (error.code, error.where) == ("gpu.node", "/dev/nvidiactl")
+
+
+def test_a_container_that_is_started_again_has_the_driver_of_now(lab: World, tmp_path: Path) -> None:
+    run(asked("1"), lab.work)
+    old = lab.engine.ran[0]
+    (tmp_path / "libcuda.so.999.88").rename(tmp_path / "libcuda.so.1000.1")
+    kit.cdi_yaml(tmp_path / "cdi", tmp_path / "libcuda.so.1000.1")
+    new = grants.renewed(old, lab.work)
+    assert new.driver.mounts[0].target == "/opt/nv/lib/libcuda.so.1000.1"
+    assert (new.driver.granted, new.driver.devices) == ("device=1", old.driver.devices)
+    assert decode(Workload, encode(new), "x") == new
+    bare = replace(old, driver=Driver())
+    assert grants.renewed(bare, lab.work) is bare
 
 
 def test_a_broken_specification_is_an_error_with_its_file(lab: World, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.host.gpu.choose import choose
 from bareboat.host.gpu.values import Inventory, Unit
-from bareboat.project.gpus import GpuRequest
+from bareboat.project.gpus import GpuRequest, parse_gpus
 from bareboat.values import TYPE_CHECKING, Any, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
-from bareboat.workload import Device, Driver
+from bareboat.workload import Device, Driver, Workload
 
 if TYPE_CHECKING:
     from bareboat.host.gpu.specs import Specs
@@ -69,6 +69,7 @@ def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str]
         notes = _check(here, environment, said, work)
     gpus = f"device={','.join(unit.name for unit in nvidia)}" if nvidia else ""
     if work.engine.name in OWN_WAY:
+        gpus = _podmans(nvidia, specs) if work.engine.name == "podman" and nvidia else gpus
         driver, devices = Driver(), _amd(units)
     else:
         driver, more = _driver(units, specs)
@@ -79,6 +80,19 @@ def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str]
         work.tell.say(note)
     granted = f"device={','.join(unit.name for unit in units)}"
     return Grant(gpus, replace(driver, granted=granted), devices, units)
+
+
+def renewed(load: Workload, work: Work) -> Workload:
+    """The workload of a container that is started again, with the driver as it is now: it may have been updated since.
+
+    Raises EngineError "gpu.*" where its GPUs are not there any more.
+    """
+    if not load.driver.granted or work.engine.name in OWN_WAY:
+        return load
+    specs = specs_of(work)
+    units = choose(parse_gpus(load.driver.granted), machine(specs, work))
+    driver, _ = _driver(units, specs)
+    return replace(load, driver=replace(driver, env=load.driver.env, granted=load.driver.granted))
 
 
 def specs_of(work: Work) -> Specs:
@@ -116,8 +130,11 @@ def _driver(units: Sequence[Unit], specs: Specs) -> tuple[Driver, list[str]]:
     """What the units need: of vendors with a specification by it, of the others by the machine's own files."""
     from bareboat.host.gpu.driver import driver_of, topology
     from bareboat.host.gpu.fromcdi import granted
+    from bareboat.host.gpu.modprobe import make_nodes
     from bareboat.host.gpu.specs import KINDS
 
+    if any(unit.gpu.vendor == "nvidia" for unit in units):
+        make_nodes()
     described = [u for u in units if specs.of(KINDS[u.gpu.vendor])]
     others = [u for u in units if u not in described]
     merged = granted(described, specs)
@@ -128,6 +145,16 @@ def _driver(units: Sequence[Unit], specs: Specs) -> tuple[Driver, list[str]]:
 
     driver = Driver(all_of("devices"), all_of("mounts"), all_of("links"), all_of("libraries"), all_of("env"))
     return driver, list(merged.notes)
+
+
+def _podmans(nvidia: Sequence[Unit], specs: Specs) -> str:
+    """NVIDIA's GPUs by the names that podman will look for in the same specifications."""
+    from bareboat.host.gpu.fromcdi import described
+
+    if not specs.of("nvidia.com/gpu"):
+        raise EngineError("gpu.podman", "podman takes NVIDIA's GPUs by a CDI specification, and there is none",
+                          hint="sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
+    return f"device={','.join(described(unit, specs)[1].name for unit in nvidia)}"
 
 
 def _amd(units: Sequence[Unit]) -> tuple[Device, ...]:

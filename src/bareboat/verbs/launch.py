@@ -109,6 +109,10 @@ def start(seen: Seen, work: Work) -> Container:
     if document is None:
         raise UsageError("container.once", "what it was started from was not kept", where=seen.container.id)
     kept = decode(Kept, document, f"container {seen.container.id}")
+    if kept.workload.driver.granted:
+        from bareboat.verbs.grant import renewed
+
+        kept = replace(kept, workload=renewed(kept.workload, work))
     return launch(seen.container, _with_image(kept, work), work)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import gpu_kit as kit
 
@@ -18,7 +18,7 @@ from bareboat.host.gpu.choose import choose
 from bareboat.host.gpu.edits import merge
 from bareboat.host.gpu.fromcdi import granted, inventory_of
 from bareboat.host.gpu.specs import Specs, read_specs
-from bareboat.host.gpu.values import Unit
+from bareboat.host.gpu.values import Gpu, Unit
 from bareboat.project.gpus import GpuRequest
 from bareboat.workload import Device
 
@@ -128,6 +128,7 @@ def test_what_is_no_specification_at_all(name: str, content: bytes, words: str) 
     assert caught.value.code == "gpu.cdi" and caught.value.where == name and words in caught.value.what
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200), st.sampled_from(["json", "yaml"]))
 def test_any_bytes_are_a_specification_or_an_error_of_ours(content: bytes, form: str) -> None:
     with pytest.raises(EngineError):
@@ -140,6 +141,7 @@ VALUES = st.recursive(st.none() | st.booleans() | st.integers(0, 9) | st.text(ma
                            "hooks", "env", "args", "x")), inner, max_size=3), max_leaves=8)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES, VALUES)
 def test_any_document_is_a_specification_or_an_error_of_ours(devices: object, edits: object) -> None:
     document = {**SMALL, "devices": devices, "containerEdits": edits}
@@ -250,3 +252,11 @@ def test_a_gpu_that_the_specification_does_not_have(tmp_path: Path) -> None:
     with pytest.raises(EngineError) as caught:
         granted([Unit(replace(unit, index=3, name="NVIDIA H200", uuid="GPU-x", nodes=("/dev/nvidia3",)))], specs)
     assert (caught.value.code, caught.value.where) == ("gpu.cdi-device", "/etc/cdi/n.json")
+
+
+def test_a_specification_of_all_gpus_together(tmp_path: Path) -> None:
+    specs = of(changed("devices/0/name", "all"))
+    unit = Unit(Gpu(0, kit.UUIDS[0], "NVIDIA RTX 4090"))
+    found = granted([unit, Unit(Gpu(1, kit.UUIDS[1], "NVIDIA RTX 4090"))], specs)
+    assert [d.target for d in found.driver.devices] == ["/dev/nvidia0"]
+    assert found.notes == ("/etc/cdi/n.json names all GPUs together: every one of them can be seen",)

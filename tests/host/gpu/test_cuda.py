@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bareboat.errors import EngineError
@@ -62,6 +62,7 @@ def test_what_an_image_requires(text: str, driver: str, cuda: tuple[int, int], h
     require(text, {"NVIDIA_DISABLE_REQUIRE": "1"}, driver, cuda)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.sampled_from("cudarive<>=!.,0129 b"), max_size=40), st.text(max_size=10))
 def test_any_text_is_decided(text: str, driver: str) -> None:
     try:

@@ -34,19 +34,21 @@ def driver_of(units: Sequence[Unit], root: Path = Path("/")) -> Driver:
 
     Raises EngineError "gpu.node" where a device node is not there or may not be used, "gpu.driver" without libcuda.
     """
-    vendors = {unit.gpu.vendor for unit in units}
     instances = [node for unit in units if unit.mig for node in unit.mig.nodes]
     nodes = list(dict.fromkeys([*nodes_of([unit.gpu for unit in units]), *instances]))
-    mounts: tuple[Mount, ...] = ()
-    links: dict[str, str] = {}
-    libraries: tuple[tuple[str, str], ...] = ()
-    if "nvidia" in vendors:
-        nodes += [node for node in _ALSO if os.path.exists(root / node[1:])]
-        mounts, links = _nvidia(root)
-        libraries = tuple((os.path.basename(link), f"{INSIDE}/lib/{target}") for link, target in links.items())
     for node in nodes:
         check_node(root / node[1:])
-    return Driver(tuple(Device(root / node[1:], node) for node in nodes), mounts, tuple(links.items()), libraries)
+    mounts: tuple[Mount, ...] = ()
+    links: dict[str, str] = {}
+    if any(unit.gpu.vendor == "nvidia" for unit in units):
+        nodes += [node for node in _ALSO if os.path.exists(root / node[1:])]
+        mounts, links = _nvidia(root)
+    libraries = {os.path.basename(link): f"{INSIDE}/lib/{target}" for link, target in links.items()}
+    for mount in mounts:  # some are asked for by the name with the driver's version, which no link has
+        if mount.target.startswith(f"{INSIDE}/lib/"):
+            libraries.setdefault(os.path.basename(mount.target), mount.target)
+    return Driver(tuple(Device(root / node[1:], node) for node in nodes), mounts, tuple(links.items()),
+                  tuple(libraries.items()))
 
 
 def nodes_of(gpus: Sequence[Gpu]) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from bareboat.host.gpu.cdi import CdiDevice, Spec
 from bareboat.host.gpu.edits import Merged, merge
 from bareboat.host.gpu.specs import KINDS, Specs
 from bareboat.host.gpu.values import Gpu, Inventory, Unit
+from bareboat.values import replace
+
+ALL = "all"  # the device of every GPU
 
 
 def inventory_of(specs: Specs) -> Inventory:
@@ -25,18 +28,28 @@ def inventory_of(specs: Specs) -> Inventory:
 
 def granted(units: Sequence[Unit], specs: Specs) -> Merged:
     """What these GPUs need by their vendors' specifications. Raises EngineError "gpu.cdi-device", "gpu.cdi"."""
-    chosen: list[tuple[Spec, str]] = []
-    for unit in units:
-        kind = KINDS[unit.gpu.vendor]
-        found = (specs.device(kind, (unit.uuid,)) or _by_nodes(unit, specs.of(kind))
-                 or specs.device(kind, _numbers(unit)))
-        if found is None:
-            files = ", ".join(spec.file for spec in specs.of(kind))
-            raise EngineError("gpu.cdi-device", f"{unit} is not in the CDI specification", where=files,
-                              hint="It may be older than this GPU or instance; make it anew, for NVIDIA: "
-                                   "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
-        chosen.append((found[0], found[1].name))
-    return merge(chosen)
+    chosen = dict.fromkeys((spec, device.name) for spec, device in (described(unit, specs) for unit in units))
+    merged = merge(chosen)
+    whole = [f"{spec.file} names all GPUs together: every one of them can be seen" for spec, name in chosen
+             if name == ALL]
+    return replace(merged, notes=(*merged.notes, *whole))
+
+
+def described(unit: Unit, specs: Specs) -> tuple[Spec, CdiDevice]:
+    """The device of a unit: by UUID, by its nodes, by index; of a specification that knows all together alone, as WSL's
+    and Tegra's, that. Raises EngineError "gpu.cdi-device", "gpu.cdi".
+    """
+    kind = KINDS[unit.gpu.vendor]
+    found = (specs.device(kind, (unit.uuid,)) or _by_nodes(unit, specs.of(kind))
+             or specs.device(kind, _numbers(unit)))
+    if found is None and all(device.name == ALL for spec in specs.of(kind) for device in spec.devices):
+        found = specs.device(kind, (ALL,))
+    if found is None:
+        files = ", ".join(spec.file for spec in specs.of(kind))
+        raise EngineError("gpu.cdi-device", f"{unit} is not in the CDI specification", where=files,
+                          hint="It may be older than this GPU or instance; make it anew, for NVIDIA: "
+                               "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
+    return found
 
 
 def _by_nodes(unit: Unit, specs: Sequence[Spec]) -> tuple[Spec, CdiDevice] | None:
@@ -45,7 +58,7 @@ def _by_nodes(unit: Unit, specs: Sequence[Spec]) -> tuple[Spec, CdiDevice] | Non
     for spec in specs:
         for device in spec.devices:
             have = {node.host for node in device.edits.nodes}
-            if wanted and device.name != "all" and wanted <= have and not _others(have, unit):
+            if wanted and device.name != ALL and wanted <= have and not _others(have, unit):
                 return spec, device
     return None
 
