@@ -268,6 +268,10 @@ def test_the_owners_gc_leaves_what_others_have_mounted(lab: Lab) -> None:
     assert "wheel-torch" not in {r.key for r in lab.owner.gc(everything).removed}
     assert user.tree("wheel-torch") == lab.root
     user.close()
+    other = lab.user("other")  # as the supervisor of a container, to which somebody else gave the trees' paths
+    with other.lease(["wheel-torch", "wheel-none", SHA]):
+        assert "wheel-torch" not in {r.key for r in lab.owner.gc(everything).removed}
+    other.close()
     assert "wheel-torch" in {r.key for r in lab.owner.gc(everything).removed}
     assert lab.user().tree("wheel-torch") is None
 

@@ -270,8 +270,12 @@ class Store:
         return Volumes(self._layout, self._leases)
 
     def lease(self, keys: Iterable[str]) -> AbstractContextManager[None]:
-        """Keep trees and blobs of these keys from gc while held, even those that are made later."""
-        return self._leases.hold(keys)
+        """Keep trees and blobs of these keys from gc while held, even those that are made later; those of the shared
+        store from its owner's, until close().
+        """
+        listed = tuple(keys)
+        self.hold(listed)
+        return self._leases.hold(listed)
 
     def close(self) -> None:
         """Let go of what was returned so far; the object can be used further. Idempotent."""

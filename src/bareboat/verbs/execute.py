@@ -63,7 +63,9 @@ def execute(prepared: Prepared, work: Work, keeper: Keeper | None = None) -> Run
     Raises RecordError "run.results-busy" when another run has the results folder, EngineError, ProgramError. A run
     that could not start stays recorded as failed.
     """
-    with _results_of_one(prepared.results), work.store.lease(prepared.keys):
+    # by what is mounted, too: trees that were merged or laid over others are in no plan
+    keys = (*prepared.keys, *(tree.parent.name for tree in prepared.workload.root.trees))
+    with _results_of_one(prepared.results), work.store.lease(keys):
         return _execute(prepared, work, keeper)
 
 
