@@ -370,6 +370,9 @@ def test_a_cache_is_there_for_ones_own_and_empty_for_a_strangers(lab, tmp_path):
     again(lab, old)  # gone: an empty one will do
     mount = lab.engine.loads[-1].mounts[-1]
     assert mount.target == "/c" and not mount.source.exists()
+    lab.store.runs.write(old.id, lab.store.runs.read(old.id) | {"withheld": ["HF_TOKEN_PATH"]})
+    again(lab, old)
+    assert ("HF_TOKEN_PATH", "/home/user/.cache/huggingface/token") in lab.engine.loads[-1].env
     volume = lab.store.volumes.make("bareboat-cache", {}, "")
     done = again(lab, old)
     mount = lab.engine.loads[-1].mounts[-1]

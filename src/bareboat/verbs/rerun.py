@@ -271,9 +271,13 @@ def _env(old: RunRecord, request: RerunRequest, work: Work, host_env: Mapping[st
         caller = {}
     env = {name: value for name, value in old.env if name not in HERE}
     env |= {name: value for name, value in host_env.items() if name in HERE}
+    ours = rerun_mounts.cache_variables(old)
     missing = []
     for name in old.withheld:
         if name in HERE:
+            continue
+        if name in ours:  # where a token is to be kept is none
+            env[name] = ours[name]
             continue
         env.pop(name, None)
         if name in caller:

@@ -195,6 +195,13 @@ def _script(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
     return Mount(blob, mount.target, True)
 
 
+def cache_variables(old: RunRecord) -> dict[str, str]:
+    """The variables by which a program finds the cache, where the run had it."""
+    from bareboat.verbs.caches import variables
+
+    return variables(old.home) if any(m.kind == "cache" for m in old.mounts) else {}
+
+
 def _cache(mount: RecordedMount, old: RunRecord, work: Work) -> list[Mount]:
     """The user's cache as the run had it; an empty one where that is gone, and for the program of a stranger, which
     could put into it what other projects load.
