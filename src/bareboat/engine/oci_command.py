@@ -167,7 +167,8 @@ def foreign_owner(client: Client, load: Workload) -> bool:
 def _home(load: Workload, making: Making) -> tuple[Tmpfs, ...]:
     if load.home == HOME:
         return ()
-    return (Tmpfs(absolute(load.home, "the home directory"), load.limits.scratch_size or making.memory // 4),)
+    return (Tmpfs(absolute(load.home, "the home directory"), load.limits.scratch_size or making.memory // 4,
+                  programs=True),)
 
 
 def _bind(mount: Mount) -> str:
@@ -186,7 +187,8 @@ def _tmpfs(tmpfs: Tmpfs) -> tuple[str, str]:
         raise UsageError("engine.mount-target", "docker and podman cannot be told of a tmpfs with : in its path",
                          where=target)
     size = f",size={tmpfs.size}" if tmpfs.size is not None else ""
-    return "--tmpfs", f"{target}:rw,exec,nosuid,nodev,mode={tmpfs.mode:o}{size}"
+    flags = f"{'ro' if tmpfs.read_only else 'rw'},{'exec' if tmpfs.programs else 'noexec'}"
+    return "--tmpfs", f"{target}:{flags},nosuid,nodev,mode={tmpfs.mode:o}{size}"
 
 
 def gpu_options(client: Client, gpus: str) -> list[str]:
