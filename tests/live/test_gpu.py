@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from tests import gpu_kit, sandbox_kit
 
 pytestmark = pytest.mark.live
+PEERS = os.environ.get("BAREBOAT_PEERS", "")
+NODES = "cd /dev && for n in nvidia*; do stat -L -c '%n %t:%T' $n; done; echo $NVIDIA_VISIBLE_DEVICES"
 SEES = """\
 import ctypes, glob, os, sys
 print(*sorted(os.path.basename(p) for p in glob.glob("/dev/nvidia*")), ctypes.CDLL("libcuda.so.1").answer(), flush=True)
@@ -30,7 +33,8 @@ class User:
         (base / "nvml.txt").write_text(gpu_kit.TWO)
         with pytest.MonkeyPatch.context() as patch:
             library = gpu_kit.nvml(gpu_kit.TWO, base, patch)
-        self.env = {**os.environ, "BAREBOAT_HOME": str(base / "store"), "BAREBOAT_GPU_CDI": str(base / "cdi"),
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("BAREBOAT_")}
+        self.env = {**environ, "BAREBOAT_HOME": str(base / "store"), "BAREBOAT_GPU_CDI": str(base / "cdi"),
                     "BAREBOAT_GPU_NVML": str(library), "FAKE_NVML": str(base / "nvml.txt")}
         self.env.pop("CUDA_VISIBLE_DEVICES", None)
 
@@ -96,3 +100,42 @@ def test_a_containers_exec_has_them_and_the_listing_names_it(user: User) -> None
     finally:
         user("rm", "-f", "sweep")
     assert json.loads(user("gpus", "--json").stdout)["gpus"][0]["containers"] == []
+
+
+def peer(name: str) -> str:
+    """The folder of a real docker or podman for PATH; skip where there is none, but never in CI."""
+    folder = PEERS or os.path.dirname(shutil.which(name) or "")
+    if not folder or not os.access(f"{folder}/{name}", os.X_OK):
+        if os.environ.get("CI"):
+            pytest.fail(f"there is no {name}")
+        pytest.skip(f"there is no {name}")
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_podman_reads_the_same_of_a_specification(user: User, tmp_path: Path) -> None:
+    """Podman's own CDI beside ours, on a file without hooks: the same nodes and variables."""
+    path = peer("podman")
+
+    def edits(n: int) -> dict[str, object]:
+        return {"deviceNodes": [{"path": f"/dev/nvidia{n}", "hostPath": gpu_kit.NODES[f"/dev/nvidia{n}"]}]}
+
+    (tmp_path / "gpu.json").write_text(json.dumps({
+        "cdiVersion": "0.5.0", "kind": "nvidia.com/gpu",
+        "devices": [{"name": str(n), "containerEdits": edits(n)} for n in range(2)],
+        "containerEdits": {"env": ["NVIDIA_VISIBLE_DEVICES=void"], "deviceNodes": [
+            {"path": "/dev/nvidiactl", "hostPath": "/dev/null"}]}}))
+    (tmp_path / "containers.conf").write_text(f'[engine]\ncdi_spec_dirs=["{tmp_path}"]\n')
+    env = {"PATH": path, "BAREBOAT_GPU_CDI": str(tmp_path),
+           "CONTAINERS_CONF_OVERRIDE": str(tmp_path / "containers.conf")}
+    ours, theirs = (user("run", "--engine", engine, "-g", "1", "--", "sh", "-c", NODES, **env)
+                    for engine in ("bubblewrap", "podman"))
+    assert (ours.returncode, theirs.returncode) == (0, 0), theirs.stderr
+    assert ours.stdout == theirs.stdout == "nvidia1 1:7\nnvidiactl 1:3\nvoid\n"
+
+
+def test_an_engine_that_has_no_way_to_its_gpus_says_what_to_do(user: User) -> None:
+    path = peer("docker")
+    done = user("run", "--engine", "docker", "-g", "1", "--", "true", PATH=path)
+    if "Cannot connect" in done.stderr and not os.environ.get("CI"):
+        pytest.skip("no daemon of docker's answers")
+    assert done.returncode == 125 and "[docker.gpu]" in done.stderr and "nvidia-ctk runtime configure" in done.stderr

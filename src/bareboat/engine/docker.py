@@ -24,6 +24,14 @@ from bareboat.workload import Exec, Handle, Limits, Lost, Outcome, Workload, che
 
 _NAMED = 5
 _NOISE = ("/var/cache", "/var/log", "/var/tmp", "/run", "/tmp", "/root", "/dev", "/proc", "/sys")
+# What is said where NVIDIA's part of the engine is missing, or its specification does not name the GPU.
+_NO_GPU = ("could not select device driver", "unresolvable CDI devices", "nvidia-container-cli",
+           "nvidia-container-runtime")
+_GPU_HINT = {
+    "docker": "Install NVIDIA's container toolkit, then as root: nvidia-ctk runtime configure --runtime=docker, and "
+              "systemctl restart docker.",
+    "podman": "Make the specification that podman reads: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+}
 
 
 class Images(Protocol):
@@ -216,6 +224,9 @@ class CommandLine:
             if attached.reason:
                 return Outcome(137, attached.reason, seconds=spent)
             text = found.error or said(Completed(1, b"", attached.tail))
+            if load.gpus and any(sign in text for sign in _NO_GPU):
+                raise EngineError(f"{self.name}.gpu", f"{self.name} cannot give {load.gpus} to a container: {text}",
+                                  hint=_GPU_HINT[self.name])
             raise EngineError(f"{self.name}.start", f"{self.name} cannot start the container: {text}",
                               hint=f"bareboat doctor shows what {self.name} lacks here")
         reason = attached.reason
