@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from bareboat.settings import Settings, SettingsError, load
 from bareboat.store import Store
-from bareboat.values import TYPE_CHECKING
+from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
@@ -31,8 +32,36 @@ def work(tell: Tell, **said: object) -> Work:
     for note in chosen.notes:
         tell.say(note)
     at = open_store(chosen, tell.say)
-    made = Work(at, engine(chosen, lambda: made), chosen, tell)
+    if chosen.source("engine") == "default" and said.get("engine") is None:
+        made = Work(at, usable(chosen, at, tell, lambda: made), chosen, tell)
+    else:
+        made = Work(at, engine(chosen, lambda: made), chosen, tell)
     return made
+
+
+def usable(chosen: Settings, at: Store, tell: Tell, work: Callable[[], Work]) -> Engine:
+    """Where nobody chose: the embedded engine, or where it cannot work the next that can, which is said once."""
+    wrong, own = "it needs Linux", None
+    if sys.platform.startswith("linux"):
+        from bareboat.engine.bubblewrap import doubtful, isolates
+
+        own = engine(chosen, work)
+        if not doubtful() or isolates():
+            return own
+        from bareboat.engine.choice import obstacle
+
+        check = obstacle(own.checks())
+        if check is None:
+            return own
+        wrong = f"{check.name}: {check.detail}"
+    from bareboat.engine.choice import instead
+
+    found = instead(lambda name: engine(replace(chosen, engine=name), work), own, wrong)
+    note = {"engine": found.name, "why": wrong}
+    if found is not own and at.get_json("cache", "engine-instead") != note:  # once, and again for another reason
+        at.put_json("cache", "engine-instead", note)
+        tell.say(f"the embedded engine cannot work here ({wrong}), so {found.name} runs the containers")
+    return found
 
 
 def open_store(chosen: Settings, say: Callable[[str], None] = lambda text: None) -> Store:
@@ -61,11 +90,18 @@ def shared_owner(chosen: Settings) -> int:
 
 def engine(chosen: Settings, work: Callable[[], Work] | None = None) -> Engine:
     """The engine that the settings name. work: who feeds images to one that has a store of its own."""
-    from bareboat.engine.bubblewrap import Bubblewrap
+    own = None
+    if sys.platform.startswith("linux"):
+        from bareboat.engine.bubblewrap import Bubblewrap
 
-    own = Bubblewrap(chosen.home)
-    if chosen.engine == own.name:
+        own = Bubblewrap(chosen.home)
+    if own is not None and chosen.engine == own.name:
         return own
+    if chosen.engine == "bubblewrap":
+        from bareboat.errors import EngineError
+
+        raise EngineError("engine.platform", "bareboat's own engine needs Linux", where=chosen.source("engine"),
+                          hint="use --engine docker or podman")
     from bareboat.engine.docker import CommandLine
     from bareboat.verbs.feeding import Fed, Unfed
 

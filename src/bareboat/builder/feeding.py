@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bareboat.builder.image import Sources
     from bareboat.store import Store
 
-FORMAT = 1  # raised when the same plan would be fed as other bytes
+FORMAT = 2  # raised when the same plan would be fed as other bytes
 REPOSITORY = "bareboat/image"  # all that is seen of it among a user's own images
 
 

@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """0 when it was stopped or idle; else the server's own code."""
-    from bareboat.cli.run import DEFAULTS, request_of
+    from bareboat.cli.run import DEFAULTS, engine_of, request_of
     from bareboat.cli.shell import ask
     from bareboat.cli.term import Reporter
     from bareboat.verbs.notebook import Caller, NotebookRequest, notebook
@@ -57,7 +57,8 @@ def command(options: argparse.Namespace) -> int:
     run = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": [], "project_run": True}))
     request = NotebookRequest(run, options.port, seconds(options.idle_stop), options.upgrade, options.keep)
     caller = Caller(show, None if options.no_browser else browser(), ask, os.environ)
-    code = notebook(request, work(Reporter(options.level), offline=options.offline, scratch=options.scratch),
+    code = notebook(request, work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
+                   engine=engine_of(argparse.Namespace(**{**DEFAULTS, **said}))),
                     caller).exit_code
     return 125 if code is None else code
 

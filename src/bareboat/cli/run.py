@@ -152,8 +152,20 @@ def work_of(options: argparse.Namespace | SimpleNamespace) -> Work:
     from bareboat.cli.term import Reporter
     from bareboat.wiring import work
 
-    return work(Reporter(options.level), offline=options.offline, scratch=options.scratch, engine=options.engine,
+    return work(Reporter(options.level), offline=options.offline, scratch=options.scratch, engine=engine_of(options),
                 scratch_size=_size(options.scratch_size, "--scratch-size"))
+
+
+def engine_of(options: argparse.Namespace | SimpleNamespace) -> str | None:
+    """As typed, else the project's; an image on its own has none."""
+    import os
+    from pathlib import Path
+
+    from bareboat.verbs.run import engine_of_project
+
+    if options.engine:
+        return str(options.engine)
+    return engine_of_project(Path(options.project).absolute() if options.project else None, dict(os.environ))
 
 
 def request_of(options: argparse.Namespace | SimpleNamespace) -> RunRequest:

@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def command(options: argparse.Namespace) -> int:
     """The shell's own exit code."""
-    from bareboat.cli.run import DEFAULTS, request_of
+    from bareboat.cli.run import DEFAULTS, engine_of, request_of
     from bareboat.cli.term import Reporter
     from bareboat.verbs.shell import ShellRequest, shell
     from bareboat.wiring import work
@@ -49,7 +49,8 @@ def command(options: argparse.Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     said = {name: value for name, value in vars(options).items() if name in DEFAULTS}
     run = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": program, "project_run": True}))
-    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch)
+    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
+                   engine=engine_of(argparse.Namespace(**{**DEFAULTS, **said})))
     code = shell(ShellRequest(run, options.keep, options.fresh_home), at_work, ask).exit_code
     return 125 if code is None else code
 

@@ -152,3 +152,55 @@ def _platforms() -> Check:
     if broken:
         ok, detail = False, detail + "; " + ", ".join(f"{program} does not start" for _, program in broken)
     return Check("platforms", ok, detail, f"to run others: Linux 6.7, and apt install {emulation.PACKAGE}")
+
+
+def doubtful() -> bool:
+    """Whether anything here speaks against user namespaces: three small files, and where we are. Where nothing does
+    they are simply tried, and who is wrong is told by the error.
+    """
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv") or "KUBERNETES_SERVICE_HOST" in os.environ:
+        return True
+    return (_said("/proc/sys/user/max_user_namespaces") == b"0"
+            or (os.geteuid() != 0 and (_said("/proc/sys/kernel/unprivileged_userns_clone") == b"0"
+                                       or _said("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == b"1")))
+
+
+def _said(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(16).strip()
+    except OSError:
+        return b""
+
+
+def isolates() -> bool:
+    """Whether user, mount and pid namespaces and a /proc of its own can be made here: tried by a child, in 2 ms. What
+    is wrong where not, and what to do, is host.namespaces' to say.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if _isolated() else 1)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _isolated() -> bool:
+    uid, gid = os.geteuid(), os.getegid()
+    try:
+        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+        kernel.mount(None, b"/", None, kernel.MS_REC | kernel.MS_SLAVE)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                kernel.mount(b"proc", b"/proc", b"proc", 0)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    except OSError:
+        return False

@@ -16,14 +16,18 @@ from bareboat.engine import oci_command as commands
 from bareboat.engine.base import Capabilities, Check, Engine, Streams
 from bareboat.engine.oci_command import Client, Making
 from bareboat.engine.oci_facts import Facts, endpoint, facts, local, reach, remote_podman
-from bareboat.engine.oci_session import Attached, ended, said
+from bareboat.engine.oci_leavings import abandoned, lost, owner
+from bareboat.engine.oci_session import Attached, ended, on_terminal, said
 from bareboat.errors import BareboatError, EngineError
-from bareboat.host.process import Command, Completed, ProcessError, read_from, run, start
-from bareboat.values import Protocol
+from bareboat.host import relay
+from bareboat.host.process import Command, Completed, ProcessError, begin, read_from, run, start
+from bareboat.values import TYPE_CHECKING, Protocol
 from bareboat.workload import Exec, Handle, Limits, Lost, Outcome, Workload, checked, mount_target
 
+if TYPE_CHECKING:
+    from typing import IO
+
 _NAMED = 5
-_NOISE = ("/var/cache", "/var/log", "/var/tmp", "/run", "/tmp", "/root", "/dev", "/proc", "/sys")
 # What is said where NVIDIA's part of the engine is missing, or its specification does not name the GPU.
 _NO_GPU = ("could not select device driver", "unresolvable CDI devices", "nvidia-container-cli",
            "nvidia-container-runtime")
@@ -32,7 +36,6 @@ _GPU_HINT = {
               "systemctl restart docker.",
     "podman": "Make the specification that podman reads: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
 }
-
 
 class Images(Protocol):
     """Who has the images: the store's side, above this room."""
@@ -77,6 +80,7 @@ class CommandLine:
         self._store, self._images, self._rooms = os.fspath(store), images, rooms
         self._client = Client(name, program or name, caller or (os.getuid(), os.getgid()))
         self._facts: Facts | None = None
+        self._looked = False
         self._environ = dict(os.environ)
 
     @property
@@ -94,12 +98,18 @@ class CommandLine:
             return self._rooms.run(workload, streams)
         began = time.monotonic()
         load = self._checked(workload)
-        made = self._create(load, streams.stdin is not None)
+        if streams.stdin is not None and relay.is_directory(streams.stdin):
+            raise EngineError("engine.stdin", "standard input is a directory",
+                              hint="Give a file, a pipe, or /dev/null.")
+        window = relay.window(streams.terminal) if load.tty else None
+        made = self._create(load, streams.stdin is not None, window)
         with self._removing(made) as gone:
             attached = Attached(self.facts.client, made, load.tty, streams, self._environ)
+            looking = None if self._looked else begin(self._command(commands.list_ours(self.facts.client, self._store)))
+            self._looked = True
             attached.run(commands.start(self.facts.client, made, streams.stdin is not None))
             outcome = self._outcome(attached, load, time.monotonic() - began)
-            gone()
+            gone(self._abandoned(looking.finish()) if looking is not None else ())
         return outcome
 
     def _checked(self, load: Workload) -> Workload:
@@ -146,33 +156,34 @@ class CommandLine:
             raise EngineError("engine.limits", f"{self.name} cannot bound the thin writable layer",
                               where="--scratch-size", hint="use --engine bubblewrap, or leave it out")
 
-    def _create(self, load: Workload, stdin: bool) -> str:
+    def _create(self, load: Workload, stdin: bool, window: tuple[int, int] | None) -> str:
         """Make the container; its id. An image that is not there is brought, also when it went meanwhile."""
         for id in self._images.ids(load):
-            made = self._try_create(load, id, stdin)
+            made = self._try_create(load, id, stdin, window)
             if made:
                 return made
         for _ in range(2):
-            made = self._try_create(load, self._images.bring(load, self), stdin)
+            made = self._try_create(load, self._images.bring(load, self), stdin, window)
             if made:
                 return made
         raise EngineError(f"{self.name}.image", "the image goes as soon as it is there",
                           hint=f"does something prune {self.name}'s images? run it again without")
 
-    def _try_create(self, load: Workload, image: str, stdin: bool) -> str:
+    def _try_create(self, load: Workload, image: str, stdin: bool, window: tuple[int, int] | None) -> str:
         """"" where there is no such image."""
         import tempfile
 
         client = self.facts.client
         env = commands.environment(client, load.env, load.tty)
         with tempfile.NamedTemporaryFile("w", prefix="bareboat-env-", encoding="utf-8") as file:
-            file.write(env.file)
-            file.flush()
+            self._fill(file, env.file)
             for _ in range(3):
                 name = f"bareboat-{load.run or 'run'}-{os.urandom(3).hex()}"
-                making = Making(image, name, self._program, file.name, self._labels(load), total_memory(), stdin)
+                making = Making(image, name, self._program, file.name, self._labels(load), total_memory(), stdin,
+                                self._has_workdir(load))
                 command = commands.create(client, load, env, making)
-                done = run(Command(command.argv, commands.clients_own(self._environ, env), timeout=300))
+                command = Command(command.argv, commands.clients_own(self._environ, env), timeout=300)
+                done = run(command) if window is None or client.podman else on_terminal(command, window)
                 if done.code == 0:
                     return done.stdout.decode().split()[-1]
                 if not self.has(image):
@@ -184,11 +195,24 @@ class CommandLine:
                           hint=f"bareboat doctor shows what {self.name} lacks here; folders to mount must be this "
                                "machine's, where the daemon runs")
 
+    def _fill(self, file: IO[str], text: str) -> None:
+        """Write a file that the client, and nobody else, is to read."""
+        file.write(text)
+        file.flush()
+        if self._client.caller[0] != os.geteuid():
+            os.chown(file.name, *self._client.caller)
+
+    @staticmethod
+    def _has_workdir(load: Workload) -> bool:
+        from bareboat.engine.oci_program import find
+
+        return find(load, load.cwd) is not None or any(m.target == load.cwd for m in load.mounts)
+
     def _labels(self, load: Workload) -> tuple[tuple[str, str], ...]:
         return (("bareboat.run", load.run), ("bareboat.store", self._store), ("bareboat.owner", owner(os.getpid())))
 
     @contextmanager
-    def _removing(self, id: str) -> Iterator[Callable[[], None]]:
+    def _removing(self, id: str) -> Iterator[Callable[[tuple[str, ...]], None]]:
         """Whatever happens in the block, the container is gone behind it; also when this process is killed in it."""
         client = self.facts.client
         read, write = os.pipe()
@@ -198,8 +222,8 @@ class CommandLine:
             finally:
                 os.close(read)
 
-            def gone() -> None:
-                done = self._call(commands.remove(client, id, *self.leftovers()))
+            def gone(others: tuple[str, ...]) -> None:
+                done = self._call(commands.remove(client, id, *others))
                 if done.code and not self._call(commands.state(client, id)).code:
                     raise EngineError(f"{self.name}.remove", f"the container cannot be removed: {said(done)}",
                                       where=id[:12], hint=f"{self.name} rm --force {id[:12]}")
@@ -212,14 +236,17 @@ class CommandLine:
                 except ProcessError:
                     pass  # what failed first is what to tell; its labels are what is left
                 raise
-            os.write(write, b"\n")
+            finally:
+                os.write(write, b"\n")
+                guard.wait()
         finally:
             os.close(write)
-        guard.wait()
 
     def _outcome(self, attached: Attached, load: Workload, spent: float) -> Outcome:
         client = self.facts.client
+        changes = begin(self._command(commands.changes(client, attached.id)))
         found = ended(attached.look())
+        differs = changes.finish()
         if not found.ran:
             if attached.reason:
                 return Outcome(137, attached.reason, seconds=spent)
@@ -232,14 +259,13 @@ class CommandLine:
         reason = attached.reason
         if found.out_of_memory and found.code == 137:
             reason = reason or "out of memory"
-        return Outcome(found.code, reason, self._lost(attached, load, client), spent)
+        return Outcome(found.code, reason, self._lost(attached.id, differs, load), found.seconds or spent)
 
-    def _lost(self, attached: Attached, load: Workload, client: Client) -> Lost:
-        done = self._call(commands.changes(client, attached.id))
-        names = lost(done.stdout.decode("utf-8", "replace"), load) if done.code == 0 else ()
+    def _lost(self, id: str, differs: Completed, load: Workload) -> Lost:
+        names = lost(differs.stdout.decode("utf-8", "replace"), load) if differs.code == 0 else ()
         if not names:
             return Lost()
-        size = self._call(commands.size(client, attached.id)).stdout.strip()
+        size = self._call(commands.size(self.facts.client, id)).stdout.strip()
         return Lost(len(names), int(size) if size.isdigit() else 0, names[:_NAMED])
 
     # --- what it says of itself ---
@@ -294,8 +320,7 @@ class CommandLine:
         self._running(handle)
         env = commands.environment(client, call.env, call.tty)
         with tempfile.NamedTemporaryFile("w", prefix="bareboat-env-", encoding="utf-8") as file:
-            file.write(env.file)
-            file.flush()
+            self._fill(file, env.file)
             attached = Attached(client, handle.id, call.tty, streams, commands.clients_own(self._environ, env))
             code = attached.run(commands.execute(client, handle.id, call, env, file.name, streams.stdin is not None))
         if code in (CANNOT_RUN, NOT_FOUND) and b"OCI runtime exec failed" in attached.tail:
@@ -374,15 +399,21 @@ class CommandLine:
 
     def leftovers(self) -> tuple[str, ...]:
         """Containers of this store whose bareboat died without taking them away. Never one of a bareboat that lives."""
-        client = self.facts.client
-        ids = self._call(commands.list_ours(client, self._store)).stdout.decode().split()
-        if not ids:
+        return self._abandoned(self._call(commands.list_ours(self.facts.client, self._store)))
+
+    def _abandoned(self, listed: Completed) -> tuple[str, ...]:
+        ids = listed.stdout.decode().split()
+        if listed.code or not ids:
             return ()
-        found = [line.split(" ", 1) for line in self._call(commands.owners(client, ids)).stdout.decode().splitlines()]
+        lines = self._call(commands.owners(self.facts.client, ids)).stdout.decode().splitlines()
+        found = [line.split(" ", 1) for line in lines]
         return tuple(words[0] for words in found if len(words) == 2 and abandoned(words[1]))
 
+    def _command(self, command: Command, timeout: float = 60) -> Command:
+        return Command(command.argv, self._environ, timeout=timeout)
+
     def _call(self, command: Command, timeout: float = 60) -> Completed:
-        return run(Command(command.argv, self._environ, timeout=timeout))
+        return run(self._command(command, timeout))
 
 
 def look(client: Client, environ: dict[str, str]) -> Facts:
@@ -404,39 +435,6 @@ def look(client: Client, environ: dict[str, str]) -> Facts:
         raise EngineError(f"{client.name}.info", f"{client.name} cannot be used: {said(done)}",
                           hint=f"see {client.name} info") from None
     return facts(client, document)
-
-
-def lost(changes: str, load: Workload) -> tuple[str, ...]:
-    """The paths of docker's list of changes that the program made and that are gone: no directories with something in
-    them, nothing under home, /tmp and caches, no places of mounts. Sorted.
-    """
-    paths = sorted(line[2:] for line in changes.splitlines() if line[:2] in ("A ", "C "))
-    parents = {path.rpartition("/")[0] for path in paths}
-    skip = (*_NOISE, load.home, *(m.target for m in load.mounts), *(t.target for t in load.tmpfs))
-    made = ("hosts", "hostname", "resolv.conf", "mtab", "passwd", "group")  # by the engine, in every container
-    own = {"/etc", load.cwd, *(f"/etc/{name}" for name in made)}
-    return tuple(p for p in paths if p not in parents and p not in own and not p.endswith(".pyc")
-                 and not any(p == s or p.startswith(s + "/") for s in skip)
-                 and not any(part in ("__pycache__", ".cache", ".ipynb_checkpoints") for part in p.split("/"))
-                 and not any(m.target.startswith(p + "/") for m in load.mounts))
-
-
-def owner(pid: int) -> str:
-    """A process, so that no other is ever taken for it: boot, number, start. "" where the system does not say."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            boot = file.read().strip()
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            began = file.read().rpartition(b")")[2].split()[19].decode()
-    except OSError:
-        return ""
-    return f"{boot}:{pid}:{began}"
-
-
-def abandoned(text: str) -> bool:
-    """Whether who is named there lives no more. What names nobody is left alone."""
-    parts = text.split(":")
-    return len(parts) == 3 and parts[1].isdigit() and bool(owner(os.getpid())) and owner(int(parts[1])) != text
 
 
 def total_memory() -> int:

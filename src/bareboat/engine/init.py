@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bareboat.host.elf import executable
 
-PATH = "/run/bareboat/init"
+PATH = "/run/bareboat-init"
 
 _X86_64 = bytes.fromhex(
     "4889e56aff6a00b80e000000bf02000000"  # mov rbp,rsp; push -1; push 0x0; mov eax,0xe; mov edi,0x2

@@ -12,7 +12,7 @@ from bareboat.engine import init
 from bareboat.errors import UsageError
 from bareboat.host.process import Command
 from bareboat.values import dataclass
-from bareboat.workload import Exec, Mount, Tmpfs, Workload, absolute, mount_target
+from bareboat.workload import Device, Exec, Mount, Tmpfs, Workload, absolute, mount_target
 
 HOME = "/home/user"  # in every image that is fed, writable to whoever it is run as
 ORDINARY = 1000  # what the workload of a run by root says where nobody asked for another user
@@ -28,7 +28,8 @@ class Client:
     """A command line that makes containers, and what of the engine behind it decides how it is used.
 
     name: "docker" or "podman"; program: as it is started. caller: the numbers of who starts it. remapped: Docker's
-    userns-remap; labelled: SELinux keeps containers from files that have not its label.
+    userns-remap; labelled: SELinux keeps containers from files that have not its label; cdi: Docker knows GPUs by
+    their names in CDI specifications alone.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Client:
     rootless: bool = False
     remapped: bool = False
     labelled: bool = False
+    cdi: bool = False
 
     @property
     def podman(self) -> bool:
@@ -47,7 +49,7 @@ class Client:
 @dataclass(frozen=True)
 class Making:
     """What a container is made of besides its workload. image: an id; program: argv[0] as a path inside; env_file:
-    where environment().file was written; memory: bytes of the machine's.
+    where environment().file was written; memory: bytes of the machine's; workdir: whether the image has it.
     """
 
     image: str
@@ -57,6 +59,7 @@ class Making:
     labels: tuple[tuple[str, str], ...]
     memory: int
     stdin: bool
+    workdir: bool = True
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,15 @@ def create(client: Client, load: Workload, env: Environment, making: Making) -> 
         words.append(f"--cpus={limits.cpus:g}")
     if limits.pids is not None:
         words.append(f"--pids-limit={limits.pids + 1}")  # and the first process, which is ours
-    words += gpu_options(client, load.gpus)
-    words += [f"--device={device.source}:{device.target}:rw" for device in load.devices]
-    words += [word for tmpfs in (*_home(load, making), *load.tmpfs) for word in _tmpfs(tmpfs)]
+    words += gpu_options(client, load)
+    words += [_device(device) for device in load.devices]
+    words += _home(load, making)
+    words += [word for tmpfs in load.tmpfs for word in _tmpfs(tmpfs)]
     # parents first, so that no mount hides another; otherwise the order given
     for mount in sorted(load.mounts, key=lambda m: mount_target(m.target).count("/")):
         words += ["--mount", _bind(mount)]
+    if client.podman and not making.workdir:  # Docker makes one that is not there
+        words.append(f"--volume={absolute(load.cwd, 'the working directory')}")
     for port in load.ports if load.network != "host" else ():
         words.append(f"--publish={port.address}:{port.host or ''}:{port.inside}")
     words += [*(("--interactive",) if making.stdin else ()), *(("--tty",) if load.tty else ())]
@@ -164,11 +170,10 @@ def foreign_owner(client: Client, load: Workload) -> bool:
     return inside(client, load.uid, load.gid)[0] != client.caller[0]
 
 
-def _home(load: Workload, making: Making) -> tuple[Tmpfs, ...]:
+def _home(load: Workload, making: Making) -> tuple[str, ...]:
     if load.home == HOME:
         return ()
-    return (Tmpfs(absolute(load.home, "the home directory"), load.limits.scratch_size or making.memory // 4,
-                  programs=True),)
+    return _tmpfs(Tmpfs(absolute(load.home, "the home directory"), making.memory // 4, programs=True))
 
 
 def _bind(mount: Mount) -> str:
@@ -187,18 +192,26 @@ def _tmpfs(tmpfs: Tmpfs) -> tuple[str, str]:
         raise UsageError("engine.mount-target", "docker and podman cannot be told of a tmpfs with : in its path",
                          where=target)
     size = f",size={tmpfs.size}" if tmpfs.size is not None else ""
-    flags = f"{'ro' if tmpfs.read_only else 'rw'},{'exec' if tmpfs.programs else 'noexec'}"
-    return "--tmpfs", f"{target}:{flags},nosuid,nodev,mode={tmpfs.mode:o}{size}"
+    how = f"{'ro' if tmpfs.read_only else 'rw'},{'exec' if tmpfs.programs else 'noexec'}"
+    return "--tmpfs", f"{target}:{how},nosuid,nodev,mode={tmpfs.mode:o}{size}"
 
 
-def gpu_options(client: Client, gpus: str) -> list[str]:
-    """What was granted, in the client's own words: --gpus for Docker, names of CDI for podman."""
-    if not gpus:
+def gpu_options(client: Client, load: Workload) -> list[str]:
+    """What was granted, in the client's own words: --gpus for Docker, names of CDI specifications for podman; AMD's,
+    which neither has a word for, by their device nodes.
+    """
+    if not load.gpus:
         return []
-    if not client.podman:
-        return [f"--gpus={_quoted(gpus)}"]
-    names = gpus.removeprefix("device=").split(",") if gpus != "all" else ["all"]
+    if any(device.target.startswith(("/dev/kfd", "/dev/dri")) for device in load.driver.devices):
+        return [_device(device) for device in load.driver.devices]
+    if not client.podman and not client.cdi:
+        return [f"--gpus={_quoted(load.gpus)}"]
+    names = load.gpus.removeprefix("device=").split(",") if load.gpus != "all" else ["all"]
     return [f"--device=nvidia.com/gpu={name}" for name in names]
+
+
+def _device(device: Device) -> str:
+    return f"--device={device.source}:{device.target}:rw"
 
 
 def start(client: Client, id: str, stdin: bool) -> Command:

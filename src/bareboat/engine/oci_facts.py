@@ -134,11 +134,18 @@ def _docker(client: Client, document: Mapping[str, Any]) -> Facts:
     from bareboat.values import replace
 
     client = replace(client, rootless="rootless" in options, remapped="userns" in options,
-                     labelled="selinux" in options)
+                     labelled="selinux" in options,
+                     cdi="nvidia" not in (document.get("Runtimes") or {}) and _specifications(document))
     return Facts(client, version, any(row[0] == "driver-type" and "snapshotter" in str(row[1]) for row in status),
                  bool(document.get("MemoryLimit", True)), bool(document.get("CpuCfsQuota", True)),
                  bool(document.get("PidsLimit", True)),
                  _platform(document.get("OSType"), document.get("Architecture")))
+
+
+def _specifications(document: Mapping[str, Any]) -> bool:
+    """Whether there are files where the daemon looks for CDI specifications."""
+    folders = document.get("CDISpecDirs") or ()
+    return any(True for folder in folders if isinstance(folder, str) for _ in Path(folder).glob("*.*"))
 
 
 def _podman(client: Client, document: Mapping[str, Any]) -> Facts:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 
+from bareboat.engine import init
 from bareboat.engine import oci_command as commands
 from bareboat.engine.base import Streams
 from bareboat.engine.oci_command import Client
@@ -24,12 +24,13 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a container ended, as the engine's own books say it."""
+    """How a container ended, as the engine's own books say it. seconds: from its start to its end, 0 where not told."""
 
     code: int
     out_of_memory: bool
     ran: bool
     error: str
+    seconds: float = 0.0
 
 
 class Attached:
@@ -129,9 +130,6 @@ class Attached:
         source = self.streams.stdin
         if source is None:
             return -1, None
-        if relay.is_directory(source):
-            raise EngineError("engine.stdin", "standard input is a directory",
-                              hint="Give a file, a pipe, or /dev/null.")
         if relay.passes(source):
             return source, None
         read, write = os.pipe()
@@ -206,7 +204,7 @@ class Attached:
     def processes(self) -> list[Process]:
         """What runs in it, without the first process, which is ours."""
         ended = self.call(commands.top(self.client, self.id))
-        return [] if ended.code else [p for p in rows(ended.stdout) if not p.argv.startswith("/run/bareboat/init ")]
+        return [] if ended.code else [p for p in rows(ended.stdout) if not p.argv.startswith(f"{init.PATH} ")]
 
     def usage(self) -> Usage:
         """What it uses now: sums over its processes."""
@@ -219,12 +217,7 @@ class Attached:
 
     def look(self) -> dict[str, Any]:
         """The engine's own account of the container now; {} when there is none."""
-        ended = self.call(commands.state(self.client, self.id))
-        try:
-            found = json.loads(ended.stdout) if ended.code == 0 else {}
-        except ValueError:
-            found = {}
-        return found if isinstance(found, dict) else {}
+        return account(self.call(commands.state(self.client, self.id)))
 
     def _did(self, command: Command) -> bool:
         try:
@@ -233,12 +226,60 @@ class Attached:
             return False
 
 
+def on_terminal(command: Command, window: tuple[int, int]) -> Completed:
+    """Run a command whose output is a terminal of this size: docker create keeps it, and the program's has it from its
+    first moment; by start it would come some time after.
+    """
+    import tempfile
+
+    master, slave = os.openpty()
+    try:
+        terminal.resize(master, window)
+        with tempfile.TemporaryFile() as said_there:
+            code = start(command, (slave, slave, said_there.fileno())).wait()
+            said_there.seek(0)
+            errors = said_there.read()
+        os.set_blocking(master, False)
+        try:
+            out = os.read(master, 1 << 16)
+        except OSError:
+            out = b""
+        return Completed(code, out, errors)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def account(done: Completed) -> dict[str, Any]:
+    """What commands.state said."""
+    try:
+        found = json.loads(done.stdout) if done.code == 0 else {}
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
 def ended(found: dict[str, Any]) -> Ended:
     """The state of a container that does not run any more."""
     began = str(found.get("StartedAt") or "0001-")
     return Ended(int(found.get("ExitCode") or 0), bool(found.get("OOMKilled")),
                  not began.startswith("0001-") and str(found.get("Status")) not in ("created", "configured"),
-                 str(found.get("Error") or ""))
+                 str(found.get("Error") or ""), _between(began, str(found.get("FinishedAt") or "")))
+
+
+def _between(began: str, over: str) -> float:
+    """Seconds between two times as Go writes them (RFC 3339 with up to nine decimals)."""
+    from datetime import datetime
+
+    def moment(text: str) -> float:
+        whole, _, decimals = text[19:].partition(".")
+        digits = "".join(c for c in decimals if c.isdigit())[:9] if not whole else ""
+        return datetime.fromisoformat(text[:19] + "+00:00").timestamp() + float(f"0.{digits or 0}")
+
+    try:
+        return max(moment(over) - moment(began), 0.0)
+    except ValueError:
+        return 0.0
 
 
 def said(ended: Completed) -> str:
@@ -283,7 +324,3 @@ def seconds(text: str) -> float:
     except ValueError:
         return 0.0
 
-
-def elapsed(began: float) -> float:
-    """Seconds since."""
-    return time.monotonic() - began

@@ -262,3 +262,46 @@ def start(command: Command, streams: tuple[int, int, int]) -> Child:
                                       start_new_session=True))
     except (OSError, ValueError) as error:
         raise _not_started(command.argv[0], error) from error
+
+
+class Begun:
+    """A command that runs while something else is done, its output captured."""
+
+    def __init__(self, command: Command) -> None:
+        import subprocess
+        import tempfile
+
+        self._command = command
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - until finish
+        try:
+            self._started = subprocess.Popen(
+                command.argv, env=None if command.env is None else dict(command.env), cwd=command.cwd,
+                stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._err)
+        except (OSError, ValueError) as error:
+            self._close()
+            raise _not_started(command.argv[0], error) from error
+
+    def finish(self) -> Completed:
+        """Wait for its end. Once only. Raises ProcessError "process.timeout", and it is killed."""
+        import subprocess
+
+        try:
+            code = self._started.wait(self._command.timeout)
+            self._out.seek(0)
+            self._err.seek(0)
+            return Completed(_code(code), self._out.read(), self._err.read())
+        except subprocess.TimeoutExpired:
+            raise _too_long(self._command) from None
+        finally:
+            self._started.kill()
+            self._started.wait()
+            self._close()
+
+    def _close(self) -> None:
+        self._out.close()
+        self._err.close()
+
+
+def begin(command: Command) -> Begun:
+    """Start a command and go on; stdin is empty. Raises ProcessError "process.start"."""
+    return Begun(command)

@@ -119,6 +119,7 @@ def _load(folder: Path, overrides: Overrides | None) -> Project:
         resources=_resources(table.get("resources", {}), f"{file.prefix}resources"),
         gpu=table.get("gpu", ""),
         network=table.get("network", "host"),
+        engine=table.get("engine"),
         cache=table.get("cache"),
         package=_package(root, file.pyproject, mounts),
         notes=tuple(notes),

@@ -243,5 +243,12 @@ PROJECT = Table(
             '"none"',
             default="host",
         ),
+        Key(
+            "engine",
+            OneOf(("bubblewrap", "docker", "podman")),
+            "What runs the containers, where neither command line nor environment says.",
+            '"podman"',
+            default="the setting's",
+        ),
     ),
 )

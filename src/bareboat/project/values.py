@@ -129,6 +129,7 @@ class Project:
     resources: Resources = Resources()
     gpu: str = ""  # "required", "optional" or "none"; "" when the file does not say
     network: str = "host"  # "host" or "none"
+    engine: str | None = None  # "bubblewrap", "docker", "podman"; None: as the settings say
     cache: bool | None = None  # whether runs have the user's cache of models and packages; None: as the settings say
     package: Package | None = None
     named: bool = field(default=False, compare=False)  # by its file or pyproject.toml, not by its folder alone

@@ -11,6 +11,7 @@ import stat
 
 from bareboat.host import kernel
 from bareboat.sandbox.box import Box
+from bareboat.sandbox.leader import PATH as LEADER
 
 FILES = (b"/etc/passwd", b"/etc/group", b"/etc/hosts", b"/etc/hostname", b"/etc/resolv.conf")
 _DIRECTORIES = (b"/tmp", b"/proc", b"/dev", b"/sys/devices/system")
@@ -19,7 +20,8 @@ _DIRECTORIES = (b"/tmp", b"/proc", b"/dev", b"/sys/devices/system")
 def wanted(box: Box) -> frozenset[bytes]:
     """The paths that must be ours to make or replace."""
     targets = (*(bind.target for bind in box.binds), *(memory.target for memory in box.memory))
-    return frozenset((*FILES, *_DIRECTORIES, box.home, box.cwd, *targets))
+    own = (LEADER,) if box.tty else ()  # an image may have a /run of its own
+    return frozenset((*FILES, *_DIRECTORIES, *own, box.home, box.cwd, *targets))
 
 
 def mirror(tree: int, into: int, paths: frozenset[bytes], at: bytes = b"") -> list[bytes]:

@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 
 from bareboat.engine.base import Check
+from bareboat.engine.choice import OTHERS, obstacle
+from bareboat.engine.docker import CommandLine
 from bareboat.errors import BareboatError, StoreError
 from bareboat.verbs.collaborators import Work
+from bareboat.verbs.feeding import Unfed
 
 ROOM_WANTED = 5 * 10**9  # bytes: an environment with a large framework, its wheels and its trees
 
 
 def checks(work: Work) -> list[Check]:
     """Every check, in the order people should read them. Reads only; the network is asked with short timeouts."""
-    found = list(work.engine.checks())
+    found = list(_engines(work))
     for check in CHECKS:
         try:
             found += check(work)
         except BareboatError as e:
             found.append(Check(check.__name__.lstrip("_"), False, e.what, e.hint))
     return found
+
+
+def _engines(work: Work) -> Iterator[Check]:
+    """The engine in force, whose lines are what runs need, and which of the others could be used."""
+    from bareboat.values import replace
+
+    docker_like = work.engine.name in OTHERS
+    for check in work.engine.checks():
+        yield replace(check, fatal=True) if docker_like else check
+    yield Check("engine", True, f"{work.engine.name}, by {work.settings.source('engine')}")
+    for name in OTHERS:
+        if name != work.engine.name:
+            yield from CommandLine(name, work.store.home, Unfed()).checks()
+    if docker_like and sys.platform.startswith("linux"):
+        from bareboat.engine.bubblewrap import Bubblewrap
+
+        wrong = obstacle(Bubblewrap(work.store.home).checks())
+        yield Check("bubblewrap", wrong is None, "bareboat's own engine can be used" if wrong is None else wrong.detail,
+                    wrong.remedy if wrong else "")
 
 
 def _store(work: Work) -> Iterator[Check]:

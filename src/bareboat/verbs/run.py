@@ -207,3 +207,31 @@ def _volumes(request: RunRequest) -> tuple[ProjectMount, ...]:
     from bareboat.verbs.mounting import asked
 
     return asked(request)
+
+
+def engine_of_project(folder: Path | None, environ: dict[str, str]) -> str | None:
+    """The key engine of the project that a command is about; None where it has none, or the environment says another.
+
+    A start must not read the file twice for a key that hardly any has, so that its bytes are asked first. What is
+    wrong with the file is told by who reads it.
+    """
+    if environ.get("BAREBOAT_ENGINE"):
+        return None
+    from bareboat.errors import BareboatError
+    from bareboat.project import find_root, load
+
+    try:
+        root = folder or find_root(Path.cwd())
+        if not any(b"engine" in _content(root / name) for name in ("bareboat.toml", "pyproject.toml")):
+            return None
+        return load(root).engine
+    except (BareboatError, OSError):
+        return None
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with open(os.fspath(file), "rb") as opened:
+            return opened.read(1 << 20)
+    except OSError:
+        return b""
