@@ -12,8 +12,13 @@ from bareboat.values import dataclass
 
 def start_detached(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
     """A program in a session of its own, its streams on /dev/null; nobody waits for it. Raises OSError."""
+    start_child(argv, env)
+
+
+def start_child(argv: tuple[str, ...], env: Mapping[str, str]) -> int:
+    """As start_detached, and its pid, for the caller to wait for. Raises OSError."""
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
-    os.posix_spawn(argv[0], argv, env, file_actions=null, setsid=True)
+    return os.posix_spawn(argv[0], argv, env, file_actions=null, setsid=True)
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,13 @@ class Keeper:
         self.waiting: list[Peer] = []
         self._pending = b""
         self._idle: Idle | None = None
-        self._gpus_seen = time.time()
         self._checkup: Checkup | None = None
         if rules.idle_stop or rules.health:
+            from bareboat.supervisor.gpuwatch import GpuWatch
             from bareboat.supervisor.watches import Checkup, Idle
 
-            self._idle = Idle(rules.idle_stop, self, self._gpus_busy) if rules.idle_stop else None
+            gpus = GpuWatch(str(facts.get("gpus") or ""), str(facts.get("nvml") or ""), self._pids)
+            self._idle = Idle(rules.idle_stop, self, gpus) if rules.idle_stop else None
             self._checkup = Checkup(rules.health, lambda: probe(self), self) if rules.health and probe else None
 
     # told by the process that has the container
@@ -264,18 +265,8 @@ class Keeper:
     def _time_is_over(self) -> None:
         self.end(TIME)
 
-    def _gpus_busy(self) -> bool:
-        """Whether the container used a GPU of its own since the last look."""
-        granted, since = str(self.facts.get("gpus") or ""), self._gpus_seen
-        if not granted or self.live is None:
-            return False
-        from pathlib import Path
-
-        from bareboat.host.gpu.idle import busy
-
-        self._gpus_seen = time.time()
-        library = self.facts.get("nvml")
-        return busy(granted, frozenset(p.pid for p in self.live.processes()), since, Path(library) if library else None)
+    def _pids(self) -> list[int]:
+        return [process.pid for process in self.live.processes()] if self.live is not None else []
 
     def end(self, why: str) -> None:
         """Stop it for a reason of its own rules."""

@@ -8,7 +8,6 @@ import pytest
 from tests import gpu_kit as kit
 
 from bareboat.host.gpu.idle import busy
-from bareboat.supervisor.keeper import Keeper
 
 
 def asked(says: str, granted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -36,30 +35,3 @@ def test_a_driver_that_does_not_tell_processes(tmp_path: Path) -> None:
         int nvmlDeviceGetCount_v2(unsigned *n) { *n = 1; return 0; }
         int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = 0; return 0; }""")
     assert not busy("device=0", frozenset({5}), 0.0, old)  # nobody of the container's has memory on it
-
-
-def test_a_supervisor_asks_for_the_processes_of_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = kit.nvml(kit.TWO + f"sample {kit.UUIDS[0]}|5|7\n", tmp_path, monkeypatch)
-    (tmp_path / "run").mkdir()
-
-    class Live:
-        pids = (5,)
-
-        def processes(self):
-            from bareboat.workload import Process
-
-            return [Process(pid, 0, 0.0, 0, "") for pid in self.pids]
-
-    def keeper(**facts: object) -> Keeper:
-        from bareboat.supervisor.rules import Rules
-
-        made = Keeper(str(tmp_path / "run"), {"network": "host", **facts}, Rules(idle_stop=60.0))
-        made.live = Live()  # type: ignore[assignment]
-        made.control.close()
-        return made
-
-    one = keeper(gpus="device=0", nvml=str(library))
-    assert one._gpus_busy()
-    one.live.pids = (6,)  # type: ignore[union-attr]
-    assert not one._gpus_busy()
-    assert not keeper(gpus="", nvml="")._gpus_busy()
