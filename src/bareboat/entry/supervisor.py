@@ -47,20 +47,19 @@ class _Log:
 
 def main() -> int:
     """The container's exit code, or 125."""
+    answer = _Answer(TOLD)
     container, kept, settings = _task()
-    from bareboat.host import kernel
     from bareboat.wiring import work
 
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     at_work = work(_Log(), **settings)
     if not at_work.store.runs.hold(container.id):
-        _tell_error(RecordError("record.alive", "another process has this container", where=container.id))
+        answer.failed(RecordError("record.alive", "another process has this container", where=container.id))
         return 125
     try:
-        return _keep(container, kept, at_work)
+        return _keep(container, kept, at_work, answer)
     except BareboatError as error:
         _Log().say(f"{error.code}: {error.what} {error.where}")
-        _tell_error(error)
+        answer.failed(error)
         return error.exit_code
 
 
@@ -75,29 +74,37 @@ def _task() -> tuple[Container, Kept, dict[str, object]]:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    os.set_inheritable(TOLD, False)
     document = json.loads(b"".join(chunks).decode("utf-8", "surrogatepass"))
     os.chdir("/")
     return (decode(Container, document["container"], "container"), decode(Kept, document["kept"], "container"),
             document["settings"])
 
 
-def _tell(text: str) -> None:
-    """Say once how the start went, to who waits for it; nobody may."""
-    try:
-        os.write(TOLD, text.encode("utf-8", "surrogatepass"))
-        os.close(TOLD)
-    except OSError:
-        pass  # said already
+class _Answer:
+    """What is said once of how the start went, to who waits for it; nobody may."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+
+    def say(self, text: str) -> None:
+        """The first time only: the number is another file's afterwards."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            try:
+                os.write(descriptor, text.encode("utf-8", "surrogatepass"))
+            except OSError:
+                pass
+            os.close(descriptor)
+
+    def failed(self, error: BareboatError) -> None:
+        """What hindered it."""
+        import json
+
+        self.say(json.dumps({"error": [error.code, str(error.what), error.where, error.hint, error.exit_code]}))
 
 
-def _tell_error(error: BareboatError) -> None:
-    import json
-
-    _tell(json.dumps({"error": [error.code, str(error.what), error.where, error.hint, error.exit_code]}))
-
-
-def _keep(container: Container, kept: Kept, work: Work) -> int:
+def _keep(container: Container, kept: Kept, work: Work, answer: _Answer) -> int:
     from bareboat.verbs.runs import load
 
     facts = facts_of(kept.workload, work)
@@ -105,7 +112,7 @@ def _keep(container: Container, kept: Kept, work: Work) -> int:
     if ours >= 0:
         os.set_blocking(ours, False)
     folder = work.store.runs.path(container.id)
-    keeper = Keeper(os.fspath(folder), facts, container.rules, stdin=ours, began=lambda: _tell("{}"),
+    keeper = Keeper(os.fspath(folder), facts, container.rules, stdin=ours, began=lambda: answer.say("{}"),
                     probe=lambda keeper: _probe(keeper, work), ports=kept.workload.ports)
     record = load(work.store, container.id) if (folder / "record.json").exists() else kept.record
     if record.state != "pending":
@@ -153,22 +160,19 @@ def _wait(record: RunRecord, failures: int, keeper: Keeper, work: Work) -> RunRe
 
 
 def _probe(keeper: Keeper, work: Work) -> int:
-    """Fork a process that runs the health command in the container and ends as it does."""
-    from bareboat.host import kernel
+    """Fork a process that runs the health command in the container and ends as it does, or after its timeout."""
     from bareboat.verbs.enter import call_of
 
     live, health = keeper.live, keeper.rules.health
     assert live is not None and health is not None
     handle = live.handle()
-    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         code = 125
         try:
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
-            if os.getppid() == parent:
-                code = work.engine.exec(handle, call_of(keeper.facts, health.argv),
-                                        Streams(lambda _: None, lambda _: None)).code
+            streams = Streams(lambda _: None, lambda _: None,
+                              live=lambda loop, own: loop.after(health.timeout, lambda: own.kill("")))
+            code = work.engine.exec(handle, call_of(keeper.facts, health.argv), streams).code
         finally:
             os._exit(code)
     if handle.pidfd >= 0:

@@ -2,6 +2,9 @@
 
     caller ── middle (all of its namespaces, its own pid aside) ── the program (inside, a child of nobody there)
 
+The middle outlives a caller that is killed, as Docker's does: a pid namespace does not end before each of its dead has
+been waited for, and nobody else is sure to wait for this one.
+
 A process joins by a pidfd, so a number that was given to somebody else meanwhile is never meant. Modules are loaded
 before: inside, an import would read the container's files.
 """
@@ -45,12 +48,11 @@ class Visit:
 
 def join(visit: Visit) -> int:
     """Fork, and return the pid of the process to wait for: it ends as the program does. The child never returns."""
-    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
-        _middle(visit, parent)
+        _middle(visit)
     except OSError as error:
         enter.tell(visit.control, b"oserror", b"%d" % (error.errno or 0), os.fsencode(str(error)))
     except BaseException as error:  # a bug: it must not run the parent's code twice
@@ -92,7 +94,7 @@ def signal_all(pidfd: int, number: int) -> None:
         raise ProcessLookupError(errno.ESRCH, "the container has ended")
 
 
-def _middle(visit: Visit, parent: int) -> None:
+def _middle(visit: Visit) -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         signal.signal(ignored, signal.SIG_IGN)  # of the caller's terminal; forwarded by the parent
     me = os.pidfd_open(os.getpid())
@@ -101,9 +103,6 @@ def _middle(visit: Visit, parent: int) -> None:
         kernel.setns(visit.pidfd, EVERYTHING)
     except OSError as error:
         enter.tell(visit.control, b"gone", b"%d" % (error.errno or 0), os.fsencode(str(error)))
-        os._exit(enter.FAILED)
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
         os._exit(enter.FAILED)
     pid = os.fork()
     if pid == 0:

@@ -143,7 +143,8 @@ class _Session:
         """bwrap tells its child's number before it has built anything; the program is there when it has been forked."""
         if self.began:
             return
-        alive = b'"exit-code"' not in self.status and self.builder_pid in processes.children(self.guard)
+        alive = b'"exit-code"' not in self.status and (
+            not self.builder_pid or self.builder_pid in processes.children(self.guard))  # 0: not told yet
         if alive and not processes.has_started(self.builder_pid):
             self.loop.after(_SOON, self._look)
             return
@@ -202,7 +203,8 @@ class _Session:
                 if why:
                     self._kill(why)
         self.pipes.drain()
-        self._look()
+        if b'"child-pid"' in self.status:
+            self._look()  # it may have ended before it was seen
         _, status, usage = os.wait4(self.guard, 0)
         self.guard = -1
         return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 
@@ -26,7 +25,9 @@ class Keeps(Protocol):
 
 
 class Checkup:
-    """Runs the health command at its interval; one at a time, killed after its timeout."""
+    """Runs the health command at its interval; one at a time. probe ends it after its timeout by itself, and orderly:
+    what dies in a pid namespace must be waited for, or the namespace never ends.
+    """
 
     def __init__(self, health: Health, probe: Callable[[], int], keeper: Keeps) -> None:
         self._health, self._probe, self._keeper = health, probe, keeper
@@ -45,7 +46,7 @@ class Checkup:
     def stop(self) -> None:
         """It ended."""
         if self._pid:
-            self._end(signal.SIGKILL)
+            self._end()  # its program died with the container
         self._loop = None
 
     def _check(self) -> None:
@@ -55,25 +56,18 @@ class Checkup:
         if self._keeper.paused:
             loop.after(self._health.interval, self._check)
             return
-        self._pid = pid = self._probe()
-        self._pidfd = os.pidfd_open(pid)
+        self._pid = self._probe()
+        self._pidfd = os.pidfd_open(self._pid)
         loop.add(self._pidfd, self._ended)
-        loop.after(self._health.timeout, lambda: self._late(pid))
-
-    def _late(self, pid: int) -> None:
-        if self._pid == pid:
-            self._told(self._end(signal.SIGKILL) == 0)
 
     def _ended(self) -> bool:
         if self._pid:
-            self._told(self._end(0) == 0)
+            self._told(self._end() == 0)
         return False
 
-    def _end(self, number: int) -> int:
+    def _end(self) -> int:
         if self._loop is not None:
             self._loop.drop(self._pidfd)
-        if number:
-            signal.pidfd_send_signal(self._pidfd, number)
         os.close(self._pidfd)
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
