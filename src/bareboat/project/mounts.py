@@ -110,7 +110,7 @@ def _bind(said: dict[str, str], folder: Path, mount: ProjectMount, where: str) -
     if asked not in ("private", "rprivate"):
         raise ProjectError("project.mount", f"bind-propagation is {asked!r}", where=where, hint="Leave it out.")
     recursive = said.get("bind-recursive", "enabled")
-    if recursive not in ("enabled", "readonly", *_TRUE):
+    if recursive not in ("enabled", "readonly"):
         raise ProjectError("project.mount-option", f"bind-recursive={recursive} is not to be had: what is mounted below"
                            " the source comes along, read-only where the mount is", where=where, hint="Leave it out.")
     from bareboat.values import replace

@@ -149,7 +149,8 @@ def _settings(old: RunRecord, new: RunRecord) -> tuple[Change, ...]:
 
 
 def _mounts(record: RunRecord) -> str:
-    return ", ".join(f"{m.kind} at {m.target}{' (ro)' if m.read_only else ''}" for m in record.mounts)
+    kinds = [(m.kind, m) for m in record.mounts] + [("tmpfs", t) for t in record.tmpfs]
+    return ", ".join(f"{kind} at {m.target}{' (ro)' if m.read_only else ''}" for kind, m in kinds)
 
 
 def machine(old: RunRecord, new: RunRecord) -> tuple[Change, ...]:
