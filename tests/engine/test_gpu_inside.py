@@ -48,14 +48,15 @@ def driver(tmp_path: Path, text: str) -> Driver:
     return granted(choose(parse_gpus(text), inventory_of(specs)), specs).driver
 
 
+@pytest.mark.parametrize("overlay", [True, False])
 @pytest.mark.parametrize(("text", "seen"), [
     ("device=0", ["nvidia-uvm nvidia0 nvidiactl", r"/dev/nvidia0 b'\x00\x00\x00'"]),
     ("all", ["nvidia-uvm nvidia0 nvidia1 nvidiactl", r"/dev/nvidia0 b'\x00\x00\x00'",
              r"/dev/nvidia1 b'\x00\x00\x00'"]),
 ])
 def test_exactly_the_granted_nodes_and_the_driver_by_the_loaders_cache(
-        tree: Path, tmp_path: Path, text: str, seen: list[str]) -> None:
-    heard = kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, text)))
+        tree: Path, tmp_path: Path, text: str, seen: list[str], overlay: bool) -> None:
+    heard = kit.run(kit.workload(tree, "sees", driver=driver(tmp_path, text)), Bubblewrap(tmp_path, overlay=overlay))
     nodes = [line for line in heard.text.splitlines()[:-2] if line != "Read-only file system"]
     assert (heard.err.decode(), nodes) == ("", seen)
     assert "changed" not in heard.text
@@ -125,3 +126,24 @@ def test_what_explain_says_of_it(tmp_path: Path) -> None:
         "nvidiactl nvidia-uvm nvidia1", "nvidia-uvm nvidia1 nvidiactl")
     assert "2 links made, and the loader's cache names libcuda.so.1 libcuda.so first; no hook is run" in text
     assert "--dev-bind '$STAGE/m/" in text or "--dev-bind $STAGE/m/" in text
+
+
+def test_nothing_of_it_can_be_changed_and_no_other_made(tree: Path, tmp_path: Path) -> None:
+    kit.script(tree, "tries", """#!/usr/bin/python3
+import os, stat
+def tries(name, call):
+    try: call(); print(name, "worked")
+    except OSError as e: print(name, e.strerror)
+tries("other", lambda: open("/dev/nvidia1"))
+tries("make", lambda: os.mknod("/dev/nvidia1", stat.S_IFCHR | 0o666, os.makedev(195, 1)))
+tries("make elsewhere", lambda: os.mknod("/tmp/n", stat.S_IFCHR | 0o666, os.makedev(1, 5)))
+tries("library", lambda: open("/opt/nv/lib/libcuda.so.999.88", "r+b"))
+tries("mode", lambda: os.chmod("/opt/nv/lib/libcuda.so.999.88", 0o777))
+tries("node", lambda: os.unlink("/dev/nvidia0"))
+""")
+    for uid in (1000, 0):
+        load = kit.workload(tree, "tries", driver=driver(tmp_path, "device=0"), uid=uid, gid=uid)
+        assert kit.run(load).text.splitlines() == [
+            "other No such file or directory", "make Operation not permitted", "make elsewhere Operation not permitted",
+            "library Read-only file system", "mode Read-only file system", "node Device or resource busy"]
+    assert (tmp_path / "host/libcuda.so.999.88").exists()

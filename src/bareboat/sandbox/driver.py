@@ -25,6 +25,11 @@ class Made:
     libraries: tuple[tuple[str, str], ...]
     architecture: str
 
+    @property
+    def paths(self) -> tuple[bytes, ...]:
+        """What is made."""
+        return (*(link for link, _ in self.links), CACHE)
+
 
 def made(driver: Driver) -> Made:
     """What is to be made for a driver; asked for before the sandbox is, since it imports."""

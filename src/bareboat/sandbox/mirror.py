@@ -21,7 +21,8 @@ def wanted(box: Box) -> frozenset[bytes]:
     """The paths that must be ours to make or replace."""
     targets = (*(bind.target for bind in box.binds), *(memory.target for memory in box.memory))
     own = (LEADER,) if box.tty else ()  # an image may have a /run of its own
-    return frozenset((*FILES, *_DIRECTORIES, *own, box.home, box.cwd, *targets))
+    driver = box.driver.paths if box.driver is not None else ()
+    return frozenset((*FILES, *_DIRECTORIES, *own, box.home, box.cwd, *targets, *driver))
 
 
 def mirror(tree: int, into: int, paths: frozenset[bytes], at: bytes = b"") -> list[bytes]:
