@@ -191,6 +191,7 @@ def test_what_is_fixed_comes_from_the_administrators_file_alone(tmp_path: Path) 
 def test_a_command_line_that_says_otherwise_is_refused(tmp_path: Path) -> None:
     found = settings(tmp_path, system=FIXED)
     assert found.override(jobs=2, offline=True).offline and found.override(jobs=None).jobs == 2
+    assert found.override(offline=True).source("offline") == "command line"
     for said in ({"jobs": 3}, {"scratch": "disk"}):
         with pytest.raises(SettingsError) as caught:
             found.override(**said)

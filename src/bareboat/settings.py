@@ -272,13 +272,15 @@ class Settings:
         """These settings with what a command line says, by field; None: nothing. Raises SettingsError "settings.fixed"
         for one that the administrator fixed, unless it says the same.
         """
-        spoken = {name: value for name, value in said.items() if value is not None}
-        if self.fixed:
-            names = {attribute: name for name, (attribute, _) in rows().items()}
-            for attribute, value in spoken.items():
-                if names.get(attribute, "") in self.fixed and getattr(self, attribute) != value:
-                    raise _fixed(names[attribute], self.source(names[attribute]))
-        return replace(self, **spoken) if spoken else self  # type: ignore[arg-type]
+        spoken: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        if not spoken:
+            return self
+        names = {attribute: name for name, (attribute, _) in rows().items() if attribute in spoken}
+        for attribute, name in names.items():
+            if name in self.fixed and getattr(self, attribute) != spoken[attribute]:
+                raise _fixed(name, self.source(name))
+        sources = {**dict(self.sources), **dict.fromkeys(names.values(), "command line")}
+        return replace(self, **spoken, sources=tuple(sources.items()))
 
 
 def rows() -> dict[str, tuple[str, Setting]]:

@@ -19,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -60,6 +61,7 @@ def leave_linux() -> None:
             for place in (module, *([posix] if module is os else [_socket] if module is socket else [])):
                 if hasattr(place, name):
                     delattr(place, name)
+    tempfile._O_TMPFILE_WORKS = False  # type: ignore[attr-defined]  # it asked when it was imported
     ctypes.CDLL = _Libc  # type: ignore[misc,assignment]
     for name in ("stat", "lstat", "open", "listdir", "scandir", "readlink", "access"):
         setattr(os, name, _without_proc(getattr(os, name)))

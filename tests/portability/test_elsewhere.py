@@ -205,3 +205,60 @@ def test_a_socket_in_a_deep_directory_has_a_short_address(tmp_path: Path) -> Non
     deep = tmp_path / ("deep" * 40)
     deep.mkdir()
     assert json.loads(elsewhere(DOOR, str(deep))) == [True, "hello", False]
+
+
+HEALTH = """
+from bareboat.host.loop import Loop
+from bareboat.supervisor.rules import Health
+from bareboat.supervisor.watches import Checkup
+
+class Keeper:
+    paused = False
+    def end(self, why): ...
+    def note(self, text): said.append(text)
+
+said, loop, last = [], Loop(), [0]
+
+def probe(code):
+    def start():
+        last[0] = os.fork()
+        if last[0] == 0:
+            os._exit(code)
+        return last[0]
+    return start
+
+for code in (0, 1):
+    checkup = Checkup(Health(("true",), interval=0.01, retries=1), probe(code), Keeper())
+    checkup.start(loop)
+    while checkup.state == "starting":
+        loop.turn(None)
+    checkup.stop()
+    try:
+        os.kill(last[0], 0)
+        said.append("left")
+    except ProcessLookupError:
+        pass
+print(json.dumps(said))
+"""
+
+
+def test_health_is_asked_without_descriptors_of_processes() -> None:
+    assert json.loads(elsewhere(HEALTH)) == ["bareboat: health: healthy", "bareboat: health: unhealthy"]
+
+
+ENGINE = """
+from pathlib import Path
+from bareboat.errors import EngineError
+from bareboat.settings import Settings
+from bareboat.wiring import engine
+said = [engine(Settings(home=Path("/h")).override(engine=name)).name for name in ("docker", "podman")]
+try:
+    engine(Settings(home=Path("/h")))
+except EngineError as error:
+    said.append(error.code)
+print(json.dumps(said))
+"""
+
+
+def test_the_engines_that_bring_a_linux_are_there_and_ours_says_why_not() -> None:
+    assert json.loads(elsewhere(ENGINE)) == ["docker", "podman", "engine.platform"]

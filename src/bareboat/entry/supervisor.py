@@ -108,7 +108,7 @@ def _keep(container: Container, kept: Kept, work: Work, answer: _Answer) -> int:
     from bareboat.verbs.runs import load
 
     facts = facts_of(kept.workload, work)
-    stdin, ours = os.pipe2(os.O_CLOEXEC) if container.interactive else (-1, -1)
+    stdin, ours = os.pipe() if container.interactive else (-1, -1)
     if ours >= 0:
         os.set_blocking(ours, False)
     folder = work.store.runs.path(container.id)

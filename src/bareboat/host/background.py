@@ -37,8 +37,8 @@ def start_supervisor(what: Started, seconds: float) -> bytes:
     """
     import select
 
-    take, give = os.pipe2(os.O_CLOEXEC)
-    hear, tell = os.pipe2(os.O_CLOEXEC)
+    take, give = os.pipe()
+    hear, tell = os.pipe()
     log = os.open(what.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         high = fcntl.fcntl(tell, fcntl.F_DUPFD_CLOEXEC, 16)

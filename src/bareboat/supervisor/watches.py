@@ -12,6 +12,7 @@ from bareboat.supervisor.rules import Health
 from bareboat.values import Protocol
 
 QUIET = 0.02  # CPU seconds a second: less is idle
+_LOOK = 0.1  # seconds between two looks at a process that no descriptor tells of
 LOOKS = 10  # at a container that may be idle, in the time after which it is stopped
 
 
@@ -57,8 +58,22 @@ class Checkup:
             loop.after(self._health.interval, self._check)
             return
         self._pid = self._probe()
-        self._pidfd = os.pidfd_open(self._pid)
-        loop.add(self._pidfd, self._ended)
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(self._pid)
+            loop.add(self._pidfd, self._ended)
+        else:
+            self._look(self._pid)
+
+    def _look(self, pid: int) -> None:
+        """Whether it ended, asked again and again; its number is its own until it was waited for."""
+        if self._pid != pid or self._loop is None:
+            return
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            self._pid = 0
+            self._told(status == 0)
+        else:
+            self._loop.after(_LOOK, lambda: self._look(pid))
 
     def _ended(self) -> bool:
         if self._pid:
@@ -66,9 +81,11 @@ class Checkup:
         return False
 
     def _end(self) -> int:
-        if self._loop is not None:
-            self._loop.drop(self._pidfd)
-        os.close(self._pidfd)
+        if self._pidfd >= 0:
+            if self._loop is not None:
+                self._loop.drop(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
         _, status = os.waitpid(self._pid, 0)
         self._pid = 0
         return status
