@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import sys
 
 from bareboat.errors import EngineError
 from bareboat.host import kernel
@@ -24,7 +25,7 @@ BACKLOG = 128
 class Forwards:
     """The listening ends; made before the container, so that a port in use hinders its start. network: the container's.
 
-    Raises EngineError "ports.in-use", "ports.denied".
+    Raises EngineError "ports.in-use", "ports.denied", "ports.linux".
     """
 
     def __init__(self, ports: tuple[Port, ...], network: str) -> None:
@@ -32,6 +33,9 @@ class Forwards:
         self._listening: list[tuple[socket.socket, int]] = []
         self._pid = 0
         self.shown: tuple[str, ...] = ()
+        if ports and sys.platform != "linux":
+            raise EngineError("ports.linux", "a port is led into a container on Linux only", where="-p",
+                              hint="the container's network is inside the engine's own Linux: use its -p there")
         for port in ports:
             same = network == "host" and port.host == port.inside
             number = port.host if same else self._listen(port)
