@@ -1,4 +1,5 @@
-"""Write what is generated from tables in the code: the JSON Schema, docs/settings.md, the key reference.
+"""Write what is generated from tables in the code: the JSON Schema, docs/settings.md, the key reference, and the
+table of engines.
 
     python docs/generate.py
 
@@ -10,7 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from bareboat import settings
+from bareboat.engine.base import Capabilities
+from bareboat.engine.bubblewrap import CAPABILITIES as BUBBLEWRAP
+from bareboat.engine.oci_command import Client
+from bareboat.engine.oci_facts import Facts, capabilities
 from bareboat.project import schema
+from bareboat.values import fields
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- generated: begin -->\n", "<!-- generated: end -->\n"
@@ -22,6 +28,7 @@ def pages() -> dict[Path, str]:
         schema.SCHEMA_FILE: schema.schema_text(),
         DOCS / "project-file.md": _inside(DOCS / "project-file.md", schema.reference()),
         DOCS / "settings.md": _inside(DOCS / "settings.md", _settings()),
+        DOCS / "engines.md": _inside(DOCS / "engines.md", _engines()),
     }
 
 
@@ -36,6 +43,27 @@ def _settings() -> str:
         variable = "none: for administrators" if row.administrator else f"`{row.variable}`"
         lines.append(f"| `{name}` | {variable} | {row.help} | {row.allowed} | {row.default} |")
     return "\n".join(lines) + "\n"
+
+
+def _engines() -> str:
+    """What each engine can do: a row for each of its Capabilities."""
+    columns = {
+        "bubblewrap": BUBBLEWRAP,
+        "docker": capabilities(Facts(Client("docker", "docker"), "")),
+        "podman of root's": capabilities(Facts(Client("podman", "podman"), "")),
+        "rootless podman": capabilities(Facts(Client("podman", "podman", rootless=True), "")),
+        "rootless podman, cgroup v1": capabilities(
+            Facts(Client("podman", "podman", rootless=True), "", memory=False, cpus=False, pids=False)),
+    }
+    lines = ["| what | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for row in fields(Capabilities):
+        cells = [_word(getattr(able, row.name)) for able in columns.values()]
+        lines.append(f"| {row.metadata['help']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _word(value: object) -> str:
+    return {True: "yes", False: "–", "": "–", "kernel": "yes"}.get(value, str(value))  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":

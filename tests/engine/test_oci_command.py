@@ -11,7 +11,7 @@ from bareboat.engine import oci_command as commands
 from bareboat.engine.oci_command import Client, Making
 from bareboat.errors import UsageError
 from bareboat.host.process import Command
-from bareboat.workload import Device, Driver, Exec, Limits, Mount, Port, Rootfs, Tmpfs, Workload
+from bareboat.workload import Device, Driver, Exec, Limits, Mount, Rootfs, Tmpfs, Workload
 
 DOCKER, PODMAN = Client("docker", "docker"), Client("podman", "podman")
 LOAD = Workload(Rootfs((Path("/t"),)), ("python", "-c", "x"), (("PATH", "/bin"), ("LR", "0.1")), "/app")
@@ -66,9 +66,6 @@ def options(load: Workload, client: Client = DOCKER, **more: object) -> list[str
     ({"gpus": "device=0,1"}, ['--gpus="device=0,1"']),
     ({"gpus": "device=0", "driver": Driver(devices=(Device(Path("/dev/kfd"), "/dev/kfd"),))},
      ["--device=/dev/kfd:/dev/kfd:rw"]),
-    ({"network": "none", "ports": (Port(8080, 80), Port(0, 81, "0.0.0.0"))},
-     ["--network=none", "--publish=127.0.0.1:8080:80", "--publish=0.0.0.0::81"]),
-    ({"ports": (Port(8080, 80),)}, []),
     ({"uid": 5, "gid": 6}, ["--user=5:6"]),
 ])
 def test_what_each_choice_adds(change: dict[str, object], added: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from bareboat.host.loop import Loop
-from bareboat.values import Protocol, dataclass
+from bareboat.values import Any, Protocol, dataclass, field
 from bareboat.workload import Exec, Handle, Limits, Outcome, Process, Usage, Workload
 
 
@@ -112,22 +112,33 @@ class Engine(Protocol):
         """What of this machine the engine needs, for doctor."""
 
 
+def _can(help: str, default: Any = False) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class Capabilities:
-    """What an engine can do here. Each field's name and help are a row of the table in the docs.
+    """What an engine can do here. Each field's help is a row of the table in docs/engines.md.
 
     False or "" means no; what a run asks for beyond them is refused before anything starts.
     """
 
-    pause: bool = False
-    exec: bool = False
-    copy: bool = False
-    ports: bool = False
-    ports_without_network: bool = False
-    tmpfs: bool = False
-    devices: bool = False
-    memory: str = ""  # how a memory limit is kept: "kernel", "watched" or "" for not at all
-    scratch_bound: bool = False
-    lost_files: bool = False
-    emulation: bool = False
-    code_overlays: bool = False
+    pause: bool = _can("freeze a container and let it go on")
+    exec: bool = _can("one more program in a container that runs")
+    copy: bool = _can("files in and out of a container that runs")
+    ports: bool = _can("ports of the host that lead inside (-p)")
+    ports_without_network: bool = _can("the same with --network none")
+    tmpfs: bool = _can("file systems in memory (--tmpfs)")
+    devices: bool = _can("device nodes of the host")
+    memory: str = _can("a memory limit: kept by the kernel, or watched", "")
+    cpus: bool = _can("a limit of CPUs")
+    pids: bool = _can("a limit of processes")
+    scratch_bound: bool = _can("a bound of the thin layer (--scratch-size)")
+    lost_files: bool = _can("files that are lost with the container are counted and named")
+    layer: bool = _can("what was installed by hand in a session is found again when it ends")
+    emulation: bool = _can("programs of other architectures")
+    code_overlays: bool = _can("compiled extensions laid over mounted code")
+    any_user: bool = _can("any user inside (-u), and what it writes is the caller's")
+    image_writable: bool = _can("the image's own files may be changed for the run, whoever runs it")
+    exact_environment: bool = _can("the workload's variables and no other")
+    own_input: bool = _can("what the program leaves of standard input is there for who reads on")

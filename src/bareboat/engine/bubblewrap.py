@@ -13,6 +13,7 @@ from bareboat.host import kernel
 from bareboat.sandbox import box as boxes
 from bareboat.sandbox import seccomp
 from bareboat.sandbox.session import Settings, run
+from bareboat.values import replace
 from bareboat.workload import Exec, Handle, Limits, Outcome, Workload
 
 
@@ -33,6 +34,12 @@ def find_bwrap() -> Path:
 def total_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+CAPABILITIES = Capabilities(
+    pause=True, exec=True, copy=True, ports=True, ports_without_network=True, tmpfs=True, devices=True, memory="kernel",
+    cpus=True, pids=True, scratch_bound=True, lost_files=True, layer=True, emulation=True, code_overlays=True,
+    any_user=True, image_writable=True, exact_environment=True, own_input=True)
 
 
 class Bubblewrap:
@@ -61,7 +68,6 @@ class Bubblewrap:
         if not workload.platform:
             return box
         from bareboat.sandbox import emulation
-        from bareboat.values import replace
 
         return replace(box, emulation=emulation.find(workload.platform))
 
@@ -74,9 +80,7 @@ class Bubblewrap:
         from bareboat.sandbox.limits import limit_plan
 
         kept = limit_plan(Limits(memory=1)).mechanism
-        return Capabilities(pause=True, exec=True, copy=True, ports=True, ports_without_network=True, tmpfs=True,
-                            devices=True, memory="watched" if kept == "watch" else "kernel", scratch_bound=True,
-                            lost_files=True, emulation=True, code_overlays=True)
+        return replace(CAPABILITIES, memory="watched" if kept == "watch" else "kernel")
 
     def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
         """One more program in a container, by its namespaces; see Engine.exec."""

@@ -9,23 +9,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bareboat.engine import oci_command as commands
 from bareboat.engine.base import Capabilities, Check, Engine, Streams
 from bareboat.engine.oci_command import Client, Making
-from bareboat.engine.oci_facts import Facts, endpoint, facts, local, reach, remote_podman
+from bareboat.engine.oci_facts import Facts, capabilities, endpoint, facts, local, reach, remote_podman
 from bareboat.engine.oci_leavings import abandoned, lost, owner
-from bareboat.engine.oci_session import Attached, ended, on_terminal, said
+from bareboat.engine.oci_session import Attached, account, ended, fill, on_terminal, said
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host import relay
-from bareboat.host.process import Command, Completed, ProcessError, begin, read_from, run, start
-from bareboat.values import TYPE_CHECKING, Protocol
+from bareboat.host.process import Command, Completed, ProcessError, begin, run, start
+from bareboat.values import Protocol
 from bareboat.workload import Exec, Handle, Limits, Lost, Outcome, Workload, checked, mount_target
-
-if TYPE_CHECKING:
-    from typing import IO
 
 _NAMED = 5
 # What is said where NVIDIA's part of the engine is missing, or its specification does not name the GPU.
@@ -36,6 +33,7 @@ _GPU_HINT = {
               "systemctl restart docker.",
     "podman": "Make the specification that podman reads: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
 }
+
 
 class Images(Protocol):
     """Who has the images: the store's side, above this room."""
@@ -103,11 +101,13 @@ class CommandLine:
                               hint="Give a file, a pipe, or /dev/null.")
         window = relay.window(streams.terminal) if load.tty else None
         made = self._create(load, streams.stdin is not None, window)
-        with self._removing(made) as gone:
-            attached = Attached(self.facts.client, made, load.tty, streams, self._environ)
-            looking = None if self._looked else begin(self._command(commands.list_ours(self.facts.client, self._store)))
+        client = self.facts.client
+        with self._removing(made) as gone, ExitStack() as meanwhile:
+            looking = None if self._looked else meanwhile.enter_context(
+                begin(self._command(commands.list_ours(client, self._store))))
             self._looked = True
-            attached.run(commands.start(self.facts.client, made, streams.stdin is not None))
+            attached = Attached(client, made, load.tty, streams, self._environ)
+            attached.run(commands.start(client, made, streams.stdin is not None))
             outcome = self._outcome(attached, load, time.monotonic() - began)
             gone(self._abandoned(looking.finish()) if looking is not None else ())
         return outcome
@@ -136,6 +136,9 @@ class CommandLine:
         if load.code_overlays:
             raise EngineError("engine.code-overlay", f"{self.name} cannot lay compiled extensions over mounted code",
                               hint="use --engine bubblewrap, or bareboat build and run the image")
+        if load.ports and load.network == "none":
+            raise EngineError("engine.ports", f"{self.name} opens no ports of a container that has no network",
+                              where="-p", hint="use --network host, or --engine bubblewrap, which forwards them")
         if commands.foreign_owner(found.client, load):
             raise EngineError("engine.user", f"what user {load.uid} writes to the mounts would belong to user "
                               f"{commands.inside(found.client, load.uid, load.gid)[0]} of this machine and not to you",
@@ -176,7 +179,7 @@ class CommandLine:
         client = self.facts.client
         env = commands.environment(client, load.env, load.tty)
         with tempfile.NamedTemporaryFile("w", prefix="bareboat-env-", encoding="utf-8") as file:
-            self._fill(file, env.file)
+            fill(file, env.file, client)
             for _ in range(3):
                 name = f"bareboat-{load.run or 'run'}-{os.urandom(3).hex()}"
                 making = Making(image, name, self._program, file.name, self._labels(load), total_memory(), stdin,
@@ -194,13 +197,6 @@ class CommandLine:
         raise EngineError(f"{self.name}.create", f"{self.name} cannot make the container: {said(done)}",
                           hint=f"bareboat doctor shows what {self.name} lacks here; folders to mount must be this "
                                "machine's, where the daemon runs")
-
-    def _fill(self, file: IO[str], text: str) -> None:
-        """Write a file that the client, and nobody else, is to read."""
-        file.write(text)
-        file.flush()
-        if self._client.caller[0] != os.geteuid():
-            os.chown(file.name, *self._client.caller)
 
     @staticmethod
     def _has_workdir(load: Workload) -> bool:
@@ -244,9 +240,12 @@ class CommandLine:
 
     def _outcome(self, attached: Attached, load: Workload, spent: float) -> Outcome:
         client = self.facts.client
-        changes = begin(self._command(commands.changes(client, attached.id)))
-        found = ended(attached.look())
-        differs = changes.finish()
+        with begin(self._command(commands.changes(client, attached.id))) as changes:
+            told = self._call(commands.state(client, attached.id))
+            found, differs = ended(account(told)), changes.finish()
+        if told.code and not attached.reason:
+            raise EngineError(f"{self.name}.gone", f"how the program ended is not known: {said(told)}",
+                              hint=f"somebody removed the container while it ran, or {self.name} was stopped")
         if not found.ran:
             if attached.reason:
                 return Outcome(137, attached.reason, seconds=spent)
@@ -305,64 +304,27 @@ class CommandLine:
 
     def capabilities(self) -> Capabilities:
         """What it can do here."""
-        return Capabilities(pause=True, exec=True, copy=True, ports=True, tmpfs=True, devices=True,
-                            memory="kernel" if self.facts.memory else "", lost_files=True)
+        return capabilities(self.facts)
 
     # --- containers that run ---
 
     def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
         """One more program in a running container; see Engine.exec."""
-        import tempfile
+        from bareboat.engine.oci_visits import execute
 
-        from bareboat.errors import CANNOT_RUN, NOT_FOUND, ProgramError
-
-        began, client = time.monotonic(), self.facts.client
-        self._running(handle)
-        env = commands.environment(client, call.env, call.tty)
-        with tempfile.NamedTemporaryFile("w", prefix="bareboat-env-", encoding="utf-8") as file:
-            self._fill(file, env.file)
-            attached = Attached(client, handle.id, call.tty, streams, commands.clients_own(self._environ, env))
-            code = attached.run(commands.execute(client, handle.id, call, env, file.name, streams.stdin is not None))
-        if code in (CANNOT_RUN, NOT_FOUND) and b"OCI runtime exec failed" in attached.tail:
-            kind = "program.not-found" if code == NOT_FOUND else "program.not-executable"
-            raise ProgramError(kind, "not found in the container" if code == NOT_FOUND else "cannot be run",
-                               exit_code=code, where=call.argv[0])
-        return Outcome(code, attached.reason, seconds=time.monotonic() - began)
+        return execute(self.facts.client, self._environ, handle, call, streams)
 
     def copy_out(self, handle: Handle, path: str) -> Iterator[bytes]:
         """A tar stream; see Engine.copy_out."""
-        import tempfile
+        from bareboat.engine.oci_visits import copy_out
 
-        self._running(handle)
-        with tempfile.TemporaryFile() as file:
-            def take(out: object) -> None:
-                while chunk := out.read(1 << 20):  # type: ignore[attr-defined]
-                    file.write(chunk)
-
-            command = commands.copy_out(self.facts.client, handle.id, path)
-            _, failure, done = read_from(Command(command.argv, self._environ), take)
-            if done.code:
-                raise EngineError("engine.no-file", said(done), where=path)
-            if failure is not None:
-                raise failure
-            file.seek(0)
-            while chunk := file.read(1 << 20):
-                yield chunk
+        return copy_out(self.facts.client, self._environ, handle, path)
 
     def copy_in(self, handle: Handle, folder: str, tar: Iterable[bytes]) -> None:
         """Unpack a tar inside; see Engine.copy_in."""
-        from bareboat.host.process import write_to
+        from bareboat.engine.oci_visits import copy_in
 
-        self._running(handle)
-        command = commands.copy_in(self.facts.client, handle.id, folder)
-        done = write_to(Command(command.argv, self._environ), tar)
-        if done.code:
-            raise EngineError("engine.copy", said(done), where=folder)
-
-    def _running(self, handle: Handle) -> None:
-        if not Attached(self.facts.client, handle.id, False, Streams(_nothing, _nothing), self._environ).look().get(
-                "Running"):
-            raise EngineError("engine.gone", "the container has ended", where=handle.id[:12])
+        copy_in(self.facts.client, self._environ, handle, (folder, tar))
 
     # --- images, as a Loader ---
 
@@ -440,7 +402,3 @@ def look(client: Client, environ: dict[str, str]) -> Facts:
 def total_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _nothing(chunk: bytes) -> None:
-    """For a container that is only looked at."""

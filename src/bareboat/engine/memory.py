@@ -119,7 +119,7 @@ class MemoryEngine:
 
     def capabilities(self) -> Capabilities:
         """One more program, and no more."""
-        return Capabilities(exec=True, lost_files=True, emulation=bool(self.emulates))
+        return Capabilities(exec=True, lost_files=True, layer=True, emulation=bool(self.emulates))
 
     def exec(self, handle: Handle, call: Exec, streams: Streams) -> Outcome:
         """The program's function; handle.id names nothing, since a fake has one container at most."""

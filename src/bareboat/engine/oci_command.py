@@ -139,8 +139,6 @@ def create(client: Client, load: Workload, env: Environment, making: Making) -> 
         words += ["--mount", _bind(mount)]
     if client.podman and not making.workdir:  # Docker makes one that is not there
         words.append(f"--volume={absolute(load.cwd, 'the working directory')}")
-    for port in load.ports if load.network != "host" else ():
-        words.append(f"--publish={port.address}:{port.host or ''}:{port.inside}")
     words += [*(("--interactive",) if making.stdin else ()), *(("--tty",) if load.tty else ())]
     words += [f"--env-file={making.env_file}", *env.options, making.image, making.program, *load.argv]
     return Command(tuple(words))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from bareboat.engine.base import Capabilities
 from bareboat.engine.oci_command import Client
 from bareboat.errors import EngineError
 from bareboat.values import Any, dataclass
@@ -30,6 +31,16 @@ class Facts:
     cpus: bool = True
     pids: bool = True
     platform: str = ""  # "linux/amd64"
+
+
+def capabilities(found: Facts) -> Capabilities:
+    """What an engine of these facts can do. Pure."""
+    client = found.client
+    able = found.memory and found.pids  # the freezer is a controller like these
+    return Capabilities(
+        pause=able, exec=True, copy=True, ports=True, tmpfs=True, devices=True, memory="kernel" if found.memory else "",
+        cpus=found.cpus, pids=found.pids, lost_files=True, any_user=client.podman and client.rootless,
+        image_writable=False, exact_environment=not client.podman)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _walk(load: Workload, path: str) -> tuple[Path | None, str]:
         if part == ".":
             continue
         if part == "..":
-            here = posixpath.dirname(here)
+            here = posixpath.dirname(here).rstrip("/")
             continue
         host = _lowest(load, f"{here}/{part}")
         if host is None:

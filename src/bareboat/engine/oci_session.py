@@ -15,8 +15,11 @@ from bareboat.errors import EngineError
 from bareboat.host import relay, terminal
 from bareboat.host.loop import Loop, reader
 from bareboat.host.process import Child, Command, Completed, ProcessError, run, start
-from bareboat.values import Any, dataclass
+from bareboat.values import TYPE_CHECKING, Any, dataclass
 from bareboat.workload import Handle, Process, Usage
+
+if TYPE_CHECKING:
+    from typing import IO
 
 _TAIL = 2000  # bytes of stderr kept, to quote when nothing ever ran
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -248,6 +251,14 @@ def on_terminal(command: Command, window: tuple[int, int]) -> Completed:
     finally:
         os.close(master)
         os.close(slave)
+
+
+def fill(file: IO[str], text: str, client: Client) -> None:
+    """Write a file that the client, and nobody else, is to read."""
+    file.write(text)
+    file.flush()
+    if client.caller[0] != os.geteuid():
+        os.chown(file.name, *client.caller)
 
 
 def account(done: Completed) -> dict[str, Any]:

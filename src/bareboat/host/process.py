@@ -265,7 +265,9 @@ def start(command: Command, streams: tuple[int, int, int]) -> Child:
 
 
 class Begun:
-    """A command that runs while something else is done, its output captured."""
+    """A command that runs while something else is done, its output captured. Killed at the end of its block where it
+    was not finished.
+    """
 
     def __init__(self, command: Command) -> None:
         import subprocess
@@ -296,6 +298,14 @@ class Begun:
             self._started.kill()
             self._started.wait()
             self._close()
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.kill()
+        self._started.wait()
+        self._close()
 
     def _close(self) -> None:
         self._out.close()

@@ -110,7 +110,7 @@ def say_session(session: Session, work: Work) -> None:
     kept = [*code, *[m.target for m in session.prepared.record.mounts if m.kind == "results"][:1], HOME]
     work.tell.say(f"session in {session.project.name}: engine {work.engine.name}, network {load.network}")
     work.tell.say(f"kept are {', '.join(kept)}; the rest goes when you leave")
-    if not work.engine.capabilities().lost_files:
+    if not work.engine.capabilities().layer:
         work.tell.say(f"with {work.engine.name} what you install cannot be told when you leave: write it down yourself")
 
 
@@ -136,7 +136,7 @@ def _with_pip(load: Workload, plan: Plan, work: Work) -> tuple[Workload, tuple[s
     except BareboatError as error:
         work.tell.say(f"this session has no pip: {error.what}")
         return load, ()
-    if work.engine.capabilities().lost_files:  # its layers are trees of ours, and what lies over them can be changed
+    if work.engine.capabilities().layer:  # its layers are trees of ours, and what lies over them can be changed
         return replace(load, root=replace(load.root, trees=(*load.root.trees, *stacked(made, work)))), made.keys
     return replace(load, mounts=(*load.mounts, *mounted(made, work))), made.keys
 
