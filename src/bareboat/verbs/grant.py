@@ -61,7 +61,7 @@ def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str]
                           hint="Take the image of this machine's own platform.")
     specs = specs_of(work)
     here = machine(specs, work)
-    units = choose(wanted, here, os.environ.get("CUDA_VISIBLE_DEVICES"), _held(work) if wanted.count else ())
+    units = _choose(wanted, here, work)
     nvidia = [unit for unit in units if unit.gpu.vendor == "nvidia"]
     notes = []
     if nvidia:
@@ -109,6 +109,17 @@ def machine(specs: Specs, work: Work) -> Inventory:
 
     here = inventory(work.settings.gpu_nvml)
     return here if here.gpus else replace(inventory_of(specs), missing=here.missing, broken=here.broken)
+
+
+def _choose(wanted: GpuRequest, here: Inventory, work: Work) -> tuple[Unit, ...]:
+    """The units; a number of them with regard to what containers have, and commands that start at this moment take."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not wanted.count:
+        return choose(wanted, here, visible)
+    with work.store.claims() as claims:
+        units = choose(wanted, here, visible, _held(work) | {name.removeprefix("gpu-") for name in claims.others})
+        claims.take([f"gpu-{unit.name}" for unit in units])
+    return units
 
 
 def _held(work: Work) -> set[str]:
