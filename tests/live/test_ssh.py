@@ -79,6 +79,8 @@ def test_a_command_has_its_streams_its_exit_code_and_its_place(own: Gate) -> Non
     done = own.ssh("cat; pwd; echo wrong >&2; exit 42", stdin=b"given\n")
     assert (done.returncode, done.stdout) == (42, f"given\n{own.home}\n".encode())
     assert done.stderr == b"wrong\n"
+    done = own.ssh("exec >&-; head -c 300000 /dev/zero >&2; exit 4")  # one stream ends before the other
+    assert (done.returncode, len(done.stderr)) == (4, 300_000)
 
 
 def test_what_is_not_there_is_127_and_a_signal_is_told(gate: Gate) -> None:

@@ -274,6 +274,7 @@ def serve(name: str, work: Work, listening: int = -1, *, agent: bool = False, id
     import asyncio
     import socket
 
+    from bareboat.sessions.ssh.agent import keys_of
     from bareboat.sessions.ssh.container import ContainerInside
     from bareboat.sessions.ssh.gateway import Gateway
     from bareboat.sessions.ssh.ways import through_port, through_stdio
@@ -286,7 +287,8 @@ def serve(name: str, work: Work, listening: int = -1, *, agent: bool = False, id
 
     async def go() -> None:
         inside = ContainerInside(target, line.sock.fileno())
-        gateway = Gateway(inside, allowed)
+        found = await keys_of(os.environ.get("SSH_AUTH_SOCK", ""))
+        gateway = Gateway(inside, replace(allowed, keys=tuple(sorted({*allowed.keys, *found}))))
         try:
             if listening < 0:
                 await through_stdio(gateway)

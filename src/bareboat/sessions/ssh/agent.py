@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import struct
 
 import asyncssh
@@ -10,10 +11,12 @@ import asyncssh
 from bareboat.errors import BareboatError
 from bareboat.sessions.ssh import scripts
 from bareboat.sessions.ssh.inside import Inside, Running
+from bareboat.sessions.ssh.keys import public_key
 
 HELLO = b"bareboat agent 1\n"
 HEAD = struct.Struct("!I")
 MOST = 1 << 18
+PATIENCE = 3.0  # seconds for an agent of this machine to say which keys it has
 FAILURE = HEAD.pack(1) + b"\x05"  # SSH_AGENT_FAILURE (draft-ietf-sshm-ssh-agent)
 
 
@@ -70,6 +73,27 @@ class Agent:
         self._writer.close()
         if self._task is not None:
             self._task.cancel()
+
+
+async def keys_of(path: str) -> tuple[str, ...]:
+    """The public keys that an agent of this machine has, as in authorized_keys; () where it does not answer."""
+    if not path:
+        return ()
+    async def ask() -> list[bytes]:
+        async with asyncssh.connect_agent(path) as agent:
+            return [pair.public_data for pair in await agent.get_keys()]
+
+    try:
+        found = await asyncio.wait_for(ask(), PATIENCE)
+    except (OSError, ValueError, asyncssh.Error, asyncio.TimeoutError):
+        return ()
+    lines = (_line(data) for data in found)
+    return tuple(sorted(line for line in lines if public_key(line)))
+
+
+def _line(data: bytes) -> str:
+    size = int.from_bytes(data[:4], "big")
+    return f"{data[4:4 + size].decode('ascii', 'replace')} {base64.b64encode(data).decode()}"
 
 
 async def _frame(reader: asyncio.StreamReader | asyncssh.SSHReader[bytes]) -> bytes:

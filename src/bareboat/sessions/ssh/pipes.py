@@ -42,15 +42,15 @@ async def writer_of(descriptor: int) -> asyncio.StreamWriter:
     return asyncio.StreamWriter(transport, protocol, None, loop)
 
 
-async def copy(source: Source, sink: Sink) -> None:
-    """Everything to its end, no faster than the sink takes it; then the sink's end is said. A side that is gone is an
-    end.
+async def copy(source: Source, sink: Sink, *, end: bool = True) -> None:
+    """Everything to its end, no faster than the sink takes it; then, with end, the sink's end is said. A side that is
+    gone is an end.
     """
     try:
         while data := await source.read(CHUNK):
             sink.write(data)
             await sink.drain()
-        if sink.can_write_eof():
+        if end and sink.can_write_eof():
             sink.write_eof()
     except OSError:
         pass

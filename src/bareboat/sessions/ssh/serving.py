@@ -89,9 +89,10 @@ class Session(SSHServerProcess[bytes]):
         loop = asyncio.get_running_loop()
         terminal = running.stderr < 0
         writer = await writer_of(running.stdin)
-        outputs = [loop.create_task(copy(await reader_of(running.stdout), process.stdout))]
+        # no end is said of either: it would be the whole channel's, and the other may have more
+        outputs = [loop.create_task(copy(await reader_of(running.stdout), process.stdout, end=False))]
         if not terminal:
-            outputs.append(loop.create_task(copy(await reader_of(running.stderr), process.stderr)))
+            outputs.append(loop.create_task(copy(await reader_of(running.stderr), process.stderr, end=False)))
         into = loop.create_task(copy(process.stdin, writer))
         try:
             ended = await self._end_of(running, process)
