@@ -76,7 +76,8 @@ class Port:
     def close(self) -> None:
         for seen in containers.listed(self.store):
             enter.remove(seen.container.id, self.store, force=True)
-        until(lambda: f"--stdio tried\0BAREBOAT_HOME={self.store.home}".encode() not in _environments())
+        left = f"BAREBOAT_HOME={self.store.home}\0".encode()
+        until(lambda: left not in _environments())  # no gateway, and nothing that entered for one
 
 
 def _environments() -> bytes:
@@ -84,7 +85,8 @@ def _environments() -> bytes:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                found += (entry / "cmdline").read_bytes().replace(b"\0", b" ") + b"\0" + (entry / "environ").read_bytes()
+                words, variables = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+                found += words.replace(b"\0", b" ") + b"\0" + variables
             except OSError:
                 pass
     return found

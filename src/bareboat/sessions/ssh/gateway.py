@@ -25,6 +25,9 @@ DELAY = 0.5  # seconds more for each of the others
 LOGIN = 30.0  # seconds until somebody has shown a key
 GOODBYE = 2.0  # seconds for the other side to read the last words
 UNKNOWN = 10  # connections at a time that have not
+# None of them rests on SHA-1, which asyncssh would still take.
+SIGNATURES = ("ssh-ed25519", "sk-ssh-ed25519@openssh.com", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
+              "ecdsa-sha2-nistp521", "sk-ecdsa-sha2-nistp256@openssh.com", "rsa-sha2-512", "rsa-sha2-256")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Gateway:
             server_version="bareboat", encoding=None, line_editor=False, allow_scp=True, login_timeout=LOGIN,
             agent_forwarding=doors.agent, x11_forwarding=False, gss_host=None, host_based_auth=False,
             password_auth=False, kbdint_auth=False, public_key_auth=True, compression_algs=["none"],
-            keepalive_interval=60, keepalive_count_max=10, rdns_lookup=False)
+            signature_algs=list(SIGNATURES), keepalive_interval=60, keepalive_count_max=10, rdns_lookup=False)
 
     async def serve(self, sock: socket.socket) -> None:
         """One connection on a connected socket, to its end, which is also the container's."""
