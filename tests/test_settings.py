@@ -186,6 +186,7 @@ def test_what_is_fixed_comes_from_the_administrators_file_alone(tmp_path: Path) 
     about = [note.split(" ")[0] for note in found.notes]
     assert about == ["BAREBOAT_JOBS", "BAREBOAT_DEBIAN_KEYRING", "jobs", "scratch"], "the same value is no quarrel"
     assert all(str(tmp_path / "etc.toml") in note for note in found.notes)
+    assert not settings(tmp_path / "other", "", FIXED, BAREBOAT_JOBS="2").notes
 
 
 def test_a_command_line_that_says_otherwise_is_refused(tmp_path: Path) -> None:

@@ -315,7 +315,8 @@ def load(
         if not text or name in found:
             continue
         if name in fixed:
-            notes.append(f"{setting.variable} is not used: {name} is fixed by {system_file}")
+            if name not in ruled or _from_text(setting, text, setting.variable) != ruled[name]:
+                notes.append(f"{setting.variable} is not used: {name} is fixed by {system_file}")
             continue
         found[name] = _from_text(_open(setting, setting.variable), text, setting.variable), setting.variable
     file = user_file(environ)
