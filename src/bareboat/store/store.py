@@ -165,6 +165,10 @@ class Store:
         """Whether there is a shared store below this one."""
         return self._shared is not None
 
+    def shared_trouble(self) -> str:
+        """Why the shared store is not used; "" when it is, or when there is none."""
+        return "" if self._shared is None else self._shared.trouble()
+
     def is_shared(self, tree: Path) -> bool:
         """Whether a tree's root is one of the shared store, so that its files are somebody else's."""
         return self._shared is not None and self._shared.owns(tree)

@@ -60,6 +60,14 @@ def _store(work: Work) -> Iterator[Check]:
     yield Check("store", True, shown)
 
 
+def _shared(work: Work) -> Iterator[Check]:
+    place = work.settings.shared_store_path
+    if place is not None:
+        trouble = work.store.shared_trouble()
+        yield Check("shared store", not trouble, trouble or f"{place}, {work.settings.shared_store_owner}'s",
+                    "until it is in order everything goes to your own store; docs/administration.md is for its owner")
+
+
 def _disk(work: Work) -> Iterator[Check]:
     free = shutil.disk_usage(work.store.home).free
     yield Check("disk", free >= ROOM_WANTED, f"{free / 1e9:.1f} GB free for the store",
@@ -127,4 +135,4 @@ def _gpu(work: Work) -> Iterator[Check]:
     yield from checks(work)
 
 
-CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (_store, _disk, _uv, _archive, _index, _proxy, _gpu)
+CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (_store, _shared, _disk, _uv, _archive, _index, _proxy, _gpu)
