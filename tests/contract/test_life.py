@@ -142,6 +142,15 @@ def test_removal_while_running_needs_force(fleet: Fleet) -> None:
     enter.remove("r", fleet.store, force=True)
 
 
+def test_removal_between_two_starts_is_no_start_more(fleet: Fleet) -> None:
+    for number in range(3):
+        fleet.run("sh", "-c", "exit 1", name=f"b{number}", rules=quick(restart=1000))
+        until(lambda n=number: fleet.seen(f"b{n}").record.attempt > 2)  # type: ignore[misc]
+        container = fleet.seen(f"b{number}").container
+        enter.remove(f"b{number}", fleet.store, force=True)
+        assert not fleet.store.runs.is_alive(container.id)
+
+
 def test_remove_at_the_end(fleet: Fleet) -> None:
     container = fleet.run("true", name="gone", remove=True)
     until(lambda: container.id not in dict(containers.known(fleet.store)))

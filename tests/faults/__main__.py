@@ -7,6 +7,7 @@ import sys
 import time
 
 from tests.faults.concurrent import users, writers
+from tests.faults.containers import killed_containers, strangers
 from tests.faults.crash import crashes, has_strace
 from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
 from tests.faults.kills import kills
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--registry", action="store_true", help="row 11 alone: every cell, and how each ended")
     parser.add_argument("--layers", type=int, default=0, help="instead: row 6 with so many hostile images")
     parser.add_argument("--skopeo", metavar="PROGRAM", help="row 11's faults with skopeo as the client, to compare")
+    parser.add_argument("--containers", type=int, default=0, help="instead: row 18 with so many containers")
     options = parser.parse_args()
     if options.skopeo:
         return skopeo(options.skopeo)
@@ -32,9 +34,11 @@ def main() -> int:
     if options.layers:
         rows = [lambda: layer_images(options.layers, seed=seed),
                 lambda: layer_images(options.layers, seed=seed, walled=True)]
+    elif options.containers:
+        rows = [lambda: killed_containers(options.containers, seed=seed), lambda: strangers(n)]
     elif has_strace:
         rows += [lambda: crashes(n, seed=seed), lambda: failing_fsync(10)]
-    if not options.layers and has_namespaces():
+    if not options.layers and not options.containers and has_namespaces():
         rows.append(lambda: small_disks(max(1, n // 50)))
     failed = 0
     for row in rows:

@@ -10,12 +10,14 @@ import shutil
 
 import pytest
 from tests.faults.concurrent import users, writers
+from tests.faults.containers import killed_containers, strangers
 from tests.faults.crash import crashes, has_strace
 from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
 from tests.faults.kills import kills
 from tests.faults.kit import rounds
 from tests.faults.registry_table import FAULTS, OPERATIONS, controls, table
 from tests.faults.rot import rot
+from tests.sandbox_kit import need_sandbox
 
 
 def test_row_1_kill() -> None:
@@ -52,6 +54,26 @@ def test_row_5_rot() -> None:
 
 def test_row_5_catches_a_check_that_reads_nothing() -> None:
     assert rot(60, control=True).bad != []
+
+
+def test_row_18_containers_of_which_a_process_is_killed() -> None:
+    figures = killed_containers(rounds(12))
+    assert figures.bad == [] and figures.counts["containers"] > 0, figures.line()
+
+
+def test_row_18_catches_what_does_not_die_with_its_supervisor() -> None:
+    assert killed_containers(1, control=True, settled=0.5).bad != []
+
+
+def test_row_18_no_stranger_is_signalled() -> None:
+    need_sandbox()
+    figures = strangers(rounds(200))
+    assert figures.bad == [] and figures.counts["reused"] == figures.counts["rounds"] > 0, figures.line()
+
+
+def test_row_18_catches_a_kill_by_number() -> None:
+    need_sandbox()
+    assert strangers(20, control=True).counts["wrong signals"] == 20
 
 
 def test_row_2_power_loss() -> None:

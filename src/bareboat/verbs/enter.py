@@ -135,10 +135,8 @@ def remove(text: str, store: Store, *, force: bool = False) -> str:
         if not force:
             raise UsageError("container.running", f"container {text} is running",
                              hint=f"bareboat stop {text} first, or rm -f")
-        try:
-            kill(text, store)
-        except (UsageError, EngineError):
-            pass  # it ended by itself
+        # not by a signal: between two starts there is nobody to get one, and it would be started again
+        _ended(seen, store, do="stop", seconds=0.0, signal=int(signal.SIGKILL), reason="killed")
         wait_released(seen, store)
     containers.forget(store, seen.container.id)
     return seen.container.name or seen.container.id
