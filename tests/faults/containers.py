@@ -74,16 +74,20 @@ def _one(fleet: Fleet, number: int, by: tuple[random.Random, float], figures: Fi
         os.kill(victim, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    def state() -> str:
-        return containers.find(fleet.store, name).state
+    while processes.state(victim) not in "ZX":
+        time.sleep(0.001)
+
+    def found() -> tuple[bool, bool]:
+        """Whether it is said to run, and whether anything of it does."""
+        return containers.find(fleet.store, name).state == "running", bool(_marked(mark))
 
     end = time.monotonic() + settled
-    while (said := state() == "running") != bool(_marked(mark)) and time.monotonic() < end:
+    while len(set(pair := found())) > 1 and time.monotonic() < end:
         time.sleep(0.01)  # it may be between two starts, or on its way to its end
-    if said != bool(_marked(mark)):
-        what = "wrong states" if said else "orphans"
-        figures.counts[what] += 1
-        figures.bad.append(f"{name}: {state()}, and of it run {_marked(mark)}")
+    said, runs = pair
+    if said != runs:
+        figures.add("wrong states" if said else "orphans")
+        figures.bad.append(f"{name}: {containers.find(fleet.store, name).state}, and of it run {_marked(mark)}")
     try:
         enter.remove(name, fleet.store, force=True)
     except BareboatError as error:
