@@ -50,15 +50,32 @@ def test_a_project_s_session_is_started_once_and_its_entry_written(world: World,
     assert not (world.base / "person/.ssh").exists()
 
 
-def test_the_host_key_stays_when_the_session_is_another(world: World, started: list[Kept]) -> None:
-    ssh.session(RunRequest(), world.work)
+def test_a_session_that_ended_is_started_again_as_it_was_and_keeps_its_host_key(world: World,
+                                                                               started: list[Kept]) -> None:
+    ssh.session(RunRequest(network="none"), world.work)
     public = ssh.host_key("project", world.work).public
     (seen,) = containers.listed(world.store)
     world.store.runs.release(seen.container.id)
-    containers.forget(world.store, seen.container.id)
-    ssh.reach("project", world.work)  # as a connection does: it is started again
-    assert len(started) == 2
+    record = world.store.runs.read(seen.container.id)
+    world.store.runs.write(seen.container.id, {**record, "state": "cancelled", "exit_code": 143})
+    assert ssh.reach("project", world.work) == seen.container.id  # as a connection does
+    assert [kept.workload.network for kept in started] == ["none", "none"]
+    world.store.runs.release(seen.container.id)
+    ssh.session(RunRequest(), world.work)  # asked for: with the project as it is now
+    (new,) = containers.listed(world.store)
+    assert new.container.id != seen.container.id and started[2].workload.network == "host"
+    world.store.runs.release(new.container.id)
+    containers.forget(world.store, new.container.id)
+    assert ssh.reach("project", world.work) not in (seen.container.id, new.container.id)
     assert ssh.host_key("project", world.work).public == public
+
+
+def test_what_cannot_be_had_from_a_session_that_runs_is_said(world: World, started: list[Kept]) -> None:
+    ssh.session(RunRequest(), world.work)
+    ssh.session(RunRequest(locked=True), world.work)
+    assert "as it was started" not in world.tell.text
+    ssh.session(RunRequest(network="none"), world.work)
+    assert "as it was started" in world.tell.text and len(started) == 1
 
 
 def test_two_projects_of_one_name_are_two_hosts(world: World, started: list[Kept]) -> None:
@@ -89,8 +106,7 @@ def test_a_name_that_is_no_container_is_refused(world: World, started: list[Kept
 
 def test_hosts_that_are_gone_are_forgotten(world: World, started: list[Kept]) -> None:
     ssh.session(RunRequest(), world.work)
-    world.store.put_json(ssh.KIND, "gone", {"name": "gone", "root": "/no/such/folder", "agent": False, "network": "",
-                                            "idle_stop": 0.0})
+    world.store.put_json(ssh.KIND, "gone", {"name": "gone", "root": "/no/such/folder", "agent": False})
     ssh.write_entries(world.work)
     assert [h.name for h in ssh.hosts(world.work)] == ["project"]
     assert "bareboat-gone" not in (world.store.home / "ssh/config").read_text()

@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--idle-stop", metavar="TIME", help="end the session after so long without anybody or anything in it")
     add("--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
+    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
     add("--shm-size", metavar="SIZE", help="size of /dev/shm")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bareboat.project.values import Project
     from bareboat.sessions.ssh.gateway import Doors
     from bareboat.supervisor.client import Line
+    from bareboat.verbs.containers import Seen
     from bareboat.verbs.prepare import RunRequest
 
 KIND, LABEL = "ssh", "bareboat.ssh"
@@ -27,27 +28,32 @@ WAIT = ("/bin/sh", "-c", 'trap "exit 0" TERM INT HUP; while :; do sleep 3600 & w
 
 @dataclass(frozen=True)
 class Host:
-    """A container that has an entry. root: its project's folder, where it is a project's session that may be started
-    again; "" for any other container. agent: whether ssh -A is taken.
+    """A container that has an entry. root: its project's folder, where it is a project's session that is started again
+    when somebody connects; "" for any other container. agent: whether ssh -A is taken.
     """
 
     name: str
     root: str = ""
     agent: bool = False
-    network: str = ""
-    idle_stop: float = 0.0
 
 
 def session(request: RunRequest, work: Work, *, agent: bool = False, idle_stop: float = 0.0) -> Host:
     """The project's session, running, with its entry written. Raises what preparing a session does."""
     from bareboat.project import find_root, load
+    from bareboat.verbs.prepare import RunRequest
 
     project = load(request.project or find_root(Path.cwd()))
     name = _name(project, work)
-    host = Host(name, os.fspath(project.root), agent, request.network or "", idle_stop)
+    host = Host(name, os.fspath(project.root), agent)
     work.store.put_json(KIND, name, _document(host))
     write_entries(work)
-    _run(host, replace(request, project=project.root), work)
+    with work.store.turn(f"ssh {name}"):
+        seen = _seen(host, work)
+        if seen is None or not seen.running:
+            _make(host, replace(request, project=project.root), idle_stop, work)
+        elif replace(request, project=None, locked=False) != RunRequest() or idle_stop:
+            work.tell.say(f"session {name} runs already, as it was started; for another: bareboat stop {name}, and "
+                          "the same again")
     return host
 
 
@@ -66,41 +72,38 @@ def known(name: str, work: Work, *, agent: bool = False) -> Host:
     return host
 
 
-def _run(host: Host, request: RunRequest, work: Work) -> None:
-    """Start the session of a project unless it runs; one at a time."""
-    from bareboat.record.codec import encode  # noqa: F401 - loaded before the turn is taken
+def _make(host: Host, request: RunRequest, idle_stop: float, work: Work) -> None:
+    """Start the session of a project, with the project as it is now, in the place of one that ended."""
     from bareboat.supervisor.rules import Rules
     from bareboat.verbs.launch import Kept, keep, launch
     from bareboat.verbs.run import after
     from bareboat.verbs.shell import prepare_session
 
-    with work.store.turn(f"ssh {host.name}"):
-        if _mine(host, work):
-            return
-        network = request.network or host.network or None
-        made = prepare_session(replace(request, name=host.name, program=WAIT, project_run=True, words=(), tty=False,
-                                       interactive=False, network=network), work)
-        load = replace(made.prepared.workload, argv=WAIT, tty=False)
-        prepared = replace(made.prepared, workload=load, record=replace(made.prepared.record, argv=WAIT))
-        container = replace(
-            containers.of(prepared, replace(request, name=host.name), work.engine.name, remove=True),
-            labels=((LABEL, host.root),), rules=Rules(stop_seconds=2.0, idle_stop=host.idle_stop))
-        container, kept = keep(container, Kept.of(prepared), work)
-        launch(container, kept, work)
-        after(made.environment, work)
+    asked = replace(request, name=host.name, program=WAIT, project_run=True, words=(), tty=False, interactive=False)
+    made = prepare_session(asked, work)
+    load = replace(made.prepared.workload, argv=WAIT, tty=False)
+    prepared = replace(made.prepared, workload=load, record=replace(made.prepared.record, argv=WAIT))
+    old = _seen(host, work)
+    if old is not None:
+        containers.forget(work.store, old.container.id)
+    container = replace(containers.of(prepared, asked, work.engine.name, remove=False),
+                        labels=((LABEL, host.root),), rules=Rules(stop_seconds=2.0, idle_stop=idle_stop))
+    container, kept = keep(container, Kept.of(prepared), work)
+    launch(container, kept, work)
+    after(made.environment, work)
     work.tell.say(f"session {host.name} runs; bareboat stop {host.name} ends it, and the next connection starts it "
                   "again")
 
 
-def _mine(host: Host, work: Work) -> bool:
-    """Whether the session runs. Raises UsageError "ssh.name-taken" where another container has its name."""
+def _seen(host: Host, work: Work) -> Seen | None:
+    """The container of a project's session. Raises UsageError "ssh.name-taken" where another one has its name."""
     for seen in containers.listed(work.store):
         if seen.container.name == host.name:
-            if (LABEL, host.root) not in seen.container.labels:
-                raise UsageError("ssh.name-taken", f"another container is called {host.name!r}",
-                                 hint=f"rename it: bareboat rename {host.name} NEW")
-            return seen.running
-    return False
+            if (LABEL, host.root) in seen.container.labels:
+                return seen
+            raise UsageError("ssh.name-taken", f"another container is called {host.name!r}",
+                             hint=f"rename it: bareboat rename {host.name} NEW")
+    return None
 
 
 def _name(project: Project, work: Work) -> str:
@@ -235,14 +238,20 @@ def installed(config: Path, include: Path) -> bool:
 
 
 def reach(name: str, work: Work) -> str:
-    """The id of the container to enter for a host; a project's session is started where it does not run. Raises what
-    known and session do.
+    """The id of the container to enter for a host. A project's session that ended is started again as it was, one that
+    was removed is made anew. Raises what known and session do.
     """
+    from bareboat.verbs.launch import start
     from bareboat.verbs.prepare import RunRequest
 
     host = read(name, work)
     if host is not None and host.root:
-        _run(host, RunRequest(project=Path(host.root)), work)
+        with work.store.turn(f"ssh {name}"):
+            seen = _seen(host, work)
+            if seen is None:
+                _make(host, RunRequest(project=Path(host.root)), 0.0, work)
+            elif not seen.running:
+                start(seen, work)
     return containers.running(work.store, name).container.id
 
 
@@ -271,7 +280,12 @@ def serve(name: str, work: Work, listening: int = -1, *, agent: bool = False, id
     """Be the gateway of a host: one connection on standard input and output, or all on a listening socket's descriptor
     until nobody was connected for so many seconds. Ends with the container.
     """
-    import asyncio
+    run = reach(name, work)
+    line = _until_end(run, work)
+    if listening >= 0 and not _asked_for(listening, line.sock.fileno(), idle):
+        line.close()
+        return
+    import asyncio  # 30 MB with asyncssh, which nobody pays who only waits for the first connection
     import socket
 
     from bareboat.sessions.ssh.agent import keys_of
@@ -279,9 +293,7 @@ def serve(name: str, work: Work, listening: int = -1, *, agent: bool = False, id
     from bareboat.sessions.ssh.gateway import Gateway
     from bareboat.sessions.ssh.ways import through_port, through_stdio
 
-    run = reach(name, work)
     target = _target(run, work)
-    line = _until_end(run, work)
     allowed = doors(name, work, agent, work.tell.detail)
     allowed = replace(allowed, users=tuple(sorted({*allowed.users, target.person.user})))
 
@@ -301,6 +313,14 @@ def serve(name: str, work: Work, listening: int = -1, *, agent: bool = False, id
         asyncio.run(go())
     finally:
         line.close()
+
+
+def _asked_for(listening: int, end: int, idle: float) -> bool:
+    """Wait for the first connection; False when the container ended or nobody came for so long."""
+    import select
+
+    ready, _, _ = select.select((listening, end), (), (), idle)
+    return listening in ready and end not in ready
 
 
 def _target(run: str, work: Work):  # type: ignore[no-untyped-def]  # its type is imported late, with asyncio
