@@ -58,9 +58,10 @@ def test_a_run_says_which_sees_them_alone_and_records_it(user: User) -> None:
     done = user("run", "-g", "1", "--", "python", "src/sees.py")
     assert (done.returncode, done.stdout) == (0, "nvidia-uvm nvidia1 nvidiactl 42\n"), done.stderr
     assert done.stderr.startswith("bareboat GPU 1 NVIDIA H100 80GB HBM3 (86 GB); driver 550.54.14\n")
-    assert json.loads(user("runs", "--json").stdout)[0]["gpus"] == "device=1"
-    assert ", GPUs 1\n" in user("show", "last").stdout
-    again = user("rerun", "last", "--in", str(user.root.parent / "again"))
+    run = done.stderr.split()[-1]
+    assert [r["gpus"] for r in json.loads(user("runs", "--json").stdout) if r["id"].startswith(run)] == ["device=1"]
+    assert ", GPUs 1\n" in user("show", run).stdout
+    again = user("rerun", run, "--in", str(user.root.parent / "again"))
     assert again.returncode == 0 and "nvidia1 nvidiactl 42" in again.stdout, again.stderr
 
 
