@@ -15,6 +15,7 @@ from bench.added import added
 from bench.cold import cold
 from bench.environments import BY_NAME
 from bench.imports import imports
+from bench.life import life
 from bench.measure import Figure
 from bench.memory import memory
 from bench.metal import metal
@@ -40,6 +41,7 @@ def main() -> int:
         place = replace(place, pairs=options.pairs, starts=options.pairs)
     known: dict[str, Callable[[], Figure]] = {
         "start": lambda: start(place),
+        "life": lambda: life(place),
         "metal": lambda: metal(place),
         "added": lambda: added(place, environments),
         "imports": lambda: imports(place, environments),

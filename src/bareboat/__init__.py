@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 __version__ = "0.1.0.dev0"
-__all__ = ["record", "run"]
+__all__ = ["container", "create", "record", "run"]
 
 
 def __getattr__(name: str) -> object:
-    """run and record of the Python API, imported when first asked for: the command line does not need them."""
+    """The Python API's names, imported when first asked for: the command line does not need them."""
     if name in __all__:
         from bareboat import api
 
