@@ -135,7 +135,7 @@ def _idle(call) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
     met = "met" if most <= MEGABYTES else "missed"
     each = sum(shares) / len(shares)
     return (f"Beside each of {IDLE} idle containers: a supervisor of {most:.1f} MB resident (goal {MEGABYTES:g} MB: "
-            f"{met}); with the process that guards the sandbox {each / 1024:.1f} MB by the kernel's proportional count, "
+            f"{met}); with the process that guards the sandbox {each / 1024:.1f} MB by the kernel's own shares, "
             f"so that the {free / 1e6:.0f} GB that are free here hold about {int(free / each):,} of them.",)
 
 
