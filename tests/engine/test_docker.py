@@ -147,8 +147,10 @@ def test_a_container_that_cannot_be_removed(docker: Scripted) -> None:
 
 
 def test_a_full_disk_when_the_image_is_given(docker: Scripted) -> None:
-    docker.does(load="cat >/dev/null; echo 'write /layer.tar: no space left on device' >&2; exit 1")
-    for take in (lambda: docker.engine.take_archive([b"x" * 100]), lambda: docker.engine.take_layout(docker.folder)):
+    full = "echo 'write /layer.tar: no space left on device' >&2; exit 1"
+    docker.does(pull=full, load=f"cat >/dev/null; {full}")
+    engine = docker.engine
+    for take in (lambda: engine.take_archive([b"x" * 100]), lambda: engine.take_layout(docker.folder, "x:1")):
         with pytest.raises(EngineError) as caught:
             take()
         assert caught.value.code == "docker.load" and "no space left" in caught.value.what

@@ -59,6 +59,11 @@ class Fed:
         return self.image.config_descriptor.digest, self.image.descriptor.digest
 
     @property
+    def podmans(self) -> str:
+        """Its whole name, which podman asks for."""
+        return f"localhost/{REPOSITORY}:{self.tag}"
+
+    @property
     def tag(self) -> str:
         """Its tag: a function of its bytes, so that no name is ever given twice."""
         return self.image.config_descriptor.digest.removeprefix("sha256:")[:12]
@@ -102,7 +107,7 @@ class Feeding:
                     place.write_bytes(member.content)
                 else:
                     _link(self._store, member.blob, place)
-            engine.take_layout(folder)
+            engine.take_layout(folder, made.podmans)
         return sum(layer.size for layer in made.image.layers)
 
     def _archive(self, made: Fed, engine: Loader) -> int:
@@ -241,7 +246,7 @@ def outgoing(made: Fed, there: int) -> tuple[Member, ...]:
 
 def named_for_podman(made: Fed) -> tuple[Member, ...]:
     """The files of a layout whose image has its whole name where podman looks for it. Pure."""
-    index = image_index(made.image, {REF_NAME: f"localhost/{REPOSITORY}:{made.tag}"})
+    index = image_index(made.image, {REF_NAME: made.podmans})
     return tuple(Member(m.path, len(index), index) if m.path == "index.json" else m for m in members(made.image))
 
 

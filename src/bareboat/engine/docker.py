@@ -58,8 +58,8 @@ class Loader(Protocol):
     def take_archive(self, chunks: Iterable[bytes]) -> None:
         """An archive as `save` writes it. Raises EngineError "NAME.load"."""
 
-    def take_layout(self, folder: Path) -> None:
-        """A layout in a directory. Raises EngineError "NAME.load"."""
+    def take_layout(self, folder: Path, name: str) -> None:
+        """The image of this name of a layout in a directory. Raises EngineError "NAME.load"."""
 
     def has(self, id: str) -> bool:
         """Whether there is an image of this id."""
@@ -348,9 +348,9 @@ class CommandLine:
 
         self._taken(write_to(Command(commands.load_archive(self.facts.client).argv, self._environ), chunks))
 
-    def take_layout(self, folder: Path) -> None:
-        """A layout in a directory."""
-        self._taken(self._call(commands.load_layout(self.facts.client, os.fspath(folder)), timeout=3600))
+    def take_layout(self, folder: Path, name: str) -> None:
+        """The image of this name of a layout in a directory."""
+        self._taken(self._call(commands.pull_layout(self.facts.client, os.fspath(folder), name), timeout=3600))
 
     def _taken(self, done: Completed) -> None:
         if done.code:

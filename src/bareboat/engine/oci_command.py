@@ -307,9 +307,11 @@ def load_archive(client: Client) -> Command:
     return Command((client.program, "load", "--quiet"))
 
 
-def load_layout(client: Client, folder: str) -> Command:
-    """Take the image of a layout in a directory: of its layers only those are read that are not there (podman)."""
-    return Command((client.program, "load", "--quiet", f"--input={folder}"))
+def pull_layout(client: Client, folder: str, name: str) -> Command:
+    """Take the image of a layout in a directory: of its layers only those are read that are not there (podman). Its
+    load would take it as well, and give it no name.
+    """
+    return Command((client.program, "pull", "--quiet", f"oci:{folder}:{name}"))
 
 
 def layers_there(client: Client, ids: Iterable[str]) -> Command:
