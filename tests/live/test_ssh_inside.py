@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -226,3 +227,51 @@ def test_ssh_reads_the_entry_as_it_is_meant(there: Port) -> None:
     assert found["user"] == "user" and found["hostkeyalias"] == "bareboat-tried"
     assert found["identityfile"] == str(there.store.home / "ssh/id")
     assert found["stricthostkeychecking"] in ("true", "yes") and found["forwardagent"] == "no"
+
+
+@pytest.mark.parametrize("network", ["host", "none"])
+def test_an_ordinary_user_enters_by_exec_and_by_ssh(network: str) -> None:
+    """Not root, who may join namespaces that nobody else may; by a bareboat that was installed."""
+    from tests.builder.layer_factory import E, d, tar
+    from tests.live.layout_kit import write_layout
+    from tests.live.test_archive import remove
+
+    python = os.environ.get("BAREBOAT_TEST_PYTHON", sys.executable)
+    user = pwd.getpwnam("nobody").pw_uid  # ssh wants somebody who has a name
+    busybox = shutil.which("busybox")
+    if os.getuid() != 0 or busybox is None:
+        pytest.skip("only root can become other users, and busybox is needed")
+    if subprocess.run([python, "-c", "import bareboat"], user=user, group=user, extra_groups=[], cwd="/",
+                      capture_output=True).returncode:
+        pytest.skip("this Python cannot be started by other users: set BAREBOAT_TEST_PYTHON to one that can")
+    base = Path("/var/tmp") / f"bareboat-ssh-{os.getpid()}-{network}"
+    base.mkdir(mode=0o755)
+    try:
+        (base / "u").mkdir()
+        os.chown(base / "u", user, user)
+        layer = tar([d("etc"), d("tmp", mode=0o1777), d("bin"),
+                     E("bin/busybox", Path(busybox).read_bytes(), mode=0o755),
+                     *(E(f"bin/{tool}", kind=b"2", link="busybox") for tool in ("sh", "id", "sleep", "cat"))])
+        write_layout(base / "layout", [layer], lambda data: data)
+        env = {"PATH": "/usr/bin:/bin", "HOME": str(base / "u"), "BAREBOAT_HOME": str(base / "u/store"),
+               "PYTHONDONTWRITEBYTECODE": "1"}
+
+        def bareboat(*words: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run([python, "-m", "bareboat", "-q", *words], capture_output=True, text=True, cwd="/",
+                                  env=env, stdin=subprocess.DEVNULL, user=user, group=user, extra_groups=[], timeout=60)
+
+        for words in (("pull", f"oci:{base}/layout:1", "-t", "tried:1"),
+                      ("run", "-d", "--rm", "--name", "tried", "--network", network, "tried:1", "sleep", "1000")):
+            done = bareboat(*words)
+            assert done.returncode == 0, done.stderr
+        try:
+            for words in (("exec", "tried", "id", "-u"), ("ssh", "tried", "id -u")):
+                done = bareboat(*words)
+                assert (done.returncode, done.stdout) == (0, f"{user}\n"), done.stderr
+            lines = bareboat("exec", "tried", "cat", "/proc/net/dev").stdout.splitlines()
+            host = Path("/proc/net/dev").read_text().splitlines()
+            assert len(lines) == (len(host) if network == "host" else 3)
+        finally:
+            bareboat("rm", "-f", "tried")
+    finally:
+        remove(base)

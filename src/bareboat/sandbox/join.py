@@ -24,8 +24,8 @@ from bareboat.sandbox.box import DEFAULT_PATH
 from bareboat.values import dataclass
 from bareboat.workload import Limits
 
-EVERYTHING = (kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
-              | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP)
+OWN = kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
+SHARED = ((kernel.CLONE_NEWNET, "net"), (kernel.CLONE_NEWCGROUP, "cgroup"))  # with the host, where a sandbox is made so
 _LOADED = (array, struct)  # what tell() and terminals need inside
 
 
@@ -100,7 +100,7 @@ def _middle(visit: Visit) -> None:
     me = os.pidfd_open(os.getpid())
     _into_group(visit.pidfd)
     try:
-        kernel.setns(visit.pidfd, EVERYTHING)
+        kernel.setns(visit.pidfd, _namespaces(visit.pidfd))
     except OSError as error:
         enter.tell(visit.control, b"gone", b"%d" % (error.errno or 0), os.fsencode(str(error)))
         os._exit(enter.FAILED)
@@ -118,11 +118,31 @@ def _middle(visit: Visit) -> None:
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 
+def _namespaces(pidfd: int) -> int:
+    """Those to take. The host's own are left out, which none but root may take, though one is in them; one that cannot
+    be compared is taken, or refused by the kernel.
+    """
+    found = OWN
+    for flag, name in SHARED:
+        try:
+            pid = _pid(pidfd)
+            same = os.path.samestat(os.stat(f"/proc/self/ns/{name}"), os.stat(f"/proc/{pid}/ns/{name}"))
+        except (OSError, StopIteration, ValueError):
+            same = False
+        found |= 0 if same else flag
+    return found
+
+
+def _pid(pidfd: int) -> int:
+    """The number of a pidfd's process now, -1 when it is gone. Raises OSError, StopIteration, ValueError."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(b"Pid:"))
+
+
 def _into_group(pidfd: int) -> None:
     """Into the container's own cgroup, where it has one (v2), so that its limits hold us too."""
     try:
-        with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
-            pid = next(int(line.split()[1]) for line in file if line.startswith(b"Pid:"))
+        pid = _pid(pidfd)
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
             there = next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
         with open("/proc/self/cgroup", encoding="utf-8") as file:
