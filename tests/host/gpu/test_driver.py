@@ -36,10 +36,16 @@ def test_nodes_libraries_and_tools(tmp_path: Path) -> None:
 def test_a_mig_instance_gets_its_capability_nodes(tmp_path: Path) -> None:
     root = kit.machine(tmp_path)
     (root / "dev/nvidia-caps").mkdir()
-    (root / "dev/nvidia-caps/nvidia-cap21").symlink_to("/dev/null")
-    mig = Mig(0, kit.MIG_UUIDS[0], nodes=("/dev/nvidia-caps/nvidia-cap21",))
-    made = driver_of([Unit(Gpu(0, kit.UUIDS[0], "A100", nodes=("/dev/nvidia0",), mig=True), mig)], root)
-    assert [d.target for d in made.devices][2:] == ["/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap21"]
+    nodes = ("/dev/nvidia-caps/nvidia-cap21", "/dev/nvidia-caps/nvidia-cap22")
+    for node in nodes:
+        (root / node[1:]).symlink_to("/dev/null")
+    gpu = Gpu(0, kit.UUIDS[0], "A100", nodes=("/dev/nvidia0",), mig=True)
+    made = driver_of([Unit(gpu, Mig(0, kit.MIG_UUIDS[0], nodes=nodes))], root)
+    assert [d.target for d in made.devices][2:] == ["/dev/nvidia0", *nodes]
+    for unit in (Unit(gpu, Mig(0, kit.MIG_UUIDS[0], nodes=nodes[:1])), Unit(Gpu(0, kit.UUIDS[0], "H100"))):
+        with pytest.raises(EngineError, match="which device nodes") as caught:
+            driver_of([unit], root)
+        assert caught.value.code == "gpu.node"
 
 
 def test_amd_needs_nodes_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bareboat.workload import Device, Driver, Mount
 
 INSIDE = "/run/bareboat/driver"
 _CONTROL = ("/dev/nvidiactl", "/dev/nvidia-uvm")  # CUDA opens both before any GPU
+_CAPABILITIES = 2  # nodes of a MIG instance: of its GPU instance, and of its compute instance
 _ALSO = ("/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")  # used where they are there
 _LIBRARIES = ("libcuda", "libcudadebugger", "libnvidia-allocator", "libnvidia-cfg", "libnvidia-compiler",
               "libnvidia-encode", "libnvidia-gpucomp", "libnvidia-ml", "libnvidia-ngx", "libnvidia-nscq",
@@ -34,6 +35,11 @@ def driver_of(units: Sequence[Unit], root: Path = Path("/")) -> Driver:
 
     Raises EngineError "gpu.node" where a device node is not there or may not be used, "gpu.driver" without libcuda.
     """
+    for unit in units:  # without its nodes a program would find no GPU, and most go on without a word
+        if not unit.gpu.nodes or (unit.mig is not None and len(unit.mig.nodes) < _CAPABILITIES):
+            raise EngineError("gpu.node", f"the driver does not say which device nodes belong to {unit}",
+                              hint="Write a CDI specification: sudo nvidia-ctk cdi generate "
+                                   "--output=/etc/cdi/nvidia.yaml")
     instances = [node for unit in units if unit.mig for node in unit.mig.nodes]
     nodes = list(dict.fromkeys([*nodes_of([unit.gpu for unit in units]), *instances]))
     for node in nodes:
