@@ -60,3 +60,11 @@ def test_every_error_of_the_page_is_one() -> None:
     source = "".join(path.read_text() for path in (Path(__file__).parents[2] / "src/bareboat").rglob("*.py"))
     for code in ("code.ref", "code.commit", "code.subdir", "code.unreachable", "code.offline", "project.outside"):
         assert f"`{code}`" in PAGE and f'"{code}"' in source
+
+
+@pytest.mark.parametrize("verb", ["run", "create", "shell", "notebook", "ssh"])
+def test_every_verb_that_starts_a_container_takes_them(verb: str) -> None:
+    words = ["--volume", "a:/a", "--mount", "target=/b", "--tmpfs", "/c", "--cache"]
+    found = parser_of(verb).parse_args(words)
+    assert (found.volume, found.mount, found.tmpfs, found.cache) == (["a:/a"], ["target=/b"], ["/c"], True)
+    assert parser_of(verb).parse_args(["--no-cache"]).cache is False and parser_of(verb).parse_args([]).volume == []

@@ -203,6 +203,19 @@ def test_gc_takes_what_nobody_used_for_long(here: Here, world: World) -> None:
     assert dict(world.store.usage().kinds)["code"].count == 1
 
 
+def test_gc_leaves_what_a_listed_container_starts_from(here: Here, world: World) -> None:
+    from bareboat.verbs import containers
+    from bareboat.verbs.launch import Life, create
+
+    repository(here.origin, {"requirements.txt": "beta\n"})
+    container, _ = create(RunRequest(program=("true",), code=here.url), Life(), world.work)
+    world.store.close()
+    late = Policy(older_than=60, grace=0, now=4e9)
+    assert "code" not in {r.kind for r in world.store.gc(late).removed}
+    containers.forget(world.store, container.id)
+    assert "code" in {r.kind for r in world.store.gc(late).removed}
+
+
 def test_a_password_is_nowhere(here: Here, world: World) -> None:
     repository(here.origin, {"requirements.txt": "beta\n"})
     with pytest.raises(BareboatError) as caught:

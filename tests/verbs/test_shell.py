@@ -89,3 +89,19 @@ def test_a_run_goes_on_beside_a_session(world: World) -> None:
         assert run(RunRequest(program=("true",)), world.work).exit_code == 0
 
     session(world, work)
+
+
+def test_a_session_has_the_mounts_of_a_run(world: World) -> None:
+    world.require("beta")
+    seen: dict[str, object] = {}
+
+    def look(guest: Guest) -> int:
+        seen.update({m.target: m.source for m in guest.workload.mounts}, tmpfs=guest.workload.tmpfs, env=guest.env)
+        return 0
+
+    world.program("sh", look)
+    request = RunRequest(volumes=("models:/models", "/spare"), tmpfs=("/t",), cache=True)
+    shell(ShellRequest(request), world.work, never)
+    assert seen["/models"] == world.store.home / "volumes/models/data"
+    assert "/spare" in seen and "/run/bareboat/cache" in seen and seen["tmpfs"]
+    assert seen["env"]["HF_HOME"] == "/run/bareboat/cache/huggingface"  # type: ignore[index]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bareboat.cli import mounts
 from bareboat.errors import UsageError
 
 SUMMARY = "JupyterLab on the project's environment, in the browser; it is not among the project's requirements."
@@ -31,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     keep.add_argument("--keep", action="store_true", default=None,
                       help="put what was installed by hand into the project")
     keep.add_argument("--no-keep", dest="keep", action="store_false", help="say what was installed, and do not ask")
-    add("--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    mounts.configure(parser)
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
     add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")

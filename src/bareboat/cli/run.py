@@ -63,17 +63,12 @@ def parse(words: list[str], verb: str = "run") -> argparse.Namespace | SimpleNam
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Docker's words where Docker has them."""
+    from bareboat.cli import mounts
+
     add = parser.add_argument
     add("words", nargs="...", metavar="[IMAGE | NAMED COMMAND] [ARGS] [-- PROGRAM …]",
         help="an image, or a command named in the project file; -- and a program for the project's own environment")
-    add("-v", "--volume", action="append", metavar="SRC:DST[:ro]",
-        help="mount a path or a named volume, read-write unless ro; DST alone: a volume that is thrown away")
-    add("--mount", action="append", metavar="type=…,source=…,target=…", help="the same in Docker's long form: bind, "
-        "volume or tmpfs; readonly, tmpfs-size=, tmpfs-mode=")
-    add("--tmpfs", action="append", metavar="DST[:size=…,mode=…]", help="a file system in memory")
-    add("--cache", action="store_true", default=None, help="with this user's cache of models and packages "
-        "(Hugging Face, torch hub, pip …), which all projects share")
-    add("--no-cache", dest="cache", action="store_false", help="without it, whatever the project or the settings say")
+    mounts.configure(parser, "-v")
     add("-e", "--env", action="append", metavar="NAME[=VALUE]", help="variable; without a value the caller's")
     add("--env-file", action="append", metavar="FILE", help="variables from a file, NAME=VALUE a line")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")

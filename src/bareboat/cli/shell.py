@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from bareboat.cli import mounts
+
 SUMMARY = "Work inside the project's environment: the code is live and writable, your home is kept."
 EXAMPLES = """\
   bareboat shell                           bash in the environment; pip install works as anywhere
@@ -24,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                       help="put what was installed by hand into the project")
     keep.add_argument("--no-keep", dest="keep", action="store_false", help="say what was installed, and do not ask")
     add("--fresh-home", action="store_true", help="begin with an empty home; the old one is removed")
-    add("--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    mounts.configure(parser)
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
     add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")

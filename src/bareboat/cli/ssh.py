@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.ssh import Host
 
+from bareboat.cli import mounts
+
 SUMMARY = "A host entry for the project's session, that ssh, VS Code, PyCharm, rsync and sftp use."
 EXAMPLES = """\
   bareboat ssh                          start the project's session, write its host entry, say how to use it
@@ -36,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--listening", type=int, default=-1, help=argparse.SUPPRESS)
     add("--forget", action="store_true", help="remove the entry and the host key of NAME")
     add("--idle-stop", metavar="TIME", help="end the session after so long without anybody or anything in it")
-    add("--volume", action="append", default=[], metavar="SRC:DST[:ro]", help="mount, read-write unless ro")
+    mounts.configure(parser)
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
     add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")

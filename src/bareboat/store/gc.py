@@ -147,18 +147,37 @@ def _leftovers(layout: Layout, policy: Policy, now: float) -> list[Item]:
 
 
 def _checkouts(layout: Layout, leased: set[str], policy: Policy, now: float) -> list[Item]:
-    """Fetched code that nobody used for long: it can be fetched again."""
+    """Fetched code that nobody used for long, and that no container which can be started again has mounted: it can be
+    fetched again.
+    """
     found = []
-    try:
-        names = os.listdir(layout.at("checkouts"))
-    except FileNotFoundError:
-        return []
-    for name in names:
+    needed = _started_from(layout)
+    for name in _listed(layout.at("checkouts")):
         path = layout.at("checkouts", name)
         used = _used(path)
-        if used is not None and now - used >= max(policy.older_than, policy.grace) and f"checkout:{name}" not in leased:
+        if used is not None and now - used >= max(policy.older_than, policy.grace) and \
+                f"checkout:{name}" not in leased and f'"checkout:{name}"'.encode() not in needed:
             found.append(Item(Ref(CODE, name), path, used))
     return found
+
+
+def _started_from(layout: Layout) -> bytes:
+    """What listed containers are started from (verbs/launch.py), as it is written: only whole keys are looked for."""
+    found = []
+    for name in _listed(layout.at("documents", "starts")):
+        try:
+            with open(layout.at("documents", "starts", name), "rb") as file:
+                found.append(file.read())
+        except OSError:
+            continue
+    return b"\n".join(found)
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def _used(path: str) -> float | None:
