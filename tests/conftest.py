@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("no clock", deadline=None)  # another's load on the machine is no failure of ours
+hypothesis.settings.load_profile("no clock")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the kits beside this one are importable
 
 
