@@ -19,6 +19,7 @@ from bench.life import life
 from bench.measure import Figure
 from bench.memory import memory
 from bench.metal import metal
+from bench.notebook import notebook
 from bench.peer import connect
 from bench.place import Place
 from bench.report import machine, plot, table
@@ -47,6 +48,7 @@ def main() -> int:
         "imports": lambda: imports(place, environments),
         "room": lambda: room(place),
         "memory": lambda: memory(place),
+        "notebook": lambda: notebook(place),
         "pull": lambda: pull(place),
         "push": lambda: push(place),
         "cold": lambda: cold(place, environments),  # last: it empties the caches that builds mount
@@ -83,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=Path, required=True,
                         help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker")
     parser.add_argument("--only", default="", help="figures, with commas: start, metal, added, imports, room, memory, "
-                        "pull, push, cold; then nothing is written to docs/ unless --out says where")
+                        "notebook, pull, push, cold; then nothing is written to docs/ unless --out says where")
     parser.add_argument("--environments", default="small,real", help="small, real (about 1 GB of downloads a round)")
     parser.add_argument("--rounds", type=int, help="rounds of the long figures; 5 unless told, 12 at most")
     parser.add_argument("--pairs", type=int, help="pairs of the short figures; 21 and 31 unless told")

@@ -6,9 +6,11 @@ extension tells the outside on standard output when the server answers ("bareboa
 ("bareboat:idle SECONDS-LEFT", "bareboat:stopped"), for BAREBOAT_IDLE_STOP seconds of it are the end (0: never).
 """
 
+import asyncio
 import hmac
 import os
 import sys
+import threading
 import time
 from datetime import datetime, timezone
 
@@ -98,9 +100,38 @@ class Idle:
             say("idle", int(left))
 
 
+async def ready(server):
+    """Say when the server really answers: extensions are loaded before it listens."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(server.ip, server.port)
+        except OSError:
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            say("ready")
+            return
+
+
+def end_soon(server, seconds=5.0):
+    """Make a stop the end: threads of the server's that serve files may wait for ever, and so would its process."""
+    stop = server.stop
+
+    def stopping(*words, **named):
+        last = threading.Timer(seconds, os._exit, (0,))
+        last.daemon = True
+        last.start()
+        return stop(*words, **named)
+
+    server.stop = stopping
+
+
 def _seconds(value):
     if isinstance(value, str):
-        value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            return 0.0
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
     return 0.0
@@ -113,9 +144,10 @@ def _jupyter_server_extension_points():
 def _load_jupyter_server_extension(server):
     from tornado.ioloop import PeriodicCallback
 
+    end_soon(server)
     limit = float(os.environ.get("BAREBOAT_IDLE_STOP") or 0)
     if limit > 0:
         idle = Idle(server, limit)
         timer = PeriodicCallback(idle.look, 1000 * max(min(20.0, limit / 5), 0.2))
         server.io_loop.add_callback(timer.start)
-    server.io_loop.add_callback(say, "ready")
+    server.io_loop.add_callback(ready, server)
