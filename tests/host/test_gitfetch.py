@@ -25,10 +25,10 @@ def test_command_lines_to_the_letter(tmp_path: Path) -> None:
                         "refs/tags/v1", "refs/tags/v1^{}", "v1")
     assert gitfetch.ask_command(remote, "", {}).argv[-1] == "HEAD"
     assert gitfetch.init_command(tmp_path, COMMIT).argv == (
-        *SAFE, "init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--", str(tmp_path))
+        *SAFE, "init", "--quiet", "--bare", "--template=", "--", str(tmp_path))
     assert "--object-format=sha256" in gitfetch.init_command(tmp_path, "a" * 64).argv
     fetch = gitfetch.fetch_command(remote, tmp_path, (COMMIT,), {})
-    assert fetch.argv == (*SAFE, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--depth=1", "--",
+    assert fetch.argv == (*SAFE, "fetch", "--quiet", "--no-tags", "--depth=1", "--",
                           "https://h.example/seg", COMMIT)
     assert "--depth=1" not in gitfetch.fetch_command(remote, tmp_path, (COMMIT,), {}, whole=True).argv
     assert gitfetch.folder_command(tmp_path, COMMIT, "a*").argv[-2:] == ("--", ":(literal)a*")
@@ -160,3 +160,28 @@ def test_git_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(CodeError) as caught:
         gitfetch.resolve(Remote("https://h.example/x"), "main")
     assert caught.value.code == "code.git" and "Install git" in caught.value.hint
+
+
+@needs_git
+def test_ssh_is_the_callers_and_never_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command of the test's own stands for ssh: it shows what it was given, and serves the repository."""
+    origin, said = tmp_path / "origin", tmp_path / "said"
+    commit = repository(origin, {"a": "1"})
+    for name in ("ssh", "mine"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {said}\nwhile [ "$1" != lab@h.example ]; do\n'
+                                     'shift\ndone\nshift\nexec sh -c "$*"\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("GIT_SSH_COMMAND", raising=False)
+    (tmp_path / "config").write_text("[safe]\n directory = *\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    remote = Remote(f"ssh://lab@h.example{origin}")
+    assert gitfetch.resolve(remote, "main") == commit
+    gitfetch.fetch(remote, commit, tmp_path / "here")
+    assert read(tmp_path / "here", commit)["a"][1] == b"1"
+    lines = said.read_text().splitlines()
+    assert all(line.startswith("ssh ") and "-oBatchMode=yes" in line for line in lines)
+    (tmp_path / "config").write_text(f"[safe]\n directory = *\n[core]\n sshCommand = {tmp_path}/mine -i key\n")
+    said.unlink()
+    assert gitfetch.resolve(remote, "main") == commit and "-i key" in said.read_text()
+    assert said.read_text().startswith("mine ")

@@ -93,16 +93,16 @@ def ask_command(remote: Remote, ref: str, environ: Mapping[str, str]) -> Command
 
 def init_command(into: Path, commit: str) -> Command:
     """An empty repository for a commit's kind of names, without anybody's template."""
-    kind = "sha256" if len(commit) == 64 else "sha1"
-    return Command(("git", *_SAFE, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--",
-                    str(into)), env=_local(), cwd=Path("/"), timeout=READ_SECONDS)  # fmt: skip
+    kind = ("--object-format=sha256",) if len(commit) == 64 else ()  # git before 2.29 does not know the option
+    return Command(("git", *_SAFE, "init", "--quiet", "--bare", "--template=", *kind, "--", str(into)),
+                   env=_local(), cwd=Path("/"), timeout=READ_SECONDS)
 
 
 def fetch_command(remote: Remote, into: Path, wanted: Sequence[str], environ: Mapping[str, str], *,
                   whole: bool = False) -> Command:
     """What is wanted into the repository, alone, or with all that leads to it."""
     depth = () if whole else ("--depth=1",)
-    return Command(("git", *_SAFE, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", *depth, "--", remote.url,
+    return Command(("git", *_SAFE, "fetch", "--quiet", "--no-tags", *depth, "--", remote.url,
                     *wanted), env=environment(remote, environ), cwd=into, timeout=FETCH_SECONDS)  # fmt: skip
 
 
@@ -132,11 +132,20 @@ def _local() -> dict[str, str]:
             "GIT_LITERAL_PATHSPECS": "0"}
 
 
+def _callers(remote: Remote) -> Mapping[str, str]:
+    """The caller's variables; where their configuration names a command for ssh, it goes before our own."""
+    if not remote.url.startswith("ssh:") or "GIT_SSH_COMMAND" in os.environ:
+        return os.environ
+    done = _run(Command(("git", *_SAFE, "config", "--get", "core.sshCommand"), cwd=Path("/"), timeout=READ_SECONDS))
+    command = done.stdout.decode("utf-8", "replace").strip()
+    return {**os.environ, "GIT_SSH_COMMAND": command} if command else os.environ
+
+
 def resolve(remote: Remote, ref: str) -> str:
     """The commit that a branch or tag is at now; ref "": the one the remote shows first. Raises CodeError "code.ref",
     "code.unreachable", "code.git".
     """
-    done = _run(ask_command(remote, ref, os.environ))
+    done = _run(ask_command(remote, ref, _callers(remote)))
     if done.code == _NO_MATCH:
         raise CodeError("code.ref", f"there is no branch or tag {ref!r}" if ref else "the repository is empty",
                         where=remote.url, hint="A commit is named by all of its 40 digits." if ref else "")
@@ -159,11 +168,12 @@ def fetch(remote: Remote, commit: str, into: Path) -> None:
     made = _run(init_command(into, commit))
     if made.code:
         raise CodeError("code.git", f"git cannot make a repository: {_last(made)}", where=str(into))
-    alone = _run(fetch_command(remote, into, (commit,), os.environ))
+    environ = _callers(remote)
+    alone = _run(fetch_command(remote, into, (commit,), environ))
     if alone.code == 0:
         return
     # a server that gives out no commit but those with a name
-    rest = _run(fetch_command(remote, into, ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"), os.environ,
+    rest = _run(fetch_command(remote, into, ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"), environ,
                               whole=True))  # fmt: skip
     if rest.code:
         raise _unreachable(remote, rest)
