@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +94,63 @@ def test_who_was_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return nvml.activity(of, frozenset(pids), 0, library)
 
     assert (busy(5, 9), busy(6), busy(9), busy(5, of=kit.UUIDS[1:2]), busy(5, of=("GPU-x",))) == (80, 20, 0, 0, None)
+
+
+NVIDIAS = """
+import json
+import pynvml as n
+n.nvmlInit()
+gpus = []
+def about(h):
+    m = n.nvmlDeviceGetMemoryInfo(h)
+    return {"uuid": n.nvmlDeviceGetUUID(h), "name": n.nvmlDeviceGetName(h), "memory": m.total, "used": m.used,
+            "processes": [[p.pid, p.usedGpuMemory] for p in n.nvmlDeviceGetComputeRunningProcesses(h)]}
+for i in range(n.nvmlDeviceGetCount()):
+    h = n.nvmlDeviceGetHandleByIndex(i)
+    found = {**about(h), "minor": n.nvmlDeviceGetMinorNumber(h), "pci": n.nvmlDeviceGetPciInfo(h).busId, "migs": []}
+    try:
+        mig = n.nvmlDeviceGetMigMode(h)[0]
+    except n.NVMLError_NotSupported:
+        mig, found["busy"] = 0, n.nvmlDeviceGetUtilizationRates(h).gpu
+    for j in range(n.nvmlDeviceGetMaxMigDeviceCount(h) if mig else 0):
+        try:
+            found["migs"].append(about(n.nvmlDeviceGetMigDeviceHandleByIndex(h, j)))
+        except n.NVMLError_NotFound:
+            pass
+    gpus.append(found)
+print(json.dumps([n.nvmlSystemGetDriverVersion(), n.nvmlSystemGetCudaDriverVersion_v2(), gpus]))
+print(json.dumps([[s.pid, s.smUtil] for s in n.nvmlDeviceGetProcessUtilization(n.nvmlDeviceGetHandleByIndex(0), 0)]))
+"""
+
+
+def test_nvidias_own_binding_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the made-up library has NVML's ABI: calls, structures and error codes are those of nvidia-ml-py."""
+    first = kit.UUIDS[0]
+    says = (kit.TWO + f"proc {first}|77|{GIB}\nproc {first}|12|{2**64 - 1}\nsample {first}|77|40\n").replace(
+        f"{80 * GIB}|0|0|00000000:02:00.0|0", f"{80 * GIB}|0|0|00000000:02:00.0|1") + "".join(
+        f"mig 1|{n}|0|{uuid}|NVIDIA H100 80GB HBM3 MIG 3g.40gb|{40 * GIB}|{GIB}\n" for n, uuid in enumerate(
+            kit.MIG_UUIDS))
+    library = kit.nvml(says, tmp_path, monkeypatch)
+    done = subprocess.run([sys.executable, "-c", NVIDIAS], capture_output=True, text=True, check=False,
+                          env={**os.environ, "LD_LIBRARY_PATH": str(library.parent)})
+    assert done.returncode == 0, done.stderr
+    theirs, samples = map(json.loads, done.stdout.splitlines())
+    here = nvml.inventory(library, tmp_path)
+
+    def about(of: Gpu | Mig, name: str) -> dict[str, object]:
+        return {"uuid": of.uuid, "name": name, "memory": of.memory, "used": of.used,
+                "processes": sorted([p.pid, p.memory] for p in of.processes)}
+
+    ours = []
+    for gpu in here.gpus:
+        found = {**about(gpu, gpu.name), "minor": int(gpu.nodes[0].removeprefix("/dev/nvidia")), "pci": gpu.pci,
+                 "migs": [about(mig, f"{gpu.name} MIG {mig.name}") for mig in gpu.migs]}
+        ours.append(found if gpu.mig else {**found, "busy": gpu.utilisation})
+    for gpu in theirs[2]:
+        gpu["processes"].sort()
+    assert here.cuda is not None
+    assert [here.driver, here.cuda[0] * 1000 + here.cuda[1] * 10, ours] == theirs
+    assert samples == [[77, 40]] and nvml.activity((first,), frozenset({77}), 0, library) == 40
 
 
 def card(root: Path, node: int, minor: int, used: int) -> None:
