@@ -322,6 +322,21 @@ def test_keys_are_not_tried_for_ever(gate: Gate, tmp_path: Path) -> None:
     assert b"oo many" in done.stderr
 
 
+def test_those_who_show_no_key_cannot_take_every_place(tmp_path: Path) -> None:
+    gate = Gate(tmp_path, "port")
+    waiting = [socket.create_connection(("127.0.0.1", gate.port), 20) for _ in range(10)]
+    try:
+        assert all(sock.recv(100).startswith(b"SSH-2.0-") for sock in waiting)
+        with socket.create_connection(("127.0.0.1", gate.port), 20) as late:
+            while late.recv(1000):
+                pass  # it is closed at once
+    finally:
+        for sock in waiting:
+            sock.close()
+    until(lambda: gate.ssh("echo in").stdout == b"in\n")
+    gate.close()
+
+
 def test_another_host_key_is_noticed_by_the_client(gate: Gate) -> None:
     other = gate.base / "lying"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(gate.base / "lie")], check=True)

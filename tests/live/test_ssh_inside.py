@@ -229,6 +229,78 @@ def test_ssh_reads_the_entry_as_it_is_meant(there: Port) -> None:
     assert found["stricthostkeychecking"] in ("true", "yes") and found["forwardagent"] == "no"
 
 
+EDITOR = """
+set -e
+cd ~; test -x .editor/server || { tar xzf /tmp/editor.tar.gz; echo unpacked; }
+if ! kill -0 $(cat .editor/pid) 2>/dev/null; then
+    nohup .editor/server .editor/listen.py >.editor/log 2>&1 </dev/null & echo $! >.editor/pid
+fi
+while ! test -s .editor/port; do sleep 0.05; done
+echo "listening on $(cat .editor/port)"
+"""
+LISTEN = """
+import os, socket
+s = socket.create_server(("127.0.0.1", 0))
+home = os.path.expanduser("~/.editor/")
+with open(home + "port.new", "w") as file:
+    file.write("%d" % s.getsockname()[1])
+os.rename(home + "port.new", home + "port")
+while True:
+    c, _ = s.accept()
+    c.sendall(b"from " + open("/etc/hostname", "rb").read())
+    c.close()
+"""
+
+
+def through_socks(proxy: int, port: int) -> bytes:
+    """What a port says, reached by a SOCKS 5 proxy (RFC 1928)."""
+    with socket.create_connection(("127.0.0.1", proxy), 20) as sock:
+        sock.sendall(b"\5\1\0")
+        assert sock.recv(2) == b"\5\0"
+        sock.sendall(b"\5\1\0\3\x09localhost" + port.to_bytes(2, "big"))
+        assert sock.recv(10)[1] == 0
+        found = b""
+        while data := sock.recv(100):
+            found += data
+        return found
+
+
+def test_an_editor_brings_its_server_and_finds_it_again(tmp_path: Path) -> None:
+    """As VS Code and JetBrains do: copy an archive, run a script given to a shell, start what was in it from the home,
+    talk to its port; the next connection finds it there.
+    """
+    there = Port(tmp_path, "none")
+    try:
+        (tmp_path / ".editor").mkdir()
+        shutil.copy(os.path.realpath(PYTHON), tmp_path / ".editor/server")  # a binary of ours, run from the home
+        (tmp_path / ".editor/listen.py").write_text(LISTEN)
+        subprocess.run(["tar", "czf", "editor.tar.gz", ".editor"], cwd=tmp_path, check=True)
+        assert there.run("scp", str(tmp_path / "editor.tar.gz"), "bareboat-tried:/tmp/editor.tar.gz").returncode == 0
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            proxy = free.getsockname()[1]
+        ports = []
+        for time_ in range(2):
+            client = there.start("ssh", "-T", "-D", str(proxy), "bareboat-tried", "bash")
+            assert client.stdin is not None and client.stdout is not None and client.stderr is not None
+            try:
+                client.stdin.write(EDITOR.encode())
+                client.stdin.flush()
+                lines = [client.stdout.readline() for _ in range(2 - time_)]
+                assert (b"unpacked\n" in lines) == (time_ == 0)
+                ports.append(int(lines[-1].removeprefix(b"listening on ")))
+                assert through_socks(proxy, ports[-1]) == b"from bareboat\n"
+            finally:
+                client.stdin.close()
+                client.wait(20)
+                client.stdout.close()
+                client.stderr.close()
+        assert ports[0] == ports[1]  # the same server
+        assert (there.home / ".editor/pid").exists()  # in the home that is kept
+    finally:
+        there.close()
+
+
 @pytest.mark.parametrize("network", ["host", "none"])
 def test_an_ordinary_user_enters_by_exec_and_by_ssh(network: str) -> None:
     """Not root, who may join namespaces that nobody else may; by a bareboat that was installed."""
@@ -241,8 +313,12 @@ def test_an_ordinary_user_enters_by_exec_and_by_ssh(network: str) -> None:
     busybox = shutil.which("busybox")
     if os.getuid() != 0 or busybox is None:
         pytest.skip("only root can become other users, and busybox is needed")
-    if subprocess.run([python, "-c", "import bareboat"], user=user, group=user, extra_groups=[], cwd="/",
-                      capture_output=True).returncode:
+    try:
+        able = not subprocess.run([python, "-c", "import bareboat"], user=user, group=user, extra_groups=[], cwd="/",
+                                  capture_output=True).returncode
+    except PermissionError:
+        able = False
+    if not able:
         pytest.skip("this Python cannot be started by other users: set BAREBOAT_TEST_PYTHON to one that can")
     base = Path("/var/tmp") / f"bareboat-ssh-{os.getpid()}-{network}"
     base.mkdir(mode=0o755)

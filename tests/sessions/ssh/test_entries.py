@@ -78,6 +78,13 @@ def test_a_path_that_cannot_be_written_down_is_refused() -> None:
         assert error.value.code == "ssh.path"
 
 
+@pytest.mark.parametrize("path", ["/a%b/config", "/a*/config", "/[a]/config"])
+def test_a_file_that_cannot_be_included_is_said(path: str) -> None:
+    with pytest.raises(UsageError) as error:
+        entries.include_line(path)
+    assert error.value.code == "ssh.path"
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\0\n\r", codec="utf-8"), min_size=1), min_size=1))
 def test_a_proxy_command_means_its_words(argv: list[str]) -> None:
     text = entries.proxy_command(argv)

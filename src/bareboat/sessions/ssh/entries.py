@@ -78,7 +78,12 @@ def known_hosts(keys: Iterable[tuple[str, str]]) -> str:
 
 
 def include_line(file: str) -> str:
-    """The one line for ~/.ssh/config."""
+    """The one line for ~/.ssh/config. Raises UsageError "ssh.path" for what cannot be said there: a % means something
+    else to each version, and names are patterns.
+    """
+    if any(c in file for c in "%*?[]"):
+        raise UsageError("ssh.path", "ssh's configuration cannot include a file of this name", where=file,
+                         hint="set BAREBOAT_HOME to a directory without % * ? [ ] in its name")
     return f"Include {quoted(file)}"
 
 
