@@ -551,7 +551,7 @@ def test_several_at_once(widest: Harness) -> None:
 
 
 def test_many_short_ones(harness: Harness) -> None:
-    """As many as the kind can afford here; `python -m tests.faults --containers N` has the thousands."""
+    """As many as the kind can afford here; `python -m tests.faults --short N` has the thousands."""
     count = {"memory": 1000, "bubblewrap": 100}.get(harness.kind, 2)
     assert sum(harness.run("code", "1").outcome.code for _ in range(count)) == count
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 
+from tests.engine_kit import ENGINES
 from tests.faults.concurrent import users, writers
 from tests.faults.containers import killed_containers, strangers
 from tests.faults.crash import crashes, has_strace
@@ -13,6 +15,7 @@ from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_
 from tests.faults.kills import kills
 from tests.faults.layers import layer_images
 from tests.faults.rot import rot
+from tests.faults.short import short
 
 
 def main() -> int:
@@ -23,6 +26,7 @@ def main() -> int:
     parser.add_argument("--layers", type=int, default=0, help="instead: row 6 with so many hostile images")
     parser.add_argument("--skopeo", metavar="PROGRAM", help="row 11's faults with skopeo as the client, to compare")
     parser.add_argument("--containers", type=int, default=0, help="instead: row 18 with so many containers")
+    parser.add_argument("--short", type=int, default=0, help="instead: so many short containers on each engine")
     options = parser.parse_args()
     if options.skopeo:
         return skopeo(options.skopeo)
@@ -34,11 +38,13 @@ def main() -> int:
     if options.layers:
         rows = [lambda: layer_images(options.layers, seed=seed),
                 lambda: layer_images(options.layers, seed=seed, walled=True)]
+    elif options.short:
+        rows = [partial(short, kind, options.short) for kind in ENGINES]
     elif options.containers:
         rows = [lambda: killed_containers(options.containers, seed=seed), lambda: strangers(n)]
     elif has_strace:
         rows += [lambda: crashes(n, seed=seed), lambda: failing_fsync(10)]
-    if not options.layers and not options.containers and has_namespaces():
+    if not (options.layers or options.containers or options.short) and has_namespaces():
         rows.append(lambda: small_disks(max(1, n // 50)))
     failed = 0
     for row in rows:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.live.test_save import PEERS, bareboat, call, peer
+from tests.security.test_probes import HERE, host
 
 pytestmark = pytest.mark.live
 ENGINES = ("docker", "podman")
@@ -102,3 +105,46 @@ def test_a_package_more_sends_docker_little_more(home: Path, project: Path) -> N
     size = re.search(r"gave the image to docker: ([0-9.]+) ([KMG]?i?B)", said)
     assert size is not None and size[2] in ("KiB", "MiB"), said
     assert size[2] == "KiB" or float(size[1]) < 60, said  # the base stays where it is
+
+
+# What the attempts of tests/security get another answer to; docs/engines.md says of each why nothing is reached by it.
+OWN = {"read_only_stays_so"}  # the image's files are the thin layer's here: it asks about a mount of the host's /usr
+BOTH = {"abstract_stream_socket", "abstract_datagram_socket", "calls_of_32_bits", "device_list",
+        "devices_are_not_changed", "read_/proc/1/environ", "set_user_id_files_in_results", "terminal_injection"}
+DIFFERENT = {
+    "bubblewrap": OWN,
+    "docker": OWN | BOTH,
+    "podman": OWN | BOTH | {"filter_clone3", "filter_fanotify_init", "filter_keyctl", "filter_mount_setattr",
+                            "filter_pidfd_getfd", "only_three_descriptors"},
+}
+
+
+@pytest.mark.parametrize("network", ["host", "none"])
+@pytest.mark.parametrize("engine", DIFFERENT)
+def test_nothing_is_reached_and_what_is_answered_otherwise_is_told(
+        engine: str, network: str, home: Path, project: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    canary = secrets.token_hex(8)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "results").mkdir()
+    shutil.copy(HERE / "probes.py", tmp_path / "code/probes.py")
+    path = f"{PEERS}:{os.environ['PATH']}" if PEERS else os.environ["PATH"]
+    with host(tmp_path, canary) as (name, process):
+        done = call("python", "-m", "bareboat", "-q", "run", "--engine", engine, "--network", network, "-v",
+                    f"{tmp_path}/code:/code:ro", "--results", str(tmp_path / "results"), "--", "python", "-B",
+                    "/code/probes.py", str(tmp_path / "secret"), name, str(process), canary, cwd=project,
+                    env={"BAREBOAT_HOME": str(home), "PATH": path})
+    lines = dict(line.split("\t", 1) for line in done.stdout.splitlines())
+    assert done.returncode == 0 and len(lines) > 100, done.stderr
+    broken = {probe: text for probe, text in lines.items() if text != "held"}
+    with capsys.disabled():
+        print(f"\n{engine}, network {network}: probes {len(lines)}, answered otherwise {len(broken)}, not told "
+              f"{len(broken.keys() - DIFFERENT[engine])}")
+    assert not broken.keys() - DIFFERENT[engine], broken
+    assert network == "host" or not {probe for probe in broken if probe.startswith("abstract")}
+
+
+def test_the_page_tells_every_difference() -> None:
+    page = (Path(__file__).parents[2] / "docs/engines.md").read_text("utf-8")
+    told = set(re.findall(r"`([a-z0-9_/]+)`", page.partition("What each lets")[2]))
+    assert set().union(*DIFFERENT.values()) - OWN <= told
