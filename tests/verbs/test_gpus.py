@@ -16,7 +16,6 @@ from tests.world_kit import Heard
 from bareboat.cli import gpus as cli
 from bareboat.cli import main
 from bareboat.engine.memory import MemoryEngine
-from bareboat.host.gpu import nvml
 from bareboat.record.values import RunRecord
 from bareboat.settings import Settings
 from bareboat.store import Store
@@ -28,19 +27,14 @@ from bareboat.verbs.gpus import Holder, gpus, none
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+    kit.none_real(monkeypatch)
     settings = Settings(home=tmp_path / "home", gpu_cdi=str(tmp_path / "cdi"))
     return Work(Store.open(settings.home), MemoryEngine({}), settings, Heard())
 
 
 def with_nvml(work: Work, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     return replace(work, settings=replace(work.settings, gpu_nvml=kit.nvml(says, tmp_path, monkeypatch)))
-
-
-@pytest.fixture
-def without(work: Work, monkeypatch: pytest.MonkeyPatch) -> Work:
-    monkeypatch.setattr(nvml, "LIBRARY", "libbareboat-no-such.so.1")
-    return work
 
 
 def running(monkeypatch: pytest.MonkeyPatch, gpus: str, *pids: int) -> None:
@@ -81,7 +75,7 @@ def test_mig_instances_below_their_gpu(work: Work, tmp_path: Path, monkeypatch: 
         "sweep holds it, without a process on it"]
 
 
-def test_what_is_printed(without: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_what_is_printed(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                          capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("BAREBOAT_GPU_CDI", "/none")
@@ -101,19 +95,19 @@ driver 550.54.14, CUDA 12.4
 """
 
 
-def test_none_and_why(without: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = gpus(without)
+def test_none_and_why(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = gpus(work)
     assert found.rows == () and "no NVIDIA driver here" in none(found) and "no AMD GPU" in none(found)
-    broken = gpus(with_nvml(without, "init 9", tmp_path, monkeypatch))
+    broken = gpus(with_nvml(work, "init 9", tmp_path, monkeypatch))
     assert "modprobe nvidia" in none(broken)
     (tmp_path / "cdi").mkdir()
     (tmp_path / "cdi/nvidia.json").write_text("{")
-    assert "nvidia.json: is no JSON" in none(gpus(without))
+    assert "nvidia.json: is no JSON" in none(gpus(work))
 
 
-def test_of_a_specification_alone(without: Work, tmp_path: Path) -> None:
+def test_of_a_specification_alone(work: Work, tmp_path: Path) -> None:
     file = kit.cdi_yaml(tmp_path / "cdi", kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
-    found = gpus(without)
+    found = gpus(work)
     assert [row.gpu.name for row in found.rows] == ["nvidia.com/gpu=0", "nvidia.com/gpu=1"]
     assert found.specs == (str(file),)
 
@@ -122,8 +116,8 @@ def said(work: Work, root: Path = Path("/none")) -> dict[str, tuple[bool, str, s
     return {c.name: (c.ok, c.detail, c.remedy) for c in checks(work, root)}
 
 
-def test_doctor_without_a_gpu_complains_of_nothing(without: Work) -> None:
-    found = said(without)
+def test_doctor_without_a_gpu_complains_of_nothing(work: Work) -> None:
+    found = said(work)
     assert list(found) == ["GPU driver"] and found["GPU driver"][0] and "no NVIDIA driver" in found["GPU driver"][1]
 
 

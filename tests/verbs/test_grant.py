@@ -11,7 +11,7 @@ from tests.world_kit import World
 
 from bareboat.engine.memory import Guest
 from bareboat.errors import BareboatError
-from bareboat.host.gpu import driver, nvml
+from bareboat.host.gpu import driver
 from bareboat.host.gpu.values import Gpu, Inventory
 from bareboat.project.values import Resources
 from bareboat.record.codec import decode, encode
@@ -31,14 +31,14 @@ def lab(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     kit.cdi_yaml(tmp_path / "cdi", kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
     world.settings = replace(world.settings, gpu_cdi=f"/none:{tmp_path / 'cdi'}",
                              gpu_nvml=kit.nvml(kit.TWO, tmp_path, monkeypatch))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    kit.none_real(monkeypatch)
     return world
 
 
 @pytest.fixture
 def bare(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world without any."""
-    monkeypatch.setattr(nvml, "LIBRARY", "libbareboat-no-such.so.1")
+    kit.none_real(monkeypatch)
     world.settings = replace(world.settings, gpu_cdi="/none")
     return world
 
@@ -195,8 +195,7 @@ def test_a_broken_specification_is_an_error_with_its_file(lab: World, tmp_path: 
     assert (error.code, error.where) == ("gpu.cdi", str(tmp_path / "cdi/nvidia.yaml"))
 
 
-def test_only_of_cdi(lab: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "LIBRARY", "libbareboat-no-such.so.1")
+def test_only_of_cdi(lab: World) -> None:
     lab.settings = replace(lab.settings, gpu_nvml=None)
     record = run(asked("device=1"), lab.work)
     assert record.gpus == "device=1" and "GPU 1 nvidia.com/gpu=1" in lab.tell.lines

@@ -386,7 +386,7 @@ def test_a_cache_is_there_for_ones_own_and_empty_for_a_strangers(lab, tmp_path):
 def with_gpus(lab, monkeypatch, tmp_path):
     """The lab on a machine with two GPUs by CDI and NVML."""
     gpu_kit.cdi_yaml(tmp_path / "cdi", gpu_kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpu_kit.none_real(monkeypatch)
     nvml = gpu_kit.nvml(gpu_kit.TWO, tmp_path, monkeypatch)
     lab.work = replace(lab.work, settings=replace(lab.work.settings, gpu_cdi=str(tmp_path / "cdi"), gpu_nvml=nvml))
 
