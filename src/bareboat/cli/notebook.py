@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bareboat.cli import mounts
+from bareboat.cli.shell import session_options
 from bareboat.errors import UsageError
 
 SUMMARY = "JupyterLab on the project's environment, in the browser; it is not among the project's requirements."
@@ -32,35 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     keep.add_argument("--keep", action="store_true", default=None,
                       help="put what was installed by hand into the project")
     keep.add_argument("--no-keep", dest="keep", action="store_false", help="say what was installed, and do not ask")
-    mounts.configure(parser)
-    add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
-    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
-    add("--cpus", metavar="N", help="CPUs, a decimal number")
-    add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
-    add("--shm-size", metavar="SIZE", help="size of /dev/shm")
-    add("--network", choices=("host", "none"), help="host (the default) or none")
-    add("--name", metavar="NAME", help="a name for the session, to find it by")
-    add("--project", metavar="DIR", help="the project's folder, when it is not this one")
-    add("--scratch", choices=("tmpfs", "disk"), help="where what you install lives until the end")
-    add("--locked", action="store_true", help="refuse when the lock is not up to date")
-    add("--offline", action="store_true", default=None, help="use only what is on this machine")
+    session_options(parser)
 
 
 def command(options: argparse.Namespace) -> int:
     """0 when it was stopped or idle; else the server's own code."""
-    from bareboat.cli.run import DEFAULTS, engine_of, request_of
-    from bareboat.cli.shell import ask
-    from bareboat.cli.term import Reporter
+    from bareboat.cli.run import request_of, work_of
+    from bareboat.cli.shell import ask, with_defaults
     from bareboat.verbs.notebook import Caller, NotebookRequest, notebook
-    from bareboat.wiring import work
 
-    said = {name: value for name, value in vars(options).items() if name in DEFAULTS}
-    run = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": [], "project_run": True}))
-    request = NotebookRequest(run, options.port, seconds(options.idle_stop), options.upgrade, options.keep)
+    run = with_defaults(options, [])
+    request = NotebookRequest(request_of(run), options.port, seconds(options.idle_stop), options.upgrade, options.keep)
     caller = Caller(show, None if options.no_browser else browser(), ask, os.environ)
-    code = notebook(request, work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
-                   engine=engine_of(argparse.Namespace(**{**DEFAULTS, **said}))),
-                    caller).exit_code
+    code = notebook(request, work_of(run), caller).exit_code
     return 125 if code is None else code
 
 

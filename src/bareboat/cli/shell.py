@@ -26,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
                       help="put what was installed by hand into the project")
     keep.add_argument("--no-keep", dest="keep", action="store_false", help="say what was installed, and do not ask")
     add("--fresh-home", action="store_true", help="begin with an empty home; the old one is removed")
+    session_options(parser)
+
+
+def session_options(parser: argparse.ArgumentParser) -> None:
+    """What every kind of session takes, as run does."""
+    add = parser.add_argument
     mounts.configure(parser)
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
@@ -37,23 +43,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--name", metavar="NAME", help="a name for the session, to find it by")
     add("--project", metavar="DIR", help="the project's folder, when it is not this one")
     add("--scratch", choices=("tmpfs", "disk"), help="where what you install lives until the end")
+    add("--engine", choices=("bubblewrap", "docker", "podman"), help="what runs the container (bubblewrap)")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
 
 
+def with_defaults(options: argparse.Namespace, program: list[str]) -> argparse.Namespace:
+    """The options as those of a run, for cli.run."""
+    from bareboat.cli.run import DEFAULTS, LIFE
+
+    said = {name: value for name, value in vars(options).items() if name in DEFAULTS and name not in LIFE}
+    return argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": program, "project_run": True})
+
+
 def command(options: argparse.Namespace) -> int:
     """The shell's own exit code."""
-    from bareboat.cli.run import DEFAULTS, engine_of, request_of
-    from bareboat.cli.term import Reporter
+    from bareboat.cli.run import request_of, work_of
     from bareboat.verbs.shell import ShellRequest, shell
-    from bareboat.wiring import work
 
-    program = options.program[1:] if options.program[:1] == ["--"] else options.program
-    said = {name: value for name, value in vars(options).items() if name in DEFAULTS}
-    run = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": program, "project_run": True}))
-    at_work = work(Reporter(options.level), offline=options.offline, scratch=options.scratch,
-                   engine=engine_of(argparse.Namespace(**{**DEFAULTS, **said})))
-    code = shell(ShellRequest(run, options.keep, options.fresh_home), at_work, ask).exit_code
+    run = with_defaults(options, options.program[1:] if options.program[:1] == ["--"] else options.program)
+    code = shell(ShellRequest(request_of(run), options.keep, options.fresh_home), work_of(run), ask).exit_code
     return 125 if code is None else code
 
 
