@@ -142,6 +142,7 @@ def test_it_can_be_repeated_when_the_repository_is_gone(here: Here) -> None:
     ({"bareboat.toml": 'data = "/etc"\n'}, "/etc"),
     ({"bareboat.toml": 'env-file = "secret"\n', "secret": "-> /etc/passwd"}, "secret"),
     ({"bareboat.toml": 'startup = "start"\n', "start": "-> /etc/passwd"}, "start"),
+    ({"bareboat.toml": 'base = "oci:/srv/images:x"\n'}, "/srv/images"),
     ({"src": "-> /etc"}, "/etc"),
     ({"requirements.txt": "-> /etc/passwd"}, ""),
     ({"requirements.txt": "-e /etc\n"}, "/etc"),

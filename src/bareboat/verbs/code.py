@@ -25,6 +25,7 @@ from bareboat.verbs.lock_mode import LOCK_FILE, PYLOCK_FILE
 from bareboat.verbs.prepare import RunRequest
 
 PLACES = ("results", "data")  # mount points, where the repository has none: the code is read-only
+_YOURSELF = "fetch the repository yourself, and run it there, if it is to be trusted"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -138,12 +139,15 @@ def of_stranger(project: Project, given: tuple[ProjectMount, ...], request: RunR
         if mount.kind not in ("anonymous", "tmpfs") and not inside(mount.source):
             real = os.path.realpath(mount.source)
             raise _outside(real, f"mount it yourself: -v {real}:{mount.target}", project)
+    if project.base and project.base.startswith("oci:") and not inside(project.root / project.base.split(":")[1]):
+        raise _outside(f"the base {project.base}", _YOURSELF,
+                       project)
     from bareboat.project.deciding import deciding_names
 
     names = [*deciding_names(project), PYLOCK_FILE, LOCK_FILE, project.env_file, project.startup]
     for name in names:
         if name and not inside(project.root / name):
-            raise _outside(name, "fetch the repository yourself, and run it there, if it is to be trusted", project)
+            raise _outside(name, _YOURSELF, project)
     # an empty data/ is the mount point that we made, and nobody's data
     mounts = tuple(m for m in project.mounts if not (
         m.kind == "data" and m.source == project.root / "data" and not os.listdir(m.source)))
