@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.docker_daemon import CLIENT, debian_docker
 from tests.docker_registry import docker_registry, need
 from tests.live.test_save import PEERS, bareboat, call, peer
 
 pytestmark = pytest.mark.live
 SAYS = "import sys, numpy; print(sys.version_info[:2], numpy.arange(7).sum())"
-OLD = "/usr/sbin/dockerd"
 
 
 @pytest.fixture(scope="module")
@@ -62,30 +60,14 @@ def says(home: Path, project: Path, pushed: str) -> str:
 @pytest.fixture(scope="module")
 def old_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Debian bookworm's own Docker, with a daemon of its own."""
-    need(OLD, "/usr/bin/docker")
-    if os.getuid():
-        pytest.skip("dockerd needs root")
-    folder = tmp_path_factory.mktemp("dockerd")
-    with (folder / "log").open("wb") as log:
-        daemon = subprocess.Popen([OLD, "--data-root", folder / "data", "--exec-root", folder / "exec", "-H",
-                                   f"unix://{folder}/sock", "--bridge", "none", "--iptables=false", "-p",
-                                   folder / "pid"], stdout=log, stderr=log, start_new_session=True)
+    with debian_docker(tmp_path_factory.mktemp("dockerd")) as host:
 
-    def docker(*words: str) -> str:
-        done = call("/usr/bin/docker", *words, env={"DOCKER_HOST": f"unix://{folder}/sock"})
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        def docker(*words: str) -> str:
+            done = call(CLIENT, *words, env={"DOCKER_HOST": host})
+            assert done.returncode == 0, done.stderr
+            return done.stdout
 
-    for _ in range(150):
-        if call("/usr/bin/docker", "info", env={"DOCKER_HOST": f"unix://{folder}/sock"}).returncode == 0:
-            break
-        time.sleep(0.2)
-    yield docker
-    daemon.terminate()
-    daemon.wait()
-    # it leaves its network namespace mounted, and a mounted folder cannot be removed
-    for left in (folder / "exec/netns").glob("*"):
-        call("umount", str(left))
+        yield docker
 
 
 # what we push
