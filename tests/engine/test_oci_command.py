@@ -150,7 +150,7 @@ CALL = Exec(("ls", "-l"), (("A", "1"),), "/app", 1000, 1000)
     (commands.top(PODMAN, "c1"), "podman top c1 hpid huser time rss args"),
     (commands.list_ours(DOCKER, "/s"), "docker ps --all --quiet --no-trunc --filter=label=bareboat.store=/s"),
     (commands.copy_out(DOCKER, "c1", "/x"), "docker cp c1:/x -"),
-    (commands.copy_in(PODMAN, "c1", "/x"), "podman cp --archive - c1:/x"),
+    (commands.copy_in(PODMAN, "c1", "/x"), "podman cp - c1:/x"),
     (commands.load_archive(DOCKER), "docker load --quiet"),
     (commands.pull_layout(PODMAN, "/l", "localhost/bareboat/image:1"),
      "podman pull --quiet oci:/l:localhost/bareboat/image:1"),

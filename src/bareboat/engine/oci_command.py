@@ -294,7 +294,7 @@ def copy_out(client: Client, id: str, path: str) -> Command:
 
 def copy_in(client: Client, id: str, folder: str) -> Command:
     """A tar on standard input into a directory inside."""
-    return Command((client.program, "cp", "--archive", "-", f"{id}:{folder}"))
+    return Command((client.program, "cp", "-", f"{id}:{folder}"))
 
 
 def info(client: Client) -> Command:
