@@ -153,6 +153,39 @@ def test_a_program_without_a_terminal_outlives_its_connection_and_dies_with_the_
     until(lambda: b"sleep 5432" not in _environments())
 
 
+def test_hanging_up_ends_what_runs_on_the_terminal_whoever_dies(there: Port) -> None:
+    for number, victim in ((7651, "ssh"), (7652, "--stdio")):
+        client = there.start("ssh", "-tt", "bareboat-tried", f"sleep {number}")
+        sleeping = f"sleep {number}\0".encode()
+        until(lambda sleeping=sleeping: sleeping in _words())  # type: ignore[misc]
+        if victim == "ssh":
+            client.kill()
+        else:
+            [gateway] = [int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit()
+                         and _ours(e, str(there.store.home)) and b"--stdio" in _read(e / "cmdline")]
+            os.kill(gateway, 9)
+        client.communicate(timeout=20)
+        until(lambda sleeping=sleeping: sleeping not in _words())  # type: ignore[misc]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _ours(entry: Path, home: str) -> bool:
+    return f"BAREBOAT_HOME={home}\0".encode() in _read(entry / "environ")
+
+
+def _words() -> bytes:
+    """The command lines of programs inside, as the host sees them, each with spaces and an end."""
+    found = [_read(e / "cmdline") for e in Path("/proc").iterdir() if e.name.isdigit()]
+    return b"".join(b"\1" + words.rstrip(b"\0").replace(b"\0", b" ") + b"\0" for words in found
+                    if words.startswith(b"sleep"))
+
+
 def test_the_end_of_the_container_is_said(there: Port) -> None:
     client = there.start("ssh", "bareboat-tried", "echo up; exec sleep 1000")
     assert client.stdout is not None and client.stdout.readline() == b"up\n"

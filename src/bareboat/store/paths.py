@@ -11,6 +11,7 @@
     sessions/NAME/home         what is kept of a project's sessions; made when first needed
     volumes/NAME/{data,about}  a named volume and what is known of it; made when first needed
     checkouts/KEY/root         code that was fetched, by commit; made when first needed
+    ssh/                       keys, known hosts and host entries of `bareboat ssh`; made when first needed
     unsettled/KEY              trees that wait to be synced
     shared                     there while other users may read blobs and trees (store/lending.py)
     tmp/NAME                   work in progress, locked by its maker

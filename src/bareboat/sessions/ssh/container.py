@@ -60,7 +60,7 @@ class ContainerInside:
             return await network.connect(host, port)
         sock = await self._socket(host)
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, (network.address(host), port)), 20)
+            await network.within(asyncio.get_running_loop().sock_connect(sock, (network.address(host), port)))
         except BaseException:
             sock.close()
             raise
@@ -100,7 +100,7 @@ class _Maker:
     """A process inside the container's network, asked for sockets over a socket of its own."""
 
     def __init__(self, command: Command) -> None:
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._lock = asyncio.Lock()
         try:
@@ -116,10 +116,10 @@ class _Maker:
             readable = asyncio.Event()
             loop.add_reader(self._ours, readable.set)
             try:
-                await asyncio.wait_for(readable.wait(), 20)
+                await network.within(readable.wait())
             finally:
                 loop.remove_reader(self._ours)
-            _, ancillary, _, _ = self._ours.recvmsg(16, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+            _, ancillary, _, _ = self._ours.recvmsg(1, socket.CMSG_SPACE(4), getattr(socket, "MSG_CMSG_CLOEXEC", 0))
         found = array.array("i")
         for _, _, payload in ancillary:
             found.frombytes(payload[: len(payload) - len(payload) % found.itemsize])

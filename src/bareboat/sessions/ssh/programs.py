@@ -9,6 +9,7 @@ import pty
 import signal
 import struct
 import termios
+import threading
 
 from bareboat.host.process import Child, Command, start
 from bareboat.sessions.ssh.inside import Ended
@@ -21,9 +22,13 @@ class Process:
         self._child = child
         self.stdin, self.stdout, self.stderr = streams
         self._master = os.dup(self.stdout) if self.stderr < 0 else -1
-        self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
-        self._pidfd = os.pidfd_open(child.pid)  # not waited for yet: the number is still its
-        asyncio.get_running_loop().add_reader(self._pidfd, self._over)
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Ended] = loop.create_future()
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(child.pid)  # not waited for yet: the number is still its
+            loop.add_reader(self._pidfd, self._over)
+        else:  # not on Linux
+            threading.Thread(target=self._waits, args=(loop,), daemon=True).start()
 
     def signal(self, number: int) -> None:
         """Signal the process."""
@@ -49,7 +54,16 @@ class Process:
     def _over(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
+        self._end(self._child.status())
+
+    def _waits(self, loop: asyncio.AbstractEventLoop) -> None:
         code = self._child.status()
+        try:
+            loop.call_soon_threadsafe(self._end, code)
+        except RuntimeError:
+            pass  # nobody waits any more
+
+    def _end(self, code: int) -> None:
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
@@ -81,7 +95,7 @@ def spawn(command: Command, window: tuple[int, int] | None) -> Process:
         finally:
             os.close(slave)
         return Process(child, (os.dup(master), master, -1))
-    pairs = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
+    pairs = [os.pipe() for _ in range(3)]
     (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = pairs
     try:
         child = start(command, (stdin, stdout, stderr))
