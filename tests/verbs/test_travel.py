@@ -249,6 +249,27 @@ def test_extensions_come_under_a_name_of_their_own(room: Room) -> None:
     assert room.receiver.engine.loads[-1].code_overlays == (("/app/src", tree),)
 
 
+def test_a_startup_script_comes_along(room: Room) -> None:
+    old = room.run()
+    store = room.sender.store
+    digest = store.put_blob([b"export A=1\n"])
+    document = store.runs.read(old.id)
+    script = {"source": "/home/them/start.sh", "target": "/run/bareboat/startup", "read_only": True, "kind": "startup",
+              "within": digest}
+    store.runs.write(old.id, document | {"mounts": [*document["mounts"], script]})
+    room.push(old)
+    came = room.take()
+    room.receiver.store.gc(Policy(older_than=0, grace=0, now=4e9))
+    done = room.again(came.id, data=room.data)
+    mount = room.receiver.engine.loads[-1].mounts[-1]
+    assert (mount.source, mount.read_only) == (room.receiver.store.blob(digest), True)
+    assert mount.source.read_bytes() == b"export A=1\n" and done.new.mounts[-1].within == digest
+    ours = room.receiver.store.put_blob([b"ours"])
+    forged(room, lambda record, parts: (dataclasses.replace(record, id="0123456789ab", mounts=tuple(
+        dataclasses.replace(m, within=ours) if m.kind == "startup" else m for m in came.mounts)), parts))
+    assert refused(room.take).code == "artifact.missing-blob"
+
+
 # what somebody with bad intentions, or a broken program, could send
 
 

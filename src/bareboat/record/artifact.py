@@ -36,6 +36,7 @@ RESULTS = f"{FAMILY}results.pack.v1"  # small results, one after the other
 RESULT = f"{FAMILY}result.v1"  # a large one, on request
 LOG = f"{FAMILY}log.v1"
 OVERLAY = f"{FAMILY}overlay.v1.tar"  # compiled extensions, laid over the code
+STARTUP = f"{FAMILY}startup.v1"  # a script from outside the project, run before the command
 PARTS = {
     PLAN: 32 << 20,
     LOCK: 32 << 20,
@@ -45,6 +46,7 @@ PARTS = {
     RESULT: 1 << 40,
     LOG: 1 << 30,
     OVERLAY: 4 << 30,
+    STARTUP: 1 << 20,
 }  # media type → the most bytes that are taken
 RECORD_MOST = 32 << 20
 RUN_ID = "bareboat.run"  # annotation: the run's id

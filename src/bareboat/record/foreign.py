@@ -68,6 +68,9 @@ def _named(record: RunRecord) -> Iterator[tuple[str, str, str]]:
             yield "code", digest, kinds.CODE_PACK
     if record.results.pack:
         yield "results", record.results.pack, kinds.RESULTS
+    for mount in record.mounts:
+        if mount.kind == "startup":
+            yield "the startup script", mount.within, kinds.STARTUP
     for target, digest in record.overlays:
         yield f"extensions at {target}", digest.removeprefix(OVERLAY_KEY), kinds.OVERLAY
 

@@ -44,7 +44,7 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
             found.append(_of_code(mount, code, old))
         elif mount.kind == "anonymous":
             continue  # a new one, as every run has: anonymous()
-        elif mount.kind == "startup" and not foreign(old):
+        elif mount.kind == "startup":
             found.append(_script(mount, old, work))
         elif mount.kind == "cache":
             found += _cache(mount, old, work)
@@ -187,7 +187,7 @@ def _volume(mount: RecordedMount, work: Work) -> Mount:
 
 
 def _script(mount: RecordedMount, old: RunRecord, work: Work) -> Mount:
-    """The script as it was when it ran, whatever its file is now."""
+    """The script as it was when it ran, whatever its file is now; one of a run from elsewhere came along with it."""
     blob = work.store.blob(mount.within)
     if blob is None:
         raise RecordError("record.code-gone", f"the store does not have the startup script {mount.source}",

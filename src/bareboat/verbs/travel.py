@@ -175,6 +175,7 @@ def pack(run: str, luggage: Luggage, work: Work) -> Packed:
     record = _with_overlays(record, parts, work)
     parts.append(_part(kinds.PLAN, record.plan_blob, "plan.json", record, work))
     parts += [_part(kinds.LOCK, digest, name, record, work) for name, digest in record.locks]
+    parts += [_part(kinds.STARTUP, m.within, "startup", record, work) for m in record.mounts if m.kind == "startup"]
     if record.results.pack:
         parts.append(_part(kinds.RESULTS, record.results.pack, "small results", record, work))
     if luggage.large:
