@@ -110,6 +110,15 @@ def test_only_what_is_kept_is_there_the_next_time(place: Place) -> None:
     assert place("shell", "--fresh-home", "--", "ls", "/home/user/mine").returncode == 2
 
 
+def test_root_inside_has_apt_and_what_it_installs_can_be_kept(place: Place) -> None:
+    done = place("shell", "--root", "--keep", "--", "sh", "-c",
+                 "id -u; apt-get update -q >/dev/null && apt-get install -qy sl && ls /usr/games/sl && touch src/roots")
+    assert done.returncode == 0 and done.stdout.startswith("0\n") and "/usr/games/sl\n" in done.stdout, done.stderr
+    assert "installed by hand: sl (apt)" in done.stderr and "lost with" not in done.stderr, done.stderr
+    assert (place.root / "apt.txt").read_text() == "sl\n" and (place.root / "src/roots").stat().st_uid == os.getuid()
+    assert place("run", "--", "sh", "-c", "ls /usr/games/sl; ! command -v apt-get").returncode == 0
+
+
 def test_data_and_image_are_not_changed_and_the_host_is_not_reached(place: Place) -> None:
     (place.root / "data").mkdir()
     (place.root / "data/n.txt").write_text("1\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bareboat.sessions.installed import Distribution, Installed, debian_installed, python_installed
+from bareboat.sessions.installed import Distribution, Installed, debian_files, debian_installed, python_installed
 
 SITE = "/opt/venv/lib/python3.13/site-packages"
 
@@ -113,4 +113,10 @@ def test_debian_packages_that_are_new_and_installed(tmp_path: Path) -> None:
                       "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n")
     fd = os.open(tmp_path, os.O_PATH)
     assert debian_installed(fd, ["bash"]) == (("sl", "5.02-1"),)
+    (tmp_path / "var/lib/apt").mkdir()
+    (tmp_path / "var/lib/apt/extended_states").write_text("Package: sl\nArchitecture: amd64\nAuto-Installed: 1\n")
+    assert debian_installed(fd, ["bash"]) == ()  # came with another
+    (tmp_path / "var/lib/dpkg/info").mkdir()
+    (tmp_path / "var/lib/dpkg/info/sl.list").write_text("/.\n/usr/games/sl\n/lib/x\n")
+    assert {b"/usr/games/sl", b"/usr/lib/x", b"/var/lib/dpkg/info/sl.list"} <= debian_files(fd)
     os.close(fd)

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bareboat.host import kernel
@@ -21,7 +21,10 @@ DISTRIBUTIONS = 5000
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.!+_-]{0,98}[0-9A-Za-z])?")
 _URL = re.compile(r"(?:https?|ssh)://[^\s\"'<>`\\;]{1,1000}")
-_STATUS = "var/lib/dpkg/status"
+_STATUS, _INFO = "var/lib/dpkg/status", "var/lib/dpkg/info"
+_STATES = "var/lib/apt/extended_states"
+_DATABASES = ("var/lib/dpkg", _INFO, "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives", "var/lib/apt",
+              "var/lib/apt/lists", "etc/alternatives")
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,10 @@ def _files(layer: int, site: str, info: str) -> set[bytes]:
 
 
 def debian_installed(layer: int, before: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """Name and version of the packages that the layer's dpkg status has and `before` has not, in name order."""
-    known = set(before)
+    """Name and version of the packages that the layer's dpkg status has and `before` has not, in name order; without
+    those that apt took along for others.
+    """
+    known = {*before, *_automatic(layer)}
     found = {}
     for paragraph in _read(layer, _STATUS, RECORD_MOST).decode("utf-8", "replace").split("\n\n"):
         fields = _headers(paragraph.lstrip("\n").encode())
@@ -143,6 +148,26 @@ def debian_installed(layer: int, before: Iterable[str]) -> tuple[tuple[str, str]
                 and name not in known:
             found[name] = version
     return tuple(sorted(found.items()))
+
+
+def _automatic(layer: int) -> Iterator[str]:
+    for paragraph in _read(layer, _STATES, RECORD_MOST).decode("utf-8", "replace").split("\n\n"):
+        fields = _headers(paragraph.lstrip("\n").encode())
+        if fields.get("auto-installed") == "1":
+            yield fields.get("package", "")
+
+
+def debian_files(layer: int) -> frozenset[bytes]:
+    """What dpkg's lists in the layer name, and its own and apt's files: absolute inside."""
+    found: set[bytes] = set()
+    for folder in _DATABASES:
+        for name in _list(layer, folder):
+            path = f"{folder}/{name}"
+            found.add(b"/" + os.fsencode(path))
+            if name.endswith(".list") and folder == _INFO:
+                found.update(_read(layer, path, RECORD_MOST).splitlines())
+    # what was unpacked under /lib is found under /usr/lib
+    return frozenset(found | {b"/usr" + path for path in found if path.startswith((b"/lib", b"/bin", b"/sbin"))})
 
 
 def _open(layer: int, path: str, flags: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bareboat.errors import BareboatError
 from bareboat.image.plan import Plan
 from bareboat.project.values import Project
-from bareboat.sessions.installed import Installed, debian_installed, normalised, python_installed
+from bareboat.sessions.installed import Installed, debian_files, debian_installed, normalised, python_installed
 from bareboat.values import replace
 from bareboat.verbs.collaborators import Work
 
@@ -26,7 +26,7 @@ class Watch:
         found = python_installed(layer, self.plan.interpreter.site, before)
         python = tuple(d for d in found.python if normalised(d.name) != "pip")
         self.found = replace(found, python=python, apt=debian_installed(layer, (d.name for d in self.plan.debs)))
-        return found.files
+        return found.files | debian_files(layer) if self.found.apt else found.files
 
 
 def end(project: Project, found: Installed, keep: bool | None, work: Work, ask: Callable[[str], bool]) -> None:

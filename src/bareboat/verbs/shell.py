@@ -86,6 +86,10 @@ def prepare_session(request: RunRequest, work: Work, *, fresh_home: bool = False
     check(project)
     made = environment(project, LockMode(locked=request.locked), work, foreign(request.platform))
     plan = plan_of(made.plan_blob, work)
+    if request.user == "0":
+        from bareboat.verbs.session_root import with_apt
+
+        made, plan = with_apt(project, made, plan, work)
     mounts = tuple(replace(m, read_only=False) if m.kind == "code" else m for m in project.mounts)
     mounts = placed(mounts, made, work, cache=cache_wanted(request, project, work))
     home = work.store.session_home(home_name(project.root, project.name), fresh=fresh_home)
@@ -144,7 +148,7 @@ def _with_pip(load: Workload, plan: Plan, work: Work) -> tuple[Workload, tuple[s
 def _session_env(project: Project, plan: Plan) -> dict[str, str]:
     """Variables of a session, below all that is said elsewhere."""
     env = {"BAREBOAT_PROJECT": project.name, "PS1": f"({project.name}) \\w\\$ ", "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-           "PIP_ROOT_USER_ACTION": "ignore", "UV_LINK_MODE": "copy",
+           "PIP_ROOT_USER_ACTION": "ignore", "UV_LINK_MODE": "copy", "DEBIAN_FRONTEND": "noninteractive",
            **{name: os.environ[name] for name in INDEXES if os.environ.get(name)}}
     if plan.interpreter.prefix not in ("", "/usr/local"):
         env["VIRTUAL_ENV"] = plan.interpreter.prefix
