@@ -31,7 +31,7 @@ class Taker:
     """A Loader that keeps what it is given. there: the images that it has."""
 
     def __init__(self, name: str = "docker", there: Iterable[tuple[str, ...]] = (), snapshots: bool = False) -> None:
-        self.facts = Facts(Client(name, name), "28", snapshots)
+        self.facts = Facts(Client(name, name), "28", snapshots, platform="linux/amd64")
         self.there, self.ids = list(there), set[str]()
         self.archives: list[bytes] = []
         self.layouts: list[dict[str, bytes]] = []
@@ -156,6 +156,20 @@ def test_an_image_is_given_once_and_not_again(store: Store, plan: Plan, tmp_path
     assert len(said) == 1 and "docker" in said[0]
     assert feeding.bring(work(tmp_path), docker) == id and len(docker.archives) == 1
     assert feeding.ids(work(tmp_path, cwd="/other")) == ()
+
+
+def test_trees_alone_are_fed_too(store: Store, tmp_path: Path) -> None:
+    """What bareboat runs for itself has no plan: builds of sources, where only such an engine can be used."""
+    (kit.skeleton(tmp_path / "tree") / "etc/own").write_text("x")
+    docker = Taker()
+    feeding = Feeding(store, lambda blob: pytest.fail("no plan"), lambda: SOURCES, lambda text: None, quiet)
+    id = feeding.bring(work(tmp_path, plan_blob=""), docker)
+    assert id in feeding.ids(work(tmp_path, plan_blob="")) and len(docker.row["Layers"]) == 2
+    with tarfile.open(fileobj=io.BytesIO(docker.archives[0])) as tar:
+        layer = tar.extractfile(docker.row["Layers"][0])
+        assert layer is not None
+        with tarfile.open(fileobj=io.BytesIO(layer.read())) as inner:
+            assert "etc/own" in {m.name.removeprefix("./") for m in inner.getmembers()}
 
 
 def test_docker_with_containerds_store_gets_all_of_it(store: Store, plan: Plan, tmp_path: Path) -> None:

@@ -16,17 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.builder.blobs import make_blobs
+from bareboat.builder.blobs import make_blobs, tree_entries
 from bareboat.builder.outgoing import blob_chunks
 from bareboat.engine import init
 from bareboat.engine.docker import Loader
 from bareboat.engine.oci_command import HOME
 from bareboat.engine.oci_program import find
-from bareboat.image.layer import DIRECTORY, FILE, TreeEntry, store_tree
+from bareboat.image.layer import DIRECTORY, FILE, LayerDigests, TreeEntry, store_tree
 from bareboat.image.layout import REF_NAME, Member, members, tar_of
 from bareboat.image.plan import Plan
 from bareboat.image.spec import (
     CONFIG,
+    CREATED,
     LAYER,
     MANIFEST,
     Descriptor,
@@ -84,8 +85,11 @@ class Feeding:
     def bring(self, workload: Workload, engine: Loader) -> str:
         """Make what is missing, and give it to the engine; its id there. Raises EngineError, and what making raises."""
         began = time.monotonic()
-        made = feed(self._store, self._plan(workload.root.plan_blob), places(workload), self._sources(),
-                    self._progress)
+        if workload.root.plan_blob:
+            made = feed(self._store, self._plan(workload.root.plan_blob), places(workload), self._sources(),
+                        self._progress)
+        else:
+            made = feed_trees(self._store, workload, engine.facts.platform)
         self._store.put_json("cache", _key(workload), {"ids": made.ids})
         found = next((id for id in made.ids if engine.has(id)), "")
         if found:
@@ -127,7 +131,8 @@ class Feeding:
 
 
 def _key(workload: Workload) -> str:
-    text = json.dumps([FORMAT, workload.root.plan_blob, [[p, m] for p, m in places(workload)]])
+    of = workload.root.plan_blob or [os.fspath(tree) for tree in workload.root.trees]
+    text = json.dumps([FORMAT, of, [[p, m] for p, m in places(workload)]])
     return "fed-" + hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -189,33 +194,53 @@ def feed(store: Store, plan: Plan, directories: tuple[tuple[str, int], ...], sou
     """The image of a plan as engines are given it, its blobs in the store. Idempotent. Raises as make_blobs does,
     and EngineError "engine.architecture".
     """
+    program = _program(plan.platform)
+    image = make_blobs(store, plan, sources, progress)
+    top = _layer(store, entries(directories, program), "the layer of the first process")
+    diff_ids = (*json.loads(image.config)["rootfs"]["diff_ids"], top.diff_id)
+    return _image(plan.platform, plan.digest, (*image.layers, Descriptor(LAYER, top.digest, top.size)), diff_ids)
+
+
+def feed_trees(store: Store, load: Workload, platform: str) -> Fed:
+    """The image of trees alone, which is what bareboat runs for itself where only such an engine can: a layer a tree.
+    Raises ArchiveError "layer.kind", EngineError "engine.architecture".
+    """
+    program = _program(platform)
+    made = [_layer(store, tree_entries(tree), os.fspath(tree)) for tree in load.root.trees]
+    made.append(_layer(store, entries(places(load), program), "the layer of the first process"))
+    return _image(platform, "", tuple(Descriptor(LAYER, x.digest, x.size) for x in made),
+                  tuple(x.diff_id for x in made))
+
+
+def _program(platform: str) -> bytes:
     from bareboat.errors import EngineError
 
     try:
-        program = init.program(plan.platform)
-    except KeyError:
+        return init.program(platform)
+    except (KeyError, IndexError):
         raise EngineError("engine.architecture", "there is no first process for this architecture yet",
-                          where=plan.platform, hint="use --engine bubblewrap") from None
-    image = make_blobs(store, plan, sources, progress)
-    digests: list[tuple[str, int, str]] = []
+                          where=platform, hint="use --engine bubblewrap") from None
+
+
+def _layer(store: Store, files: Iterable[TreeEntry], where: str) -> LayerDigests:
+    found: list[LayerDigests] = []
 
     def chunks() -> Iterator[bytes]:
-        done = yield from store_tree(entries(directories, program))
-        digests.append((done.digest, done.size, done.diff_id))
+        found.append((yield from store_tree(files)))
 
-    store.put_blob(chunks(), where="the layer of the first process")
-    digest, size, diff_id = digests[0]
-    diff_ids = (*json.loads(image.config)["rootfs"]["diff_ids"], diff_id)
+    store.put_blob(chunks(), where=where)
+    return found[0]
+
+
+def _image(platform: str, plan: str, layers: tuple[Descriptor, ...], diff_ids: tuple[str, ...]) -> Fed:
     config = canonical({
-        **platform_document(plan.platform), "created": json.loads(image.config).get("created"),
-        "config": {"Labels": {"bareboat.plan": plan.digest}},
+        **platform_document(platform), "created": CREATED, "config": {"Labels": {"bareboat.plan": plan}},
         "rootfs": {"type": "layers", "diff_ids": diff_ids}})
-    layers = (*image.layers, Descriptor(LAYER, digest, size))
     manifest = canonical({
         "schemaVersion": 2, "mediaType": MANIFEST, "config": describe(CONFIG, config).document(),
         "layers": [{**layer.document(), "mediaType": _OCI.get(layer.media_type, layer.media_type)}
                    for layer in layers]})
-    return Fed(Image(plan.platform, plan.digest, config, manifest, layers), diff_ids)
+    return Fed(Image(platform, plan, config, manifest, layers), diff_ids)
 
 
 # Layers of an image that was pulled may be called as Docker does; in a manifest of OCI's they may not.

@@ -93,7 +93,11 @@ class CommandLine:
     def run(self, workload: Workload, streams: Streams) -> Outcome:
         """See Engine.run. Raises EngineError, ProgramError, UsageError."""
         if not workload.root.plan_blob and self._rooms is not None:
-            return self._rooms.run(workload, streams)
+            try:
+                return self._rooms.run(workload, streams)
+            except EngineError as error:
+                if error.code != "engine.namespaces":
+                    raise
         began = time.monotonic()
         load = self._checked(workload)
         if streams.stdin is not None and relay.is_directory(streams.stdin):

@@ -220,7 +220,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
     gpus = rerun_gpus.granted(old, request.gpus, made.environment, env, work)
     keys = (*made.environment.trees, *made.environment.bytecode)
     load = Workload(
-        root=Rootfs(lowers(store, made.environment.trees, made.environment.bytecode)),
+        root=Rootfs(lowers(store, made.environment.trees, made.environment.bytecode), made.environment.plan_blob),
         argv=old.argv,
         env=tuple(sorted(env.items())),
         cwd=old.cwd,
