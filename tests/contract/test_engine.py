@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import sandbox_kit as kit
@@ -534,6 +535,40 @@ def test_the_live_container_is_handed_over_once(harness: Harness) -> None:
         assert started == 1
         if handle.pidfd >= 0:
             os.close(handle.pidfd)
+
+
+def test_what_runs_in_it_and_what_it_uses(real: Harness) -> None:
+    seen: list[object] = []
+
+    def look(live: Any) -> None:
+        seen.extend((live.processes(), live.usage()))
+        live.kill("seen")
+
+    assert real.run("wait", when={b"ready": look}).outcome.reason == "seen"
+    found, usage = seen
+    assert "wait" in found[0].argv and found[0].memory > 0  # type: ignore[index]
+    assert usage.pids >= 1 and usage.memory > 0  # type: ignore[attr-defined]
+
+
+def test_all_of_it_stands_still_while_it_is_paused(wide: Harness, shared: Path) -> None:
+    out, seen = wide.folder(shared / "out"), list[object]()
+
+    def freeze(live: Any) -> None:
+        try:
+            live.pause()
+            live.pause()  # twice is once
+            seen.append(still(out / "beat"))
+            live.unpause()
+            end = _deadline()
+            while still(out / "beat") and end():
+                pass
+            seen.append(end())
+        except EngineError as error:
+            seen.append(error.code)
+        live.kill("enough")
+
+    wide.run("beat", "long", mounts=(Mount(out, "/out"),), when={b"done": freeze})
+    assert seen == ([True, True] if wide.able.pause else ["engine.pause"])
 
 
 def test_several_at_once(widest: Harness) -> None:

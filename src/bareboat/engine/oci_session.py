@@ -12,7 +12,7 @@ from bareboat.engine import oci_command as commands
 from bareboat.engine.base import Streams
 from bareboat.engine.oci_command import Client
 from bareboat.errors import EngineError
-from bareboat.host import relay, terminal
+from bareboat.host import processes, relay, terminal
 from bareboat.host.loop import Loop, reader
 from bareboat.host.process import Child, Command, Completed, ProcessError, run, start
 from bareboat.values import TYPE_CHECKING, Any, dataclass
@@ -205,14 +205,37 @@ class Attached:
             self.child.signal(signal.SIGWINCH)
 
     def processes(self) -> list[Process]:
-        """What runs in it, without the first process, which is ours."""
+        """What runs in it, without the first process, which is ours: from this machine's /proc where it has the
+        container, as one of Docker Desktop's has not, else as the engine tells it.
+        """
+        first = self._first()
+        if first:
+            found = ((pid, processes.told(pid)) for pid in self._members(first))
+            return [Process(pid, told[0], told[1], processes.resident(pid), told[2]) for pid, told in found if told]
         ended = self.call(commands.top(self.client, self.id))
         return [] if ended.code else [p for p in rows(ended.stdout) if not p.argv.startswith(f"{init.PATH} ")]
 
     def usage(self) -> Usage:
         """What it uses now: sums over its processes."""
+        first = self._first()
+        if first:
+            pids = self._members(first)
+            told = [t for t in map(processes.told, pids) if t]
+            storage = [processes.storage(pid) for pid in pids]
+            return Usage(sum(t[1] for t in told), sum(map(processes.proportional, pids)), len(pids),
+                         sum(s[0] for s in storage), sum(s[1] for s in storage))
         found = self.processes()
         return Usage(sum(p.seconds for p in found), sum(p.memory for p in found), len(found))
+
+    def _first(self) -> int:
+        """The number of its first process on this machine; 0 where it is not seen. Asked anew each time: the number of
+        one that ended may be somebody else's.
+        """
+        pid = int(self.look().get("Pid") or 0)
+        return pid if pid and processes.innermost(pid) == 1 else 0
+
+    def _members(self, first: int) -> list[int]:
+        return sorted(pid for pid in processes.members(first) if pid != first)
 
     def handle(self) -> Handle:
         """By name."""
