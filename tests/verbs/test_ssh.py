@@ -9,11 +9,11 @@ import pytest
 from tests.world_kit import World
 
 from bareboat.errors import UsageError
-from bareboat.verbs import containers, ssh
+from bareboat.verbs import containers, ssh, ssh_hosts
 from bareboat.verbs.containers import Container
 from bareboat.verbs.launch import Kept
 from bareboat.verbs.prepare import RunRequest
-from bareboat.verbs.ssh import Host
+from bareboat.verbs.ssh_hosts import Host
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_project_s_session_is_started_once_and_its_entry_written(world: World,
 def test_a_session_that_ended_is_started_again_as_it_was_and_keeps_its_host_key(world: World,
                                                                                started: list[Kept]) -> None:
     ssh.session(RunRequest(network="none"), world.work)
-    public = ssh.host_key("project", world.work).public
+    public = ssh_hosts.host_key("project", world.work).public
     (seen,) = containers.listed(world.store)
     world.store.runs.release(seen.container.id)
     record = world.store.runs.read(seen.container.id)
@@ -67,7 +67,7 @@ def test_a_session_that_ended_is_started_again_as_it_was_and_keeps_its_host_key(
     world.store.runs.release(new.container.id)
     containers.forget(world.store, new.container.id)
     assert ssh.reach("project", world.work) not in (seen.container.id, new.container.id)
-    assert ssh.host_key("project", world.work).public == public
+    assert ssh_hosts.host_key("project", world.work).public == public
 
 
 def test_what_cannot_be_had_from_a_session_that_runs_is_said(world: World, started: list[Kept]) -> None:
@@ -85,7 +85,7 @@ def test_two_projects_of_one_name_are_two_hosts(world: World, started: list[Kept
     ssh.session(RunRequest(), world.work)
     name = ssh.session(RunRequest(project=other), world.work).name
     assert name.startswith("project-") and len(name) == len("project-") + 4
-    assert {h.name for h in ssh.hosts(world.work)} == {"project", name}
+    assert {h.name for h in ssh_hosts.hosts(world.work)} == {"project", name}
 
 
 def test_another_container_of_the_name_is_not_taken_for_the_session(world: World, started: list[Kept]) -> None:
@@ -106,32 +106,32 @@ def test_a_name_that_is_no_container_is_refused(world: World, started: list[Kept
 
 def test_hosts_that_are_gone_are_forgotten(world: World, started: list[Kept]) -> None:
     ssh.session(RunRequest(), world.work)
-    world.store.put_json(ssh.KIND, "gone", {"name": "gone", "root": "/no/such/folder", "agent": False})
-    ssh.write_entries(world.work)
-    assert [h.name for h in ssh.hosts(world.work)] == ["project"]
+    world.store.put_json(ssh_hosts.KIND, "gone", {"name": "gone", "root": "/no/such/folder", "agent": False})
+    ssh_hosts.write_entries(world.work)
+    assert [h.name for h in ssh_hosts.hosts(world.work)] == ["project"]
     assert "bareboat-gone" not in (world.store.home / "ssh/config").read_text()
-    ssh.forget("project", world.work)
-    ssh.write_entries(world.work)
+    ssh_hosts.forget("project", world.work)
+    ssh_hosts.write_entries(world.work)
     assert os.listdir(world.store.home / "ssh/hosts") == []
     assert (world.store.home / "ssh/known_hosts").read_text() == ""
 
 
 def test_the_agent_is_allowed_where_it_was_said(world: World, started: list[Kept]) -> None:
     host = ssh.session(RunRequest(), world.work, agent=True)
-    entry = ssh.entry(host, world.work)
+    entry = ssh_hosts.entry(host, world.work)
     assert "--agent" in entry.proxy and entry.agent
     assert "ForwardAgent yes" in (world.store.home / "ssh/config").read_text()
 
 
 def test_the_include_line_is_written_only_by_install(tmp_path: Path) -> None:
     config, include = tmp_path / ".ssh/config", tmp_path / "store/ssh/config"
-    assert not ssh.installed(config, include)
-    assert ssh.install(config, include)
+    assert not ssh_hosts.installed(config, include)
+    assert ssh_hosts.install(config, include)
     assert config.stat().st_mode & 0o777 == 0o600 and config.parent.stat().st_mode & 0o777 == 0o700
-    assert ssh.installed(config, include) and not ssh.install(config, include)
+    assert ssh_hosts.installed(config, include) and not ssh_hosts.install(config, include)
     config.write_text("Host x\n    User y\n")
     config.chmod(0o644)
-    assert ssh.install(config, include)
+    assert ssh_hosts.install(config, include)
     assert config.read_text().endswith("\n\nHost x\n    User y\n")
     assert config.stat().st_mode & 0o777 == 0o644
 
@@ -140,6 +140,6 @@ def test_a_config_that_is_no_text_is_left_alone(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError) as error:
-        ssh.install(config, tmp_path / "include")
+        ssh_hosts.install(config, tmp_path / "include")
     assert error.value.code == "ssh.config"
     assert config.read_bytes() == b"\xff\xfe"

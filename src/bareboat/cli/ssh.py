@@ -13,7 +13,7 @@ from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
-    from bareboat.verbs.ssh import Host
+    from bareboat.verbs.ssh_hosts import Host
 
 from bareboat.cli import mounts
 
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """0, or the remote command's own code; 255 where ssh failed."""
     from bareboat.cli.term import Reporter
-    from bareboat.verbs import ssh
+    from bareboat.verbs import ssh, ssh_gateway, ssh_hosts
     from bareboat.wiring import work
 
     quiet = options.stdio or options.listening >= 0
@@ -64,11 +64,11 @@ def command(options: argparse.Namespace) -> int:
                    scratch=options.scratch)
     name = options.name
     if quiet:
-        ssh.serve(_named(name), at_work, options.listening, agent=options.agent, idle=IDLE)
+        ssh_gateway.serve(_named(name), at_work, options.listening, agent=options.agent, idle=IDLE)
         return 0
     if options.forget:
-        ssh.forget(_named(name), at_work)
-        ssh.write_entries(at_work)
+        ssh_hosts.forget(_named(name), at_work)
+        ssh_hosts.write_entries(at_work)
         return 0
     host = ssh.known(name, at_work, agent=options.agent) if name else _session(options, at_work)
     if options.port is not None:
@@ -103,10 +103,10 @@ def _config() -> Path:
 
 
 def _install(work: Work) -> None:
-    from bareboat.verbs import ssh
+    from bareboat.verbs import ssh_hosts
 
-    include = ssh.folder(work) / "config"
-    if ssh.install(_config(), include):
+    include = ssh_hosts.folder(work) / "config"
+    if ssh_hosts.install(_config(), include):
         work.tell.say(f"{_config()} includes {include} now")
     else:
         work.tell.say(f"{_config()} includes {include} already")
@@ -115,9 +115,9 @@ def _install(work: Work) -> None:
 def _connect(host: Host, words: list[str], work: Work) -> NoReturn:
     """Become ssh."""
     from bareboat.sessions.ssh.entries import PREFIX
-    from bareboat.verbs import ssh
+    from bareboat.verbs import ssh_hosts
 
-    argv = ["ssh", "-F", os.fspath(ssh.folder(work) / "config"), PREFIX + host.name, *words]
+    argv = ["ssh", "-F", os.fspath(ssh_hosts.folder(work) / "config"), PREFIX + host.name, *words]
     sys.stdout.flush()
     try:
         os.execvp(argv[0], argv)
@@ -131,7 +131,7 @@ def _listen(host: Host, options: argparse.Namespace, work: Work) -> int:
     from bareboat.host.background import start_detached
     from bareboat.sessions.ssh import network
     from bareboat.sessions.ssh.entries import PREFIX
-    from bareboat.verbs import ssh
+    from bareboat.verbs import ssh, ssh_hosts
 
     ssh.reach(host.name, work)  # so that what hinders it is said here
     try:
@@ -145,8 +145,8 @@ def _listen(host: Host, options: argparse.Namespace, work: Work) -> int:
                     *(("--agent",) if host.agent else ()), host.name),
                    {**os.environ, "BAREBOAT_HOME": os.fspath(work.store.home)})
     sock.close()
-    at = ssh.folder(work)
-    user = ssh.entry(host, work).user
+    at = ssh_hosts.folder(work)
+    user = ssh_hosts.entry(host, work).user
     print(f"ssh -p {port} -i {at / 'id'} -o HostKeyAlias={PREFIX}{host.name} -o UserKnownHostsFile="
           f"{at / 'known_hosts'} {user}@127.0.0.1")
     return 0
@@ -156,12 +156,12 @@ def _explain(host: Host, work: Work) -> None:
     import socket
 
     from bareboat.sessions.ssh import entries
-    from bareboat.verbs import ssh
+    from bareboat.verbs import ssh_hosts
 
-    entry = ssh.entry(host, work)
-    include = ssh.folder(work) / "config"
+    entry = ssh_hosts.entry(host, work)
+    include = ssh_hosts.folder(work) / "config"
     name = entry.host
-    if not ssh.installed(_config(), include):
+    if not ssh_hosts.installed(_config(), include):
         print(f"put this line first in {_config()}, or let `bareboat ssh --install` do it:\n\n"
               f"    {entries.include_line(os.fspath(include))}\n\nthen:\n")
     print(f"    ssh {name}                           a shell; ssh {name} COMMAND\n"
@@ -171,5 +171,5 @@ def _explain(host: Host, work: Work) -> None:
           f"    PyCharm: Remote Development, SSH, host {name}\n")
     server = socket.gethostname()
     print(f"on another machine that reaches this one by `ssh {server}`, for its ~/.ssh/config:\n")
-    far = entries.far_entry(entry, server, ssh.host_key(host.name, work).public)
+    far = entries.far_entry(entry, server, ssh_hosts.host_key(host.name, work).public)
     print("".join(f"    {line}\n" for line in far.splitlines()), end="")
