@@ -88,6 +88,34 @@ def test_two_projects_of_one_name_are_two_hosts(world: World, started: list[Kept
     assert {h.name for h in ssh_hosts.hosts(world.work)} == {"project", name}
 
 
+def test_a_session_has_the_name_that_was_given_unless_it_is_another_s(world: World, started: list[Kept]) -> None:
+    assert ssh.session(RunRequest(name="mine"), world.work).name == "mine"
+    other = world.base / "other"
+    (other / "src").mkdir(parents=True)
+    (other / "requirements.txt").write_text("alpha\n")
+    with pytest.raises(UsageError) as error:
+        ssh.session(RunRequest(name="mine", project=other), world.work)
+    assert error.value.code == "ssh.name-taken" and os.fspath(world.root) in error.value.what
+    with pytest.raises(UsageError) as error:
+        ssh.session(RunRequest(name="no name"), world.work)
+    assert error.value.code == "ssh.name"
+    assert len(started) == 1
+
+
+def test_the_engine_is_the_container_s_else_the_project_s(world: World, started: list[Kept],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BAREBOAT_ENGINE", raising=False)
+    ssh.session(RunRequest(), world.work)
+    assert ssh_hosts.engine_of("project", world.work) == "memory"
+    (seen,) = containers.listed(world.store)
+    world.store.runs.release(seen.container.id)
+    containers.forget(world.store, seen.container.id)
+    assert ssh_hosts.engine_of("project", world.work) == ""
+    (world.root / "bareboat.toml").write_text('engine = "podman"\n')
+    assert ssh_hosts.engine_of("project", world.work) == "podman"
+    assert ssh_hosts.engine_of("nothing", world.work) == ""
+
+
 def test_another_container_of_the_name_is_not_taken_for_the_session(world: World, started: list[Kept]) -> None:
     containers.write(world.store, Container("c" * 12, "project"))
     with pytest.raises(UsageError) as error:

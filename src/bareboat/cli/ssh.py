@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from bareboat.cli.shell import session_options, with_defaults
 from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.ssh_hosts import Host
-
-from bareboat.cli import mounts
 
 SUMMARY = "A host entry for the project's session, that ssh, VS Code, PyCharm, rsync and sftp use."
 EXAMPLES = """\
@@ -38,47 +37,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--listening", type=int, default=-1, help=argparse.SUPPRESS)
     add("--forget", action="store_true", help="remove the entry and the host key of NAME")
     add("--idle-stop", metavar="TIME", help="end the session after so long without anybody or anything in it")
-    mounts.configure(parser)
-    add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
-    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
-    add("--cpus", metavar="N", help="CPUs, a decimal number")
-    add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
-    add("--shm-size", metavar="SIZE", help="size of /dev/shm")
-    add("--network", choices=("host", "none"), help="host (the default) or none")
-    add("--project", metavar="DIR", help="the project's folder, when it is not this one")
-    add("--scratch", choices=("tmpfs", "disk"), help="where what you install lives until the end")
-    add("--locked", action="store_true", help="refuse when the lock is not up to date")
-    add("--offline", action="store_true", default=None, help="use only what is on this machine")
-    add("name", nargs="?", metavar="NAME", help="a session, or any container that runs")
+    session_options(parser)
+    add("host", nargs="?", metavar="NAME", help="a session, or any container that runs")
     add("words", nargs="...", metavar="CMD …", help="what to run there; nothing for a shell")
 
 
 def command(options: argparse.Namespace) -> int:
     """0, or the remote command's own code; 255 where ssh failed."""
-    from bareboat.cli.term import Reporter
     from bareboat.verbs import ssh, ssh_gateway, ssh_hosts
-    from bareboat.wiring import work
 
-    quiet = options.stdio or options.listening >= 0
-    at_work = work(Reporter(0 if quiet and options.level == 1 else options.level), offline=options.offline,
-                   scratch=options.scratch)
-    name = options.name
-    if quiet:
-        ssh_gateway.serve(_named(name), at_work, options.listening, agent=options.agent, idle=IDLE)
+    name = options.host
+    if options.stdio or options.listening >= 0:
+        options.level = 0 if options.level == 1 else options.level
+        ssh_gateway.serve(_named(name), _work(options), options.listening, agent=options.agent, idle=IDLE)
         return 0
     if options.forget:
-        ssh_hosts.forget(_named(name), at_work)
-        ssh_hosts.write_entries(at_work)
+        work = _work(options)
+        ssh_hosts.forget(_named(name), work)
+        ssh_hosts.write_entries(work)
         return 0
-    host = ssh.known(name, at_work, agent=options.agent) if name else _session(options, at_work)
+    work = _work(options)
+    host = ssh.known(name, work, agent=options.agent) if name else _session(options, work)
     if options.port is not None:
-        return _listen(host, options, at_work)
+        return _listen(host, options, work)
     if options.install:
-        _install(at_work)
+        _install(work)
     if name and not options.install:
-        _connect(host, options.words, at_work)
-    _explain(host, at_work)
+        _connect(host, options.words, work)
+    _explain(host, work)
     return 0
+
+
+def _work(options: argparse.Namespace) -> Work:
+    """The collaborators: the engine is the container's, else the project's."""
+    from bareboat.cli.run import work_of
+    from bareboat.cli.term import Reporter
+    from bareboat.verbs import ssh_hosts
+    from bareboat.wiring import work
+
+    if not options.host:
+        return work_of(with_defaults(options, []))
+    found = work(Reporter(options.level), offline=options.offline)
+    engine = ssh_hosts.engine_of(options.host, found)
+    return found if engine in ("", found.engine.name) else work(Reporter(options.level), offline=options.offline,
+                                                                engine=engine)
 
 
 def _named(name: str | None) -> str:
@@ -89,13 +91,11 @@ def _named(name: str | None) -> str:
 
 def _session(options: argparse.Namespace, work: Work) -> Host:
     from bareboat.cli.life import seconds
-    from bareboat.cli.run import DEFAULTS, request_of
+    from bareboat.cli.run import request_of
     from bareboat.verbs.ssh import session
 
-    said = {name: value for name, value in vars(options).items() if name in DEFAULTS}
-    request = request_of(argparse.Namespace(**{**DEFAULTS, **said, "words": [], "program": [], "project_run": True,
-                                               "name": None}))
-    return session(request, work, agent=options.agent, idle_stop=seconds(options.idle_stop, "--idle-stop", 0.0))
+    return session(request_of(with_defaults(options, [])), work, agent=options.agent,
+                   idle_stop=seconds(options.idle_stop, "--idle-stop", 0.0))
 
 
 def _config() -> Path:

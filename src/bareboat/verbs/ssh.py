@@ -28,7 +28,11 @@ def session(request: RunRequest, work: Work, *, agent: bool = False, idle_stop: 
     from bareboat.verbs.prepare import RunRequest
 
     project = load(request.project or find_root(Path.cwd()))
-    name = _name(project, work)
+    name = request.name or _name(project, work)
+    other = read(check_name(name), work)
+    if other is not None and other.root not in ("", os.fspath(project.root)) and Path(other.root).is_dir():
+        raise UsageError("ssh.name-taken", f"{name!r} is the session of {other.root}",
+                         hint=f"choose another --name, or: bareboat ssh --forget {name}")
     host = Host(name, os.fspath(project.root), agent)
     keep(host, work)
     write_entries(work)
@@ -36,7 +40,7 @@ def session(request: RunRequest, work: Work, *, agent: bool = False, idle_stop: 
         seen = _seen(host, work)
         if seen is None or not seen.running:
             _make(host, replace(request, project=project.root), idle_stop, work)
-        elif replace(request, project=None, locked=False) != RunRequest() or idle_stop:
+        elif replace(request, project=None, locked=False, name="") != RunRequest() or idle_stop:
             work.tell.say(f"session {name} runs already, as it was started; for another: bareboat stop {name}, and "
                           "the same again")
     return host

@@ -42,6 +42,19 @@ def keep(host: Host, work: Work) -> None:
     work.store.put_json(KIND, host.name, encode(host))
 
 
+def engine_of(name: str, work: Work) -> str:
+    """The engine of a host's container, else of its project; "" where neither says."""
+    from bareboat.verbs.run import engine_of_project
+
+    try:
+        return containers.find(work.store, name).container.engine
+    except UsageError as error:
+        host = read(name, work)
+        if error.code != "container.unknown" or host is None or not Path(host.root).is_dir() or not host.root:
+            return ""
+    return engine_of_project(Path(host.root), dict(os.environ)) or ""
+
+
 def hosts(work: Work) -> list[Host]:
     """Every host, by name; those whose container or project is gone are forgotten."""
     found = []
