@@ -356,15 +356,14 @@ class Session:
             self._tree = tree(self.folder / "tree")
         return self._tree
 
-    def harness(self, kind: str, folder: Path) -> Harness:
-        """An engine with the programs; skipped where it cannot be had."""
+    def harness(self, kind: str, folder: Path, caller: tuple[int, int] | None = None) -> Harness:
+        """An engine with the programs; skipped where it cannot be had. caller: another than who runs the tests."""
         if kind == "memory":
             functions = {name: call for name, (call, _) in PROGRAMS.items() if call is not None}
             return Harness(kind, MemoryEngine(functions), self.tree)
         if kind.startswith("bubblewrap"):
             sandbox_kit.need_sandbox()
             return Harness(kind, Bubblewrap(folder, overlay=kind == "bubblewrap"), self.tree)
-        caller = None
         if kind == ROOTLESS:
             command, caller = rootless_podman(self.folder)
         else:

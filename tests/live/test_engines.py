@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def names(engine: str) -> set[str]:
 def run(home: Path, project: Path, engine: str, *words: str) -> tuple[str, str, dict[str, object]]:
     """Standard output, what bareboat said, and the run's record."""
     env = {"BAREBOAT_HOME": str(home), "PATH": f"{PEERS}:{os.environ['PATH']}" if PEERS else os.environ["PATH"]}
-    done = call("python", "-m", "bareboat", "run", "--engine", engine, "-e", "LR=0.1", *words, "--", "python",
+    done = call(sys.executable, "-m", "bareboat", "run", "--engine", engine, "-e", "LR=0.1", *words, "--", "python",
                 "src/run.py", cwd=project, env=env)
     assert done.returncode == 0, done.stderr
     found = re.search(r"run ([0-9a-f]+);", done.stderr)
@@ -130,7 +131,7 @@ def test_nothing_is_reached_and_what_is_answered_otherwise_is_told(
     shutil.copy(HERE / "probes.py", tmp_path / "code/probes.py")
     path = f"{PEERS}:{os.environ['PATH']}" if PEERS else os.environ["PATH"]
     with host(tmp_path, canary) as (name, process):
-        done = call("python", "-m", "bareboat", "-q", "run", "--engine", engine, "--network", network, "-v",
+        done = call(sys.executable, "-m", "bareboat", "-q", "run", "--engine", engine, "--network", network, "-v",
                     f"{tmp_path}/code:/code:ro", "--results", str(tmp_path / "results"), "--", "python", "-B",
                     "/code/probes.py", str(tmp_path / "secret"), name, str(process), canary, cwd=project,
                     env={"BAREBOAT_HOME": str(home), "PATH": path})
