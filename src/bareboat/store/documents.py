@@ -15,8 +15,11 @@ from bareboat.store.disk_errors import disk_error
 from bareboat.store.paths import Layout, check_key, document_name
 from bareboat.store.stamps import stamp
 
-# Made again from other things at no loss: not synced when written, and a damaged one counts as absent.
-REMAKEABLE = frozenset({"cache", "live", "manifests", "plans", "projects"})
+# Made again from other things at no loss: gc takes those that nobody used.
+REMAKEABLE = frozenset({"cache", "manifests", "plans", "projects"})
+# Not synced when written, and a damaged one counts as absent. Which containers are listed may be lost by a power cut in
+# their first seconds, as if that had come a moment earlier; how a run went is in its record.
+_UNSYNCED = REMAKEABLE | {"containers", "live", "starts"}
 _MAGIC = b"bareboat 1 "
 
 
@@ -29,7 +32,7 @@ class Documents:
     def put(self, kind: str, key: str, value: object) -> None:
         """Replace a document atomically; the last writer wins. Durable unless its kind can be made again."""
         check_key(kind)
-        durable = kind not in REMAKEABLE
+        durable = kind not in _UNSYNCED
         body = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
             "utf-8", "surrogatepass"
         )
@@ -82,7 +85,7 @@ class Documents:
         head, _, body = data.partition(b"\n")
         if head[: len(_MAGIC)] == _MAGIC and head[len(_MAGIC) :].split(b" ")[0] == _digest(kind, key, body):
             return json.loads(body.decode("utf-8", "surrogatepass"))  # type: ignore[no-any-return]
-        if kind in REMAKEABLE and marks:
+        if kind in _UNSYNCED and marks:
             return None
         raise StoreError(
             "store.damaged",
@@ -92,13 +95,14 @@ class Documents:
         )
 
     def remove(self, kind: str, key: str) -> bool:
-        """Remove a document; False when there was none. Durable when it returns."""
+        """Remove a document; False when there was none. Durable when it returns, where its making was."""
         path = self._layout.document(check_key(kind), key)
         from bareboat.host.files import fsync_directory
 
         try:
             os.unlink(path)
-            fsync_directory(os.path.dirname(path))
+            if kind not in _UNSYNCED:
+                fsync_directory(os.path.dirname(path))
         except FileNotFoundError:
             return False
         except OSError as error:

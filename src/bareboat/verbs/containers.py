@@ -82,7 +82,7 @@ def read(store: Store, run: str, foreground: bool = False) -> Container | None:
 
 
 def write(store: Store, container: Container, foreground: bool = False) -> None:
-    """Keep it. Durable, but for one in the foreground."""
+    """Keep it."""
     from bareboat.record.codec import encode
 
     store.put_json(LIVE if foreground else KIND, container.id, encode(container))

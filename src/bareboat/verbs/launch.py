@@ -86,7 +86,7 @@ def keep(container: Container, kept: Kept, work: Work) -> tuple[Container, Kept]
         store.runs.create(record.id)
         try:
             pins = [f"blob:{digest}" for digest in record.blobs]
-            store.runs.write(record.id, {**record.document(), "pins": pins})
+            store.runs.write(record.id, {**record.document(), "pins": pins}, durable=False)
             if not container.remove:
                 store.put_json(containers.STARTS, record.id, encode(kept))
         finally:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bareboat.errors import BareboatError, RecordError
 from bareboat.record.states import final, move
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
+from bareboat.values import dataclass
 
 KILLED = "bareboat was killed"
 
