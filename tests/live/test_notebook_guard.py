@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.notebook_kit import ASKING, ROUTES, Place, Server, example, notebook
+from tests.notebook_kit import ASKING, OPEN, ROUTES, Place, Server, example, notebook
+
+from bareboat.sessions.ports import free_port
 
 pytestmark = pytest.mark.live
 # What anybody may see: the form that asks for the token, the files that its page is made of, the server's version.
@@ -116,6 +121,38 @@ def test_cookies_are_for_this_page_alone(server: Server) -> None:
     server.log_in()
     found = [line for line in server.said.splitlines() if line.startswith("username-")]
     assert found and all("HttpOnly" in line and "samesite=strict" in line.lower() for line in found)
+
+
+def test_the_checks_catch_a_server_without_guards(notebook_place: Place, routes: list[Route], tmp_path: Path) -> None:
+    place, port = notebook_place, free_port()
+    notebook(place.root / "src/open.ipynb", OPEN.format(port=port))
+    command = [sys.executable, "-m", "bareboat", "run", "--results", str(tmp_path / "open"), "src/open.ipynb"]
+    process = subprocess.Popen(command, cwd=place.root, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, env={**os.environ, "BAREBOAT_HOME": str(place.home)})
+    bare = Server(process, f"http://127.0.0.1:{port}/lab?token=", tmp_path / "none")
+    try:
+        end = time.monotonic() + 60
+        while not _answers(bare):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        without = [(path, method) for path, method in allowed(routes)
+                   if path != "/api/shutdown" and 200 <= bare.ask(method, path)[0] < 300]
+        assert len(without) > 10
+        assert 200 <= bare.ask("GET", "/api/contents", host="evil.example")[0] < 300
+        assert "access-control-allow-origin" in bare.ask("GET", "/api/contents", EVIL)[1].lower()
+        assert bare.ask("POST", "/api/contents", "Content-Type: text/plain", body="{}")[0] in range(200, 300) or \
+            bare.ask("POST", "/api/terminals", "Content-Type: text/plain")[0] in range(200, 300)
+        assert bare.upgrade("/api/events/subscribe", EVIL) == 101
+    finally:
+        (tmp_path / "open/stop").touch()
+        process.communicate(timeout=60)
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return server.ask("GET", "/api")[0] == 200
+    except OSError:
+        return False
 
 
 def holding(home: Path, secret: bytes) -> list[Path]:
