@@ -134,9 +134,11 @@ def test_a_name_that_is_no_container_is_refused(world: World, started: list[Kept
 
 def test_hosts_that_are_gone_are_forgotten(world: World, started: list[Kept]) -> None:
     ssh.session(RunRequest(), world.work)
-    world.store.put_json(ssh_hosts.KIND, "gone", {"name": "gone", "root": "/no/such/folder", "agent": False})
+    ssh_hosts.keep(Host("gone"), world.work)
+    ssh_hosts.keep(Host("away", "/no/such/folder"), world.work)
     ssh_hosts.write_entries(world.work)
-    assert [h.name for h in ssh_hosts.hosts(world.work)] == ["project"]
+    assert [h.name for h in ssh_hosts.hosts(world.work)] == ["away", "project"]
+    ssh_hosts.forget("away", world.work)
     assert "bareboat-gone" not in (world.store.home / "ssh/config").read_text()
     ssh_hosts.forget("project", world.work)
     ssh_hosts.write_entries(world.work)

@@ -56,11 +56,13 @@ def engine_of(name: str, work: Work) -> str:
 
 
 def hosts(work: Work) -> list[Host]:
-    """Every host, by name; those whose container or project is gone are forgotten."""
+    """Every host, by name. One whose container is gone is forgotten; a project's is kept: its folder may be away for a
+    while, and others may know its host key.
+    """
     found = []
     for name in work.store.keys(KIND):
         host = read(name, work)
-        if host is not None and (Path(host.root).is_dir() if host.root else _listed(name, work)):
+        if host is not None and (host.root or _listed(name, work)):
             found.append(host)
         else:
             forget(name, work)
