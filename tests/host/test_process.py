@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import IO
 
 import pytest
 
-from bareboat.host.process import Command, ProcessError, read_from, run, write_to
+from bareboat.host.process import Command, Completed, ProcessError, begin, read_from, run, start, write_to
 
 
 def test_output_code_and_input() -> None:
@@ -110,8 +111,43 @@ def test_a_source_that_fails_kills_the_command() -> None:
 
 
 def test_what_cannot_be_started_is_neither_read_nor_written() -> None:
-    for start in (lambda: read_from(Command(("/no/such/program",)), lambda out: out.read()),
+    for begun in (lambda: read_from(Command(("/no/such/program",)), lambda out: out.read()),
                   lambda: write_to(Command(("/no/such/program",)), [b"x"])):
         with pytest.raises(ProcessError) as caught:
-            start()
+            begun()
         assert caught.value.code == "process.start"
+
+
+def test_a_child_has_the_streams_it_was_given() -> None:
+    read, write = os.pipe()
+    child = start(Command(("/bin/sh", "-c", "echo out; echo gone >&2; [ -t 0 ] || exit 7")), (-1, write, -1))
+    os.close(write)
+    assert child.wait() == 7 and child.ended()
+    assert os.read(read, 100) == b"out\n"
+    os.close(read)
+    child.signal(15)  # nothing happens to one that ended
+
+
+def test_a_child_is_signalled_and_killed() -> None:
+    for end, code in (("signal", 143), ("kill", 137)):
+        child = start(Command(("/bin/sleep", "100")), (-1, -1, -1))
+        assert not child.ended()
+        child.signal(15) if end == "signal" else child.kill()
+        assert child.wait() == code
+    with pytest.raises(ProcessError) as caught:
+        start(Command(("/nonexistent",)), (-1, -1, -1))
+    assert caught.value.code == "process.start"
+
+
+def test_a_command_that_runs_meanwhile() -> None:
+    with begin(Command(("/bin/sh", "-c", "cat; echo out; echo err >&2; exit 3"), timeout=30)) as begun:
+        assert begun.finish() == Completed(3, b"out\n", b"err\n")
+    with begin(Command(("/bin/sleep", "100"))):
+        pass  # not finished: it is killed, and nothing is left
+    with begin(Command(("/bin/sleep", "100"), timeout=0.05)) as slow, \
+            pytest.raises(ProcessError) as caught:
+        slow.finish()
+    assert caught.value.code == "process.timeout"
+    with pytest.raises(ProcessError) as caught:
+        begin(Command(("/nonexistent",)))
+    assert caught.value.code == "process.start"
