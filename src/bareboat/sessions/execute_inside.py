@@ -95,4 +95,7 @@ def fail(text, code=2):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5]))
+    code = main(*sys.argv[1:5])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # what libraries do at an exit fails where a kernel never was; the container ends with us
