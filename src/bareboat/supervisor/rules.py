@@ -36,7 +36,7 @@ class Rules:
 
 def backoff(attempt: int) -> float:
     """Seconds before a start that follows so many: doubled each time, from a tenth of a second to a minute."""
-    return float(min(0.1 * 2 ** max(attempt - 1, 0), 60.0))
+    return float(min(0.1 * 2 ** min(max(attempt - 1, 0), 10), 60.0))
 
 
 def warnings_before(seconds: float) -> tuple[float, ...]:
