@@ -96,7 +96,8 @@ def test_a_socket_that_a_dead_owner_left_is_replaced(serve: Callable[..., Served
 
 
 @pytest.mark.parametrize("sent", [b"\0" * 40, b"GET / HTTP/1.1\r\n\r\n", wire.HEAD.pack(b"j", 1 << 30),
-                                  wire.frame(b"j", b"["), wire.frame(b"j", b"[1]"), wire.frame(b"?", b"x"), wire.frame(b"j", b"\xff")])
+                                  wire.frame(b"j", b"["),
+                                  wire.frame(b"j", b"[1]"), wire.frame(b"?", b"x"), wire.frame(b"j", b"\xff")])
 def test_what_is_no_request_ends_that_line_and_no_other(
         serve: Callable[..., Served], tmp_path: Path, sent: bytes) -> None:
     serve(echo)
