@@ -129,10 +129,11 @@ def test_a_terminal_has_its_size_and_its_changes_and_its_keys(gate: Gate) -> Non
     os.kill(pid, signal.SIGWINCH)
     types(b"trap 'echo it; stty size' WINCH; while ! stty size | grep '44 99'; do sleep 0.05; done; echo do''ne\n")
     until(lambda: says(b"done"))
-    types(b"sleep 4567\n")
-    until(lambda: _runs(b"sleep 4567"))
+    sleeping = f"sleep 4567.{os.getpid()}".encode()  # nobody else's
+    types(sleeping + b"\n")
+    until(lambda: _runs(sleeping))
     types(b"\x03")
-    until(lambda: not _runs(b"sleep 4567"))
+    until(lambda: not _runs(sleeping))
     types(b"exit 7\n")
     _, status = os.waitpid(pid, 0)
     os.close(master)
@@ -156,14 +157,15 @@ def _processes() -> bytes:
 
 
 def test_hanging_up_ends_what_runs_on_the_terminal(gate: Gate) -> None:
+    sleeping = f"sleep 7654.{os.getpid()}"
     pid, master = pty.fork()
     if pid == 0:
-        os.execvpe("ssh", gate.client("ssh", "-t", gate.host_name, "sleep 7654"), gate.env)
-    until(lambda: _runs(b"sleep 7654"))
+        os.execvpe("ssh", gate.client("ssh", "-t", gate.host_name, sleeping), gate.env)
+    until(lambda: _runs(sleeping.encode()))
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(master)
-    until(lambda: not _runs(b"sleep 7654"))
+    until(lambda: not _runs(sleeping.encode()))
 
 
 @pytest.fixture(scope="module")

@@ -146,17 +146,18 @@ def test_rsync_and_50_mb(there: Port) -> None:
 
 def test_a_program_without_a_terminal_outlives_its_connection_and_dies_with_the_container(there: Port) -> None:
     """As the servers of editors are started."""
-    command = "(nohup sleep 5432 >/dev/null 2>&1 </dev/null & echo $! >pid); echo started"
+    sleeping = f"sleep 5432.{os.getpid()}"
+    command = f"(nohup {sleeping} >/dev/null 2>&1 </dev/null & echo $! >pid); echo started"
     assert there.run("ssh", "bareboat-tried", command).stdout == b"started\n"
     assert there.run("ssh", "bareboat-tried", "kill -0 $(cat pid)").returncode == 0
     enter.kill("tried", there.store)
-    until(lambda: b"sleep 5432" not in _environments())
+    until(lambda: sleeping.encode() not in _environments())
 
 
 def test_hanging_up_ends_what_runs_on_the_terminal_whoever_dies(there: Port) -> None:
     for number, victim in ((7651, "ssh"), (7652, "--stdio")):
-        client = there.start("ssh", "-tt", "bareboat-tried", f"sleep {number}")
-        sleeping = f"sleep {number}\0".encode()
+        client = there.start("ssh", "-tt", "bareboat-tried", f"sleep {number}.{os.getpid()}")
+        sleeping = f"sleep {number}.{os.getpid()}\0".encode()
         until(lambda sleeping=sleeping: sleeping in _words())  # type: ignore[misc]
         if victim == "ssh":
             client.kill()

@@ -15,9 +15,15 @@ from bareboat.sessions.ssh import network
 from bareboat.sessions.ssh.inside import Person, Program
 from bareboat.sessions.ssh.programs import Process, spawn
 
-# Takes the terminal it was given as its own, as an engine's exec does, and becomes the program.
-_TAKE = ("import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-         "os.execvp(sys.argv[1], sys.argv[1:])")
+# As an engine's exec does: takes the terminal it was given as its own, ignores no signal that its parent ignored (as
+# whatever a script started behind &), and becomes the program.
+_TAKE = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class LocalInside:
