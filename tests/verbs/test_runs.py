@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from tests.record_kit import Lab
 
 from bareboat.errors import RecordError
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
 from bareboat.verbs.runs import KILLED, RunFilter, find, load, runs
 from bareboat.verbs.show import log, show
 
@@ -103,3 +108,15 @@ def test_a_run_from_elsewhere_is_neither_last_nor_takes_a_name(tmp_path):
     assert find(lab.store, "last").id == own.id and find(lab.store, "best").id == own.id
     lab.store.runs.write(theirs.id, document | {"origin": "ghcr.io/x/y@sha256:1", "name": "worse"})
     assert find(lab.store, "worse").id == theirs.id and find(lab.store, theirs.id[:8]).id == theirs.id
+
+
+def test_of_two_runs_of_one_second_the_later_is_the_last(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "home")
+    ids = ["f00000000001", "000000000002", "a00000000003"]
+    for number, run in enumerate(ids):
+        store.runs.create(run)
+        store.runs.write(run, RunRecord(run, state="succeeded", created="2026-05-01T12:00:00Z").document())
+        os.utime(store.runs.path(run) / "lock", ns=(number, number))
+        store.runs.release(run)
+    assert [r.id for r in runs(store, RunFilter()).runs] == ids[::-1]
+    assert find(store, "last").id == ids[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bareboat.errors import BareboatError, RecordError
 from bareboat.record.states import final, move
@@ -44,9 +44,27 @@ def runs(store: Store, which: RunFilter) -> Listed:
             broken.append(item)
         elif _wanted(item, which):
             found.append(item)
-    found.sort(key=lambda r: (r.created, r.id), reverse=True)
+    found.sort(key=_age(store, found), reverse=True)
     shown = found if which.limit is None else found[: which.limit]
     return Listed(tuple(shown), tuple(broken), len(found) - len(shown))
+
+
+def _age(store: Store, found: list[RunRecord]) -> Callable[[RunRecord], tuple[str, int, str]]:
+    """By when a run was made. Records say it to the second; within one the disk knows, and is asked only then."""
+    seen: set[str] = set()
+    same = {r.created for r in found if r.created in seen or seen.add(r.created)}  # type: ignore[func-returns-value]
+
+    def key(record: RunRecord) -> tuple[str, int, str]:
+        return record.created, _made(store, record.id) if record.created in same else 0, record.id
+
+    return key
+
+
+def _made(store: Store, run: str) -> int:
+    try:
+        return (store.runs.path(run) / "lock").stat().st_mtime_ns  # made with the run, and never written to
+    except OSError:
+        return 0
 
 
 def _all(store: Store) -> Iterator[RunRecord | str]:
