@@ -99,8 +99,9 @@ class Keeper:
                 peer.send(data)
 
     def left(self) -> None:
-        """The program ended; others may follow."""
+        """The program ended; others may follow. Its loop is not turned any more: what it waited for is closed."""
         self.live, self.paused = None, False
+        self.serve(None)
         if self.ports is not None:
             self.ports.stop()
         if self._checkup is not None:
@@ -116,9 +117,10 @@ class Keeper:
             peer.end()
         for peer in list(self.waiting):
             peer.answer(answer)
+        self.serve(loop := Loop())
         end = time.monotonic() + 1.0
-        while self.control.peers and self.loop is not None and time.monotonic() < end:
-            self.loop.turn(20)
+        while self.control.peers and time.monotonic() < end:
+            loop.turn(20)
         self.control.close()
 
     @property
