@@ -128,6 +128,10 @@ class Server:
         """As ^C does; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:  # then its code says so
+                self.process.kill()
         assert self.process.stdout is not None
         if not self.process.stdout.closed:
             self.said += self.process.stdout.read()

@@ -9,6 +9,7 @@ extension tells the outside on standard output when the server answers ("bareboa
 import asyncio
 import hmac
 import os
+import signal
 import sys
 import threading
 import time
@@ -126,6 +127,14 @@ def end_soon(server, seconds=5.0):
     server.stop = stopping
 
 
+def stop_when_asked(server):
+    """^C and stop mean the stop above. Without a terminal the server would leave ^C to Python, which waits at its exit
+    for those threads.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: server.io_loop.add_callback_from_signal(server.stop))
+
+
 def _seconds(value):
     if isinstance(value, str):
         try:
@@ -145,6 +154,7 @@ def _load_jupyter_server_extension(server):
     from tornado.ioloop import PeriodicCallback
 
     end_soon(server)
+    server.io_loop.add_callback(stop_when_asked, server)  # behind the server's own handlers
     limit = float(os.environ.get("BAREBOAT_IDLE_STOP") or 0)
     if limit > 0:
         idle = Idle(server, limit)
