@@ -53,6 +53,13 @@ class Terminal:
             time.sleep(0.1)
         return shown
 
+    def prompt(self) -> None:
+        """Wait until the shell asks for the next line."""
+        end = time.monotonic() + PATIENCE
+        while not (shown := self.screen()).endswith("/app$"):
+            assert time.monotonic() < end, shown
+            time.sleep(0.1)
+
     def close(self) -> None:
         self.tmux("kill-server")
 
@@ -77,6 +84,7 @@ def test_a_terminal_from_prompt_to_question(place: Place, terminal: Terminal) ->
     terminal.wait("sleep 9999")
     for _ in range(3):  # to the program alone, and never the end of a shell
         terminal.type("C-c", enter=False)
+        terminal.prompt()  # a terminal throws away what was typed before the signal came through
     terminal.type("echo still $BAREBOAT_PROJECT; echo new > src/new.py; exit 3")
     shown = terminal.wait("still project", "installed by hand: rich==", "[y/N]")
     assert "exit 3" in shown and "that they need" in shown
