@@ -310,6 +310,31 @@ def test_attach_gets_what_comes_and_gives_what_is_typed(fleet: Fleet) -> None:
     line.close()
 
 
+def test_what_is_typed_faster_than_it_is_read_arrives_whole_and_so_does_its_end(fleet: Fleet) -> None:
+    fleet.run("sh", "-c", "sleep 0.5; wc -c", name="a", interactive=True)
+    line = enter.Attached("a", fleet.store, stdin=True)
+    for _ in range(30):
+        line.send(wire.IN, b"x" * 100_000)
+    line.send(wire.EOF, b"")
+    out = bytearray()
+    while line.read(out.extend, out.extend):
+        pass
+    assert (out.strip(), line.ended) == (b"3000000", 0)
+    line.close()
+
+
+def test_one_that_is_being_made_is_not_taken_for_one_that_died(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = launch.write_record
+
+    def looked_at(*words: object, **more: object) -> None:
+        containers.listed(fleet.store)  # somebody else's ps, at the worst moment
+        real(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(launch, "write_record", looked_at)
+    container, _ = fleet.create("true", remove=True)
+    assert fleet.seen(container.id).state == "created"
+
+
 def test_a_terminal_that_is_attached_to(fleet: Fleet) -> None:
     fleet.run("sh", "-c", "read x; stty size; echo typed $x; sleep 60", name="t", interactive=True, tty=True)
     line = enter.Attached("t", fleet.store, stdin=True, window=(33, 77))

@@ -51,7 +51,7 @@ def _program(run: str, text: str, work: Work) -> int:
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # hung up by the kernel when the gateway goes, however it goes
     request = ExecRequest(tuple(asked["argv"]), tuple((name, value) for name, value in asked["env"]), asked["cwd"],
-                          tty, 0, 0 if tty else None)
+                          tty)
     return execute_in(run, request, work, Streams(_to(1), _to(2), 0, 0 if tty else None)).code
 
 

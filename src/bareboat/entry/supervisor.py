@@ -22,7 +22,7 @@ from bareboat.supervisor.rules import backoff
 from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs import containers
 from bareboat.verbs.containers import Container
-from bareboat.verbs.execute import execute
+from bareboat.verbs.execute import execute, write_record
 from bareboat.verbs.foreground import facts_of
 from bareboat.verbs.launch import Kept
 
@@ -56,7 +56,8 @@ def main() -> int:
         answer.failed(RecordError("record.alive", "another process has this container", where=container.id))
         return 125
     try:
-        return _keep(container, kept, at_work, answer)
+        with at_work.store.lease(kept.keys):  # between two starts, too
+            return _keep(container, kept, at_work, answer)
     except BareboatError as error:
         _Log().say(f"{error.code}: {error.what} {error.where}")
         answer.failed(error)
@@ -144,7 +145,7 @@ def _wait(record: RunRecord, failures: int, keeper: Keeper, work: Work) -> RunRe
     """Let a while pass before the next start, answering meanwhile; the record says what it waits for."""
     seconds = backoff(failures)
     following = again(record, at=timestamp(time.time()), reason=f"restarting, after exit {record.exit_code}")
-    work.store.runs.write(record.id, {**following.document(), "pins": [f"blob:{d}" for d in following.blobs]})
+    write_record(work, following)
     loop = Loop()
     keeper.serve(loop)
     end = time.monotonic() + seconds
@@ -155,7 +156,7 @@ def _wait(record: RunRecord, failures: int, keeper: Keeper, work: Work) -> RunRe
 
         following = move(following, "cancelled", at=timestamp(time.time()), reason=keeper.ending,
                          exit_code=record.exit_code)
-        work.store.runs.write(record.id, {**following.document(), "pins": [f"blob:{d}" for d in following.blobs]})
+        write_record(work, following)
     return following
 
 

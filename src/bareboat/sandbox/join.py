@@ -14,6 +14,7 @@ from __future__ import annotations
 import array
 import errno
 import os
+import select
 import signal
 import struct
 
@@ -155,8 +156,6 @@ def _into_group(pidfd: int) -> None:
 
 
 def _program(visit: Visit, middle: int) -> None:
-    import select
-
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     poll = select.poll()
     poll.register(middle, select.POLLIN)

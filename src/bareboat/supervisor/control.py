@@ -26,6 +26,7 @@ class Peer:
         self._in, self._out = bytearray(), bytearray()
         self._descriptor = -1
         self._last = False
+        self._held = False
         self.asked = False
         self.take: Callable[[bytes, bytes], None] = lambda _kind, _data: None
         self.closed: Callable[[], None] = lambda: None
@@ -79,7 +80,14 @@ class Peer:
         loop = self._control.loop
         if loop is not None and self._sock.fileno() >= 0:
             loop.drop(self._sock.fileno())
-            loop.add(self._sock.fileno(), self._ready)
+            if not self._held:
+                loop.add(self._sock.fileno(), self._ready)
+
+    def hold(self, held: bool) -> None:
+        """Whether what it sends is left with it for a while."""
+        if held != self._held:
+            self._held = held
+            self.listen()
 
     def _ready(self) -> bool:
         if self._out and not self.flush():

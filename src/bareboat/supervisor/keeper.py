@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bareboat.supervisor.ports import Forwards
     from bareboat.supervisor.watches import Checkup, Idle
 
+TYPED = 1 << 16  # bytes that were typed and wait for the program
 STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
 
 
@@ -44,12 +45,12 @@ class Keeper:
         self.loop: Loop | None = None
         self.paused = False
         self.ending = ""  # why it ends, where somebody wants it to
-        self.by_signal = 0  # the last signal that a client sent
         self.attempt = 1
         self.began = 0.0
         self.attached: list[Peer] = []
         self.waiting: list[Peer] = []
-        self._pending = b""
+        self._pending = b""  # what was typed and the program has not read yet
+        self._typed_all = False
         self._idle: Idle | None = None
         self._checkup: Checkup | None = None
         if rules.idle_stop or rules.health:
@@ -157,7 +158,6 @@ class Keeper:
     def _do_signal(self, peer: Peer, request: dict[str, Any]) -> None:
         number = int(request["number"])
         live = self._running()
-        self.by_signal = number
         if number == signal.SIGKILL:
             self.ending = self.ending or KILLED
             live.kill("killed")
@@ -225,13 +225,14 @@ class Keeper:
         peer.answer({"tty": bool(self.facts.get("tty")), "stdin": self.stdin >= 0}, last=False)
         self.attached.append(peer)
         peer.closed = lambda: self.attached.remove(peer)
-        peer.take = self._typed if request.get("stdin") else lambda _kind, _data: None
+        if request.get("stdin"):
+            peer.take = lambda kind, data: self._typed(peer, kind, data)
         if self.facts.get("tty") and self.live is not None and request.get("window"):
             rows, columns = request["window"]
             self.live.resize((int(rows), max(int(columns) - 1, 1)))  # a change, so that the program draws again
             self.live.resize((int(rows), int(columns)))
 
-    def _typed(self, kind: bytes, data: bytes) -> None:
+    def _typed(self, peer: Peer, kind: bytes, data: bytes) -> None:
         if self._idle is not None:
             self._idle.active()
         if kind == wire.WINDOW and self.live is not None:
@@ -239,21 +240,30 @@ class Keeper:
             self.live.resize((int(rows), int(columns)))
         elif kind == wire.IN and self.stdin >= 0:
             self._pending += data
+            peer.hold(len(self._pending) > TYPED)
             self._feed()
-        elif kind == wire.EOF and self.stdin >= 0 and not self._pending:
-            os.close(self.stdin)
-            self.stdin = -1
+        elif kind == wire.EOF and self.stdin >= 0:
+            self._typed_all = True
+            self._feed()
 
     def _feed(self) -> None:
-        """What was typed, to the program; it waits here while the program does not read."""
+        """What was typed, to the program. While the program does not read, it waits here, and whoever types more than
+        that is not listened to.
+        """
         try:
             while self._pending and self.stdin >= 0:
                 self._pending = self._pending[os.write(self.stdin, self._pending[:4096]):]
         except BlockingIOError:
             if self.loop is not None:
                 self.loop.after(0.02, self._feed)
+            return
         except OSError:
             self._pending = b""
+        for peer in self.attached:
+            peer.hold(False)
+        if self._typed_all and self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
 
     # time
 

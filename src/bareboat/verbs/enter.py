@@ -18,19 +18,15 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.containers import Seen
 from bareboat.workload import Exec, Handle, Limits, Outcome, Process
 
-DETACH = (b"\x10", b"\x11")  # ^P ^Q, as Docker has it
-
 
 @dataclass(frozen=True)
 class ExecRequest:
-    """What was asked of `exec`. env: NAME=VALUE words; None and () say nothing. stdin, terminal: the caller's."""
+    """What was asked of `exec`. None and () say nothing."""
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     workdir: str | None = None
     tty: bool = False
-    stdin: int | None = None
-    terminal: int | None = None
 
 
 def place(store: Store, seen: Seen) -> Path:
@@ -152,7 +148,7 @@ def wait_released(seen: Seen, store: Store) -> None:
 
 
 def rename(text: str, name: str, store: Store) -> None:
-    """Give a container another name; its record's too when nobody owns it now. Raises UsageError."""
+    """Give a container another name; its run's record keeps the one it was made with. Raises UsageError."""
     from bareboat.values import replace
 
     containers.check_name(name)

@@ -81,16 +81,18 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
         log = _Log(folder, work, prepared.logged)
         try:
             record = move(replace(record, log=NAME), "running", at=timestamp(time.time()))
-            _write(work, record, durable=False)  # a power cut now leaves no run, as if it had come a moment earlier
+            # a power cut now leaves no run, as if it had come a moment earlier
+            write_record(work, record, durable=False)
             try:
                 outcome, gathering = _start(prepared, log, work, keeper)
             except BareboatError as e:
                 with suppress(StoreError):  # the first failure is the one to tell
-                    _write(work, ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}"))
+                    failed = ended(record, e.exit_code, at=timestamp(time.time()), reason=f"{e.code}: {e.what}")
+                    write_record(work, failed)
                 raise
             except BaseException:
                 with suppress(StoreError):
-                    _write(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
+                    write_record(work, move(record, "cancelled", at=timestamp(time.time()), reason="interrupted"))
                 raise
         finally:
             log.close()
@@ -98,7 +100,7 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
             record = _finish(prepared, gathering.finish(record), outcome, (before, place), work)
             if keeper is not None and keeper.ending:  # somebody ended it: neither its success nor its failure
                 record = replace(record, state="cancelled", reason=keeper.ending)
-            _write(work, record)
+            write_record(work, record)
         except StoreError as e:
             raise StoreError(e.code, f"the program ended with exit {outcome.code} and what it wrote to results is "
                              f"there, but its record could not be completed: {e.what}", where=e.where,
@@ -251,7 +253,8 @@ def _unchanged(folder: Path, place: os.stat_result | None) -> bool:
         return False
 
 
-def _write(work: Work, record: RunRecord, *, durable: bool = True) -> None:
+def write_record(work: Work, record: RunRecord, *, durable: bool = True) -> None:
+    """Write a run's record with what gc must keep for it. Raises StoreError."""
     pins = [*(f"blob:{digest}" for digest in record.blobs), *(f"tree:{key}" for _, key in record.overlays)]
     work.store.runs.write(record.id, {**record.document(), "pins": pins}, durable=durable)
 

@@ -47,23 +47,23 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
         prepared = replace(prepared, record=record.with_(labels=life.labels))
     if container.name:
         containers.check_name(container.name)
-    containers.claim(store, container, foreground=True)
+    folder = store.runs.create(record.id)  # owned before it is listed, as in launch.keep
+    try:
+        containers.claim(store, container, foreground=True)
+        keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work), rules, ports=prepared.workload.ports)
+    except (BareboatError, OSError) as error:
+        containers.forget_live(store, record.id)
+        store.runs.release(record.id)
+        store.runs.remove(record.id)  # nothing began
+        if isinstance(error, BareboatError) or prepared.workload.ports:
+            raise
+        return execute(prepared, work)  # a file system without sockets: it runs, and nobody can ask for it
     code = 125
     try:
-        folder = store.runs.create(record.id)
-        try:
-            keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work),
-                            rules, ports=prepared.workload.ports)
-        except BareboatError:
-            store.runs.release(record.id)
-            store.runs.remove(record.id)  # nothing began
-            raise
-        try:
-            ended = execute(prepared, work, keeper)
-            code = 125 if ended.exit_code is None else ended.exit_code
-            return ended
-        finally:
-            store.runs.release(record.id)
-            keeper.over(code)
+        ended = execute(prepared, work, keeper)
+        code = 125 if ended.exit_code is None else ended.exit_code
+        return ended
     finally:
         containers.forget_live(store, record.id)
+        store.runs.release(record.id)
+        keeper.over(code)

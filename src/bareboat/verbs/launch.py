@@ -15,7 +15,7 @@ from bareboat.values import Any, dataclass, replace
 from bareboat.verbs import containers
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.containers import Container, Seen
-from bareboat.verbs.execute import Prepared
+from bareboat.verbs.execute import Prepared, write_record
 from bareboat.verbs.prepare import RunRequest
 from bareboat.workload import Workload
 
@@ -77,23 +77,21 @@ def keep(container: Container, kept: Kept, work: Work) -> tuple[Container, Kept]
     from bareboat.record.codec import encode
     from bareboat.verbs.allowed import rules_within
 
-    store = work.store
+    store, run = work.store, container.id
     container = replace(container, rules=rules_within(container.rules, work.settings))
-    container = containers.claim(store, container)
-    record = kept.record.with_(name=container.name, labels=container.labels)
-    kept = replace(kept, record=record)
+    store.runs.create(run)  # owned before it is listed: who lists meanwhile must not take it for one that died
     try:
-        store.runs.create(record.id)
-        try:
-            pins = [f"blob:{digest}" for digest in record.blobs]
-            store.runs.write(record.id, {**record.document(), "pins": pins}, durable=False)
-            if not container.remove:
-                store.put_json(containers.STARTS, record.id, encode(kept))
-        finally:
-            store.runs.release(record.id)
+        container = containers.claim(store, container)
+        kept = replace(kept, record=kept.record.with_(name=container.name, labels=container.labels))
+        write_record(work, kept.record, durable=False)
+        if not container.remove:
+            store.put_json(containers.STARTS, run, encode(kept))
     except BaseException:
-        containers.forget(store, container.id)
+        containers.forget(store, run)
+        store.runs.release(run)
+        store.runs.remove(run)
         raise
+    store.runs.release(run)
     return container, kept
 
 
