@@ -65,3 +65,11 @@ class ProgramError(EngineError):
 
 class RecordError(BareboatError):
     """A run record is missing, ambiguous, or cannot be repeated here."""
+
+
+class LeaseError(BareboatError):
+    """GPUs of this machine cannot be leased: the directory for it is not as it must be."""
+
+
+class QueueError(BareboatError):
+    """A run cannot be queued or found, or the queue's file cannot be used."""

@@ -1,0 +1,77 @@
+"""The seam of the ledger: every unattended run of one user, whatever scheduler has it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from bareboat.training.values import Point
+from bareboat.values import Protocol, dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run in the ledger. Times: seconds since the epoch, 0 for not yet. attempt: which one runs or ran last, 0 before
+    the first: the fence of everything that is written about an attempt. failures: those that count; losses: attempts
+    lost in a row; not_before: when the next attempt may start; job: the scheduler's own name for it; where: the node.
+    wanted: "" or "cancelled": somebody asked for the end of one that runs.
+    """
+
+    run: str
+    submission: str
+    name: str = ""
+    index: int = 0
+    state: str = "pending"
+    reason: str = ""
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    priority: int = 0
+    created: float = 0.0
+    not_before: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    exit_code: int | None = None
+    scheduler: str = "local"
+    job: str = ""
+    where: str = ""
+    boot: str = ""
+    wanted: str = ""
+
+
+@dataclass(frozen=True)
+class Added:
+    """A submission as the ledger keeps it. template: bytes that mean something to verbs alone (all of a run but what
+    its point says); created: seconds since the epoch.
+    """
+
+    id: str
+    template: bytes
+    points: tuple[Point, ...]
+    scheduler: str = "local"
+    priority: int = 0
+    created: float = 0.0
+
+
+class Ledger(Protocol):
+    """Durable; safe with many processes; no lock of it is ever held while something is waited for."""
+
+    def add(self, submission: Added) -> None:
+        """All of its runs or none. Raises QueueError "queue.name-taken" for a name that a run which is not over has."""
+
+    def find(self, text: str) -> Entry:
+        """By name (the newest), id or the unique beginning of one. Raises QueueError "queue.unknown"."""
+
+    def entries(self, states: Collection[str] = (), submission: str = "", most: int = 0) -> list[Entry]:
+        """Those in these states (all of them when empty), by priority and then in the order of submission."""
+
+    def submission(self, id: str) -> Added:
+        """With its points."""
+
+    def point(self, run: str) -> Point:
+        """Of one run."""
+
+    def move(self, run: str, expected: tuple[str, int], **changes: object) -> bool:
+        """Change fields of an entry whose (state, attempt) is still what the caller saw; False when it is not."""
+
+    def jobs(self, names: Iterable[tuple[str, str]]) -> None:
+        """Note the scheduler's name of each run: (run, job)."""
