@@ -64,8 +64,14 @@ class Ledger(Protocol):
     def entries(self, states: Collection[str] = (), submission: str = "", most: int = 0) -> list[Entry]:
         """Those in these states (all of them when empty), by priority and then in the order of submission."""
 
+    def counts(self, submission: str = "") -> dict[str, int]:
+        """How many runs there are of each state that any has."""
+
     def submission(self, id: str) -> Added:
-        """With its points."""
+        """With its points. Raises QueueError "queue.unknown"."""
+
+    def template(self, id: str) -> bytes:
+        """Of a submission, without its points. Raises QueueError "queue.unknown"."""
 
     def point(self, run: str) -> Point:
         """Of one run."""
@@ -75,3 +81,6 @@ class Ledger(Protocol):
 
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """Note the scheduler's name of each run: (run, job)."""
+
+    def forget(self, runs: Collection[str]) -> int:
+        """Drop runs that are over, and submissions that have none left; how many went. Others stay."""
