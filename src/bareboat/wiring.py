@@ -12,8 +12,13 @@ from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bareboat.engine.base import Engine
+    from bareboat.engine.scheduler import Scheduler
+    from bareboat.lease.base import Leases
+    from bareboat.queue.sqlite import SqliteLedger
+    from bareboat.verbs.submission import Queue
 
 
 def settings(**said: object) -> Settings:
@@ -106,3 +111,49 @@ def engine(chosen: Settings, work: Callable[[], Work] | None = None) -> Engine:
     from bareboat.verbs.feeding import Fed, Unfed
 
     return CommandLine(chosen.engine, chosen.home, Unfed() if work is None else Fed(work), own)
+
+
+def leases(chosen: Settings) -> Leases:
+    """Who has which part of this machine."""
+    from bareboat.queue.alone import Alone
+
+    return Alone()
+
+
+def queue_folder(chosen: Settings) -> Path:
+    """Where the ledger of unattended runs is."""
+    return chosen.home / "queue"
+
+
+def ledger(chosen: Settings) -> SqliteLedger:
+    """The ledger of these settings; nothing is opened before it is asked."""
+    from bareboat.queue.sqlite import SqliteLedger
+
+    return SqliteLedger(queue_folder(chosen))
+
+
+def queue(work: Work) -> Queue:
+    """The collaborators of verbs about unattended runs."""
+    from bareboat.verbs.submission import Queue
+
+    folder = queue_folder(work.settings)
+    book = ledger(work.settings)
+    return Queue(book, leases(work.settings), lambda: wake(work.settings), lambda name: scheduler(name, work), folder)
+
+
+def wake(chosen: Settings) -> None:
+    """Make sure that a worker looks at the ledger soon."""
+    from bareboat.host.background import start_detached
+    from bareboat.queue import door
+
+    folder = queue_folder(chosen)
+    if not (door.is_held(folder) and door.ring(folder)):
+        start_detached((sys.executable, "-m", "bareboat.entry.worker"),
+                       {**os.environ, "BAREBOAT_HOME": os.fspath(chosen.home)})
+
+
+def scheduler(name: str, work: Work) -> Scheduler:
+    """Who carries out unattended runs, by name. Raises UsageError "usage.scheduler"."""
+    from bareboat.errors import UsageError
+
+    raise UsageError("usage.scheduler", f"there is no scheduler {name!r} yet", hint="local")

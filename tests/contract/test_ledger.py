@@ -12,6 +12,7 @@ from bareboat.queue.base import Added, Ledger
 from bareboat.queue.memory import MemoryLedger
 from bareboat.queue.sqlite import SqliteLedger
 from bareboat.training.values import Point
+from bareboat.values import replace
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -104,6 +105,13 @@ def test_only_what_is_over_is_forgotten(ledger: Ledger) -> None:
     assert ledger.forget(["aa0001"]) == 1
     with pytest.raises(QueueError):
         ledger.template("aa")
+
+
+def test_a_submission_is_found_by_its_name(ledger: Ledger) -> None:
+    for id in ("aa", "bb"):
+        ledger.add(replace(added(id), name="sweep", created=float(len(id) + ord(id[0]))))
+    assert (ledger.called("sweep"), ledger.called("aa"), ledger.called("zz"), ledger.called("")) == ("bb", "aa", "", "")
+    assert ledger.submission("aa").name == "sweep"
 
 
 def test_many_in_one_go_with_names(ledger: Ledger) -> None:

@@ -43,6 +43,8 @@ VERBS: dict[str, dict[str, str]] = {
         "rm": "remove containers from the list",
     },
     "unattended": {
+        "train": "send a run for execution: queued, interrupted, resumed",
+        "queue": "unattended runs: whose, what they wait for, what they hold",
         "gpus": "GPUs of this machine, and who uses them",
     },
     "records": {

@@ -88,7 +88,7 @@ def parser_of(verb: str):  # type: ignore[no-untyped-def]  # argparse is importe
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("-q", "--quiet", dest="level", action="store_const", const=0, help="errors only")
-    docker_s = verb in ("run", "rerun", "create", "rm")  # there -v is Docker's: a volume
+    docker_s = verb in ("run", "rerun", "create", "rm", "train")  # there -v is Docker's: a volume
     verbose = ("--verbose",) if docker_s else ("-v", "--verbose")
     group.add_argument(*verbose, dest="level", action="store_const", const=2, help="say more")
     module.configure(parser)

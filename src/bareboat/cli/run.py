@@ -63,6 +63,22 @@ def parse(words: list[str], verb: str = "run") -> argparse.Namespace | SimpleNam
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Docker's words where Docker has them."""
+    from bareboat.cli.life import configure as configure_life
+
+    add = parser.add_argument
+    configure_workload(parser)
+    add("-i", "--interactive", action="store_true", default=None, help="keep standard input open")
+    add("-t", "--tty", action="store_true", default=None, help="a terminal inside (by itself when there is one)")
+    add("--rm", action="store_true", help="with -d: list it no more when it ends; without, that is always so")
+    add("--engine", choices=("bubblewrap", "docker", "podman"), help="what runs the container (bubblewrap)")
+    add("--param", action="append", metavar="NAME=VALUE", help="a parameter of a notebook that is run")
+    add("--explain", action="store_true", help="print plan and sandbox, run nothing")
+    add("--json", action="store_true", help="with --explain: for programs")
+    configure_life(parser)
+
+
+def configure_workload(parser: argparse.ArgumentParser) -> None:
+    """What is run and what it gets: the words that `train` has too."""
     from bareboat.cli import mounts
 
     add = parser.add_argument
@@ -75,15 +91,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-u", "--user", metavar="UID[:GID]", help="user inside; 0 is root of the user namespace only")
     add("--root", action="store_true", help="the same as -u 0")
     add("--entrypoint", metavar="PROGRAM", help="put before the program's words")
-    add("-i", "--interactive", action="store_true", default=None, help="keep standard input open")
-    add("-t", "--tty", action="store_true", default=None, help="a terminal inside (by itself when there is one)")
     add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
     add("--pids-limit", "--pids", metavar="N", help="limit of processes")
     add("--shm-size", metavar="SIZE", help="size of /dev/shm")
     add("--network", choices=("host", "none"), help="host (the default) or none")
-    add("--rm", action="store_true", help="with -d: list it no more when it ends; without, that is always so")
     add("--name", metavar="NAME", help="a name for the run, to find it by")
     add("--results", metavar="DIR", help="another results folder")
     add("--data", metavar="DIR", help="another data folder")
@@ -97,16 +110,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--scratch-size", metavar="SIZE", help="bound of that layer in memory")
     add("--platform", metavar="OS/ARCH", help="as linux/arm64; of another architecture than this machine's it is "
         "emulated by qemu")
-    add("--engine", choices=("bubblewrap", "docker", "podman"), help="what runs the container (bubblewrap)")
     add("--locked", action="store_true", help="refuse when the lock is not up to date")
-    add("--param", action="append", metavar="NAME=VALUE", help="a parameter of a notebook that is run")
     add("--replace", action="append", metavar="PACKAGE", help="a compiled package of the base that may be replaced")
     add("--offline", action="store_true", default=None, help="use only what is on this machine")
-    add("--explain", action="store_true", help="print plan and sandbox, run nothing")
-    add("--json", action="store_true", help="with --explain: for programs")
-    from bareboat.cli.life import configure as configure_life
-
-    configure_life(parser)
 
 
 def command(options: argparse.Namespace | SimpleNamespace) -> int:

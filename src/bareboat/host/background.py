@@ -65,3 +65,52 @@ def start_supervisor(what: Started, seconds: float) -> bytes:
         if give >= 0:
             os.close(give)
     return answer
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A process to start that nobody waits for: its task is a file on descriptor 0, and descriptors are its from 3 on,
+    in their order.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    task: bytes
+    log: Path
+    descriptors: tuple[int, ...] = ()
+
+
+def start_handed(what: Handed) -> int:
+    """Start it in a session of its own; its pid, for the caller to wait for. Raises OSError."""
+    task = _in_memory(what.task)
+    opened = [task]
+    try:
+        log = os.open(what.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        opened.append(log)
+        actions = [(os.POSIX_SPAWN_DUP2, task, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+        first = 3 + len(what.descriptors)
+        for number, descriptor in enumerate(what.descriptors, 3):  # by copies above them all: none is overwritten
+            opened.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(first, 64)))
+            actions.append((os.POSIX_SPAWN_DUP2, opened[-1], number))
+        return os.posix_spawn(what.argv[0], what.argv, what.env, file_actions=actions, setsid=True)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _in_memory(data: bytes) -> int:
+    """A file without a name that holds this, to be read from its beginning; above the numbers that a child gets."""
+    low = os.memfd_create("task") if hasattr(os, "memfd_create") else os.open(_unnamed(), os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with open(os.dup(low), "wb") as file:
+            file.write(data)
+        os.lseek(low, 0, os.SEEK_SET)
+        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 64)
+    finally:
+        os.close(low)
+
+
+def _unnamed() -> str:
+    import tempfile
+
+    return tempfile.mkstemp()[1]

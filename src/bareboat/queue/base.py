@@ -41,7 +41,7 @@ class Entry:
 @dataclass(frozen=True)
 class Added:
     """A submission as the ledger keeps it. template: bytes that mean something to verbs alone (all of a run but what
-    its point says); created: seconds since the epoch.
+    its point says); created: seconds since the epoch. name: of all its runs together, as people call it.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Added:
     scheduler: str = "local"
     priority: int = 0
     created: float = 0.0
+    name: str = ""
 
 
 class Ledger(Protocol):
@@ -69,6 +70,9 @@ class Ledger(Protocol):
 
     def submission(self, id: str) -> Added:
         """With its points. Raises QueueError "queue.unknown"."""
+
+    def called(self, name: str) -> str:
+        """The id of the newest submission of a name, or of this id; "" when there is none."""
 
     def template(self, id: str) -> bytes:
         """Of a submission, without its points. Raises QueueError "queue.unknown"."""

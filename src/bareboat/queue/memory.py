@@ -64,6 +64,11 @@ class MemoryLedger:
         points = [self._points[e.run] for e in self._entries.values() if e.submission == id]
         return replace(self._submissions[id], points=tuple(sorted(points, key=lambda p: p.index)))
 
+    def called(self, name: str) -> str:
+        """As Ledger.called."""
+        found = [s.id for s in self._submissions.values() if name and name in (s.id, s.name)]
+        return found[-1] if found else ""
+
     def template(self, id: str) -> bytes:
         """A submission's template alone."""
         return self.submission(id).template

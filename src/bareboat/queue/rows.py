@@ -33,9 +33,9 @@ def as_point(row: Sequence[Any]) -> Point:
 
 
 def as_added(row: Sequence[Any], points: Sequence[Sequence[Any]]) -> Added:
-    """A row of id, template, scheduler, priority and created, and those of its points."""
-    id, template, scheduler, priority, created = row
-    return Added(id, bytes(template), tuple(map(as_point, points)), scheduler, priority, created)
+    """A row of id, template, scheduler, priority, created and name, and those of its points."""
+    id, template, scheduler, priority, created, name = row
+    return Added(id, bytes(template), tuple(map(as_point, points)), scheduler, priority, created, name)
 
 
 def _packed(point: Point) -> str:

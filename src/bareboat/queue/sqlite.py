@@ -74,8 +74,8 @@ class SqliteLedger:
                         break
             if taken is not None:
                 raise name_taken(taken)
-            db.execute("INSERT INTO submissions(id, template, scheduler, priority, created) VALUES(?,?,?,?,?)",
-                       (s.id, s.template, s.scheduler, s.priority, s.created))
+            db.execute("INSERT INTO submissions(id, template, scheduler, priority, created, name) VALUES(?,?,?,?,?,?)",
+                       (s.id, s.template, s.scheduler, s.priority, s.created, s.name))
             db.executemany(
                 f"INSERT INTO runs({','.join(COLUMNS)}) VALUES({','.join('?' * len(COLUMNS))})",
                 (as_row(s, point) for point in s.points))
@@ -112,13 +112,21 @@ class SqliteLedger:
     def submission(self, id: str) -> Added:
         """As Ledger.submission. Raises QueueError "queue.unknown"."""
         with self._reading() as db:
-            row = db.execute("SELECT id, template, scheduler, priority, created FROM submissions WHERE id=?",
+            row = db.execute("SELECT id, template, scheduler, priority, created, name FROM submissions WHERE id=?",
                              (id,)).fetchone()
             points = db.execute("SELECT run, name, idx, point FROM runs WHERE submission=? ORDER BY idx",
                                 (id,)).fetchall() if row else []
         if row is None:
             raise unknown(id, [])
         return as_added(row, points)
+
+    def called(self, name: str) -> str:
+        """As Ledger.called."""
+        name = str(_plain(name))
+        with self._reading() as db:
+            row = db.execute("SELECT id FROM submissions WHERE id=? OR (name=? AND name<>'') "
+                             "ORDER BY created DESC LIMIT 1", (name, name)).fetchone()
+        return str(row[0]) if row else ""
 
     def template(self, id: str) -> bytes:
         """A submission's template alone. Raises QueueError "queue.unknown"."""

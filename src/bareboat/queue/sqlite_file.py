@@ -17,7 +17,7 @@ APPLICATION = 0x62617265  # "bare": that the file is a ledger, and no database o
 MAKE = (
     """CREATE TABLE submissions(
         id TEXT PRIMARY KEY, template BLOB NOT NULL, scheduler TEXT NOT NULL, priority INTEGER NOT NULL,
-        created REAL NOT NULL)""",
+        created REAL NOT NULL, name TEXT NOT NULL DEFAULT '')""",
     """CREATE TABLE runs(
         seq INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE, submission TEXT NOT NULL, name TEXT NOT NULL,
         idx INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL DEFAULT 0,
@@ -28,6 +28,7 @@ MAKE = (
         point TEXT NOT NULL)""",
     "CREATE INDEX by_state ON runs(state, priority DESC, seq)",
     "CREATE INDEX by_submission ON runs(submission, state)",
+    "CREATE INDEX submissions_by_name ON submissions(name) WHERE name<>''",
     "CREATE INDEX by_name ON runs(name, seq) WHERE name<>''",
 )
 MIGRATIONS: dict[int, tuple[str, ...]] = {}  # schema → what makes the next one of it

@@ -68,6 +68,18 @@ class RunStore:
                 os.close(fd)
             return taken
 
+    def lent(self, run: str) -> int:
+        """The descriptor by which this process owns a run, for a child that shall own it too: the ownership ends when
+        the last of both lets go. KeyError where it does not.
+        """
+        return self._held[run]
+
+    def inherit(self, run: str, descriptor: int) -> None:
+        """Own a run by a descriptor that the parent lent; it is this RunStore's from then on."""
+        os.set_inheritable(descriptor, False)
+        with self._mutex:
+            self._held[run] = descriptor
+
     def release(self, run: str) -> None:
         """End the ownership; idempotent."""
         with self._mutex:

@@ -1,0 +1,150 @@
+"""python -m bareboat.entry.attempt: the process beside one attempt of a queued run, from its start to its end.
+
+Its task is a file on descriptor 0. Descriptor 3 is the lock of the run's folder and those behind it are the lease: they
+are this process's alone once the worker lets go of its own, and so free however it dies. How it ended is durable before
+they are. It never opens the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from bareboat.errors import BareboatError
+from bareboat.lease.values import Holding
+from bareboat.queue.base import Entry
+from bareboat.record.values import RunRecord, timestamp
+from bareboat.supervisor.keeper import Keeper
+from bareboat.supervisor.rules import Rules
+from bareboat.training.values import Ending, Point
+from bareboat.values import TYPE_CHECKING, dataclass, replace
+from bareboat.verbs.attempts import write_ending
+from bareboat.verbs.foreground import facts_of
+from bareboat.verbs.submission import Template, record_of
+
+if TYPE_CHECKING:
+    from bareboat.lease.base import Lease
+    from bareboat.verbs.collaborators import Work
+
+OWN = 3  # the run's lock; the lease's descriptors follow
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the worker hands over."""
+
+    entry: Entry
+    point: Point
+    template: Template
+    holding: Holding | None = None
+
+
+class _Log:
+    """What the verbs say, into the attempt's log."""
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
+        sys.stderr.flush()
+
+    detail = say
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nobody watches."""
+
+
+def main() -> int:
+    """The program's exit code, or 125."""
+    given = _given()
+    from bareboat.wiring import leases, work
+
+    at_work = work(_Log(), engine=given.template.kept.record.engine or None)
+    run, store = given.entry.run, at_work.store
+    store.runs.inherit(run, OWN)
+    lease: Lease | None = None
+    if given.holding is not None:
+        lease = leases(at_work.settings).adopt(given.holding, _behind(OWN))
+    folder = store.runs.path(run)
+    code = 125
+    try:
+        keeper = Keeper(os.fspath(folder), facts_of(given.template.kept.workload, at_work), Rules())
+        keeper.attempt = given.entry.attempt
+        try:
+            ending = _carried_out(given, at_work, keeper)
+            code = 125 if ending.code is None else ending.code
+            write_ending(folder, given.entry.attempt, ending)
+        finally:
+            if lease is not None:
+                lease.release()
+            store.runs.release(run)
+            keeper.over(code)
+    except OSError as error:
+        _Log().say(f"{error}")
+    return code
+
+
+def _carried_out(given: Given, work: Work, keeper: Keeper) -> Ending:
+    entry = given.entry
+    try:
+        record, ending = _attempt(given, work, keeper)
+        _Log().say(f"attempt {entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
+        return ending
+    except BareboatError as error:
+        _Log().say(f"{error.code}: {error.what} {error.where}")
+        return Ending("start", error.exit_code, f"{error.code}: {error.what}")
+
+
+def _attempt(given: Given, work: Work, keeper: Keeper) -> tuple[RunRecord, Ending]:
+    """Until verbs/attempt.py is there: the run with its arguments, variables and results folder."""
+    from pathlib import Path
+
+    from bareboat.record.states import again
+    from bareboat.verbs.attempts import of_record
+    from bareboat.verbs.execute import execute
+    from bareboat.verbs.runs import load
+
+    kept, point, entry = given.template.kept, given.point, given.entry
+    record = record_of(given.template, point)
+    if entry.attempt > 1 and (work.store.runs.path(point.run) / "record.json").exists():
+        record = again(load(work.store, point.run), at=timestamp(time.time()))
+    record = replace(record, attempt=entry.attempt)
+    folder = Path(point.results) if point.results else None
+    workload = replace(kept.workload, argv=record.argv, env=(*kept.workload.env, *point.env))
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        mounts = tuple(replace(m, source=folder) if m.source == kept.results else m for m in workload.mounts)
+        workload = replace(workload, mounts=mounts)
+    prepared = replace(kept.prepared(), workload=workload, record=record, results=folder)
+    record = execute(prepared, work, keeper)
+    return record, of_record(record)
+
+
+def _behind(first: int) -> tuple[int, ...]:
+    """Descriptors that were handed over behind this one; they go to no program that is started from here."""
+    found: list[int] = []
+    number = first + 1
+    while True:
+        try:
+            os.set_inheritable(number, False)
+        except OSError:
+            return tuple(found)
+        found.append(number)
+        number += 1
+
+
+def _given() -> Given:
+    import json
+
+    from bareboat.record.codec import decode
+
+    with open(0, "rb", closefd=False) as file:
+        document = json.loads(file.read().decode("utf-8", "surrogatepass"))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.chdir("/")
+    return decode(Given, document, "attempt")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,332 @@
+"""The worker: it carries out its user's part of what the policy decides, and writes down how each attempt ended.
+
+All that it knows is in the ledger, the leases and the run records; it can be killed at any moment, and the next one
+goes on from there. What it does to the machine is done by the hands that it is given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from bareboat.errors import BareboatError
+from bareboat.lease.base import Lease, Leases
+from bareboat.lease.values import WISHES_MOST, Holding, Page, Wish
+from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.policy import Bounds, Decision, Machine, View, decide
+from bareboat.record.states import final
+from bareboat.training.rules import Step, follow
+from bareboat.training.values import Ending, Training
+from bareboat.values import Protocol, dataclass, replace
+
+LOCAL = "local"
+NO_BOUNDS = Bounds()
+AGAIN = 30.0  # seconds after which it looks again though nothing was told, and says that it lives
+SKEW = 400.0  # a next attempt is never later than training.rules lets one wait: beyond that the clock was set back
+
+
+class Hands(Protocol):
+    """What a worker does besides keeping books."""
+
+    def machine(self) -> Machine:
+        """What there is to share now."""
+
+    def training(self, submission: str) -> Training:
+        """How the runs of a submission are carried out. Raises BareboatError where its template cannot be read."""
+
+    def own(self, run: str) -> bool:
+        """Become the owner of a run's folder, made where it is missing; False while a process has it."""
+
+    def disown(self, run: str) -> None:
+        """Let go of it, if no other process has it too."""
+
+    def begin(self, entry: Entry, lease: Lease | None) -> int:
+        """Start the process of an attempt, which inherits run and lease; a pidfd of it. Raises BareboatError, OSError.
+        """
+
+    def watch(self, entry: Entry) -> int:
+        """A pidfd of the process that another worker started, -1 where it cannot be had."""
+
+    def ending(self, entry: Entry) -> Ending:
+        """How an attempt went whose process is gone."""
+
+    def interrupt(self, entry: Entry, cause: str) -> None:
+        """Ask a running attempt to end: "preempted" or "stopped". It may be ending already."""
+
+    def settled(self, entry: Entry, step: Step) -> None:
+        """What is to be done when an attempt was written down. Never raises."""
+
+
+@dataclass
+class Going:
+    """An attempt that runs: its process, and whether it was asked to end."""
+
+    entry: Entry
+    pidfd: int = -1
+    asked: str = ""
+
+
+class Worker:
+    """uid: whose it is. now: seconds since the epoch. say: into its log. loop: where to watch for ends: add(descriptor,
+    call), drop(descriptor).
+    """
+
+    def __init__(self, ledger: Ledger, leases: Leases, hands: Hands, *, uid: int, now: Callable[[], float],
+                 say: Callable[[str], None] = lambda _: None, bounds: Bounds = NO_BOUNDS) -> None:
+        self.ledger, self.leases, self.hands = ledger, leases, hands
+        self.uid, self.now, self.say, self.bounds = uid, now, say, bounds
+        self.going: dict[str, Going] = {}
+        self.watched: Callable[[int], None] = lambda _: None  # told of each pidfd that is to be looked at
+        self.decision = Decision()
+        self._page: Page | None = None
+        self._published = 0.0
+
+    # one turn
+
+    def turn(self) -> float | None:
+        """Do all that can be done now; seconds until something is due by itself, None when nothing is left to do."""
+        self._look = 0.0
+        self.collect()
+        self.obey()
+        waiting = self.wishes()
+        due = self.start(waiting)
+        due = min(due or self._look, self._look) if self._look else due
+        if not self.going and not waiting and due is None:
+            return None
+        return AGAIN if due is None else max(min(due, AGAIN), 0.01)
+
+    def collect(self) -> None:
+        """Write down the end of every attempt whose process is gone; take over those of a worker that died."""
+        for entry in self.ledger.entries(("running",)):
+            if entry.scheduler != LOCAL:
+                continue
+            going = self.going.get(entry.run)
+            if going is not None and not _ended(going.pidfd):
+                going.entry = entry
+                continue
+            if not self.hands.own(entry.run):  # it lives
+                if going is not None:
+                    self._look = 0.1  # it is gone, and something that it started is about to be
+                if going is None:
+                    going = self.going[entry.run] = Going(entry, self.hands.watch(entry))
+                    self.watched(going.pidfd)
+                going.entry = entry
+                continue
+            try:
+                self.commit(entry)
+            finally:
+                self._forget(entry.run)
+                self.hands.disown(entry.run)
+
+    def commit(self, entry: Entry) -> None:
+        """Write down how an attempt ended that nothing has any more, and what follows. Once: by its number."""
+        ending = self.hands.ending(entry)
+        if entry.wanted == "cancelled" and not (ending.cause == "exit" and ending.code == 0):
+            ending = Ending("stopped", ending.code, ending.reason if ending.cause == "stopped" else "stopped")
+        training = self._training(entry)
+        step = follow(ending, training.retry, entry.failures, entry.losses)
+        now = self.now()
+        losses = entry.losses + 1 if ending.cause == "lost" else 0
+        done = self.ledger.move(
+            entry.run, ("running", entry.attempt), state=step.state, reason=step.reason, failures=step.failures,
+            losses=losses, not_before=now + step.wait if step.wait else 0.0, ended=now if final(step.state) else 0.0,
+            exit_code=ending.code, wanted="" if step.state == "pending" else entry.wanted)
+        if done:
+            self.say(f"{entry.run} attempt {entry.attempt}: {ending.cause} {ending.code} {ending.reason}: {step.state}")
+            self.hands.settled(replace(entry, state=step.state, reason=step.reason, exit_code=ending.code), step)
+
+    def obey(self) -> None:
+        """Ask attempts to end: those that somebody wants cancelled, and those that others need the room of."""
+        wanted = {run: "preempted" for page in self.leases.pages() for ask in page.asks
+                  if ask.uid == self.uid and (run := ask.run) in self.going}
+        wanted.update({run: "stopped" for run, going in self.going.items() if going.entry.wanted == "cancelled"})
+        for run, cause in wanted.items():
+            going = self.going[run]
+            if going.asked != cause:
+                going.asked = cause
+                self.say(f"{run} is asked to end: {cause}")
+                self.hands.interrupt(going.entry, cause)
+
+    # what waits
+
+    def wishes(self) -> list[Wish]:
+        """Runs that could start now, in the order that this user would start them; all of them are told to others, up
+        to a bound.
+        """
+        now = self.now()
+        found: list[Wish] = []
+        running: dict[str, int] = {}
+        for going in self.going.values():
+            running[going.entry.submission] = running.get(going.entry.submission, 0) + 1
+        self._soonest = 0.0
+        self._more = 0
+        bodies: dict[str, Training | None] = {}
+        for entry in self.ledger.entries(("pending",)):
+            if entry.scheduler != LOCAL:
+                continue
+            if entry.submission not in bodies:
+                bodies[entry.submission] = self._readable(entry)
+            training = bodies[entry.submission]
+            if training is None or not self._ready(entry, training, now):
+                continue
+            if training.parallel:
+                if running.get(entry.submission, 0) >= training.parallel:
+                    continue
+                running[entry.submission] = running.get(entry.submission, 0) + 1
+            if len(found) >= WISHES_MOST:
+                self._more += 1
+                continue
+            found.append(Wish(entry.run, entry.name, training.need, entry.priority, entry.created,
+                              training.preemptible))
+        return found
+
+    def _ready(self, entry: Entry, training: Training, now: float) -> bool:
+        wait = entry.not_before - now
+        if 0 < wait < SKEW:
+            self._soonest = min(self._soonest or wait, wait)
+            return False
+        for run in training.after:
+            try:
+                before = self.ledger.find(run)
+            except BareboatError:
+                continue  # it was removed from the list: it was over, and had succeeded when this was sent, or since
+            if before.state in ("failed", "cancelled"):
+                self._drop(entry, f"{before.name or before.run[:8]}, which it was to follow, {before.state}"
+                           if before.state == "failed" else
+                           f"{before.name or before.run[:8]}, which it was to follow, was cancelled")
+                return False
+            if before.state != "succeeded":
+                return False
+        return True
+
+    def _drop(self, entry: Entry, reason: str) -> None:
+        if self.ledger.move(entry.run, (entry.state, entry.attempt), state="cancelled", reason=reason,
+                            ended=self.now()):
+            self.hands.settled(replace(entry, state="cancelled", reason=reason), Step("cancelled", reason))
+
+    def _readable(self, entry: Entry) -> Training | None:
+        try:
+            return self.hands.training(entry.submission)
+        except BareboatError as error:
+            reason = f"{error.code}: {error.what}"
+            self.ledger.move(entry.run, (entry.state, entry.attempt), state="failed", reason=reason, ended=self.now())
+            return None
+
+    def _training(self, entry: Entry) -> Training:
+        try:
+            return self.hands.training(entry.submission)
+        except BareboatError:
+            return Training()
+
+    # starting
+
+    def start(self, waiting: list[Wish]) -> float | None:
+        """Start what the policy lets start now; seconds until it is worth another look, None for when something is
+        told.
+        """
+        self._publish(tuple(waiting))
+        soon = self._soonest or None
+        if not waiting:
+            self.decision = Decision()
+            return soon
+        with self.leases.turn():
+            view = View(self.hands.machine(), self.leases.holdings(), self.leases.pages(), self.bounds, self.now())
+            self.decision = decide(view)
+            taken: list[tuple[Wish, Lease | None]] = []
+            by_run = {wish.run: wish for wish in waiting}
+            for start in self.decision.starts:
+                wish = by_run.get(start.run)
+                if start.uid != self.uid or wish is None:
+                    continue
+                need = wish.need
+                holding = Holding(self.uid, wish.run, wish.name, units=start.units, cpus=need.cpus, memory=need.memory,
+                                  started=view.now, ends=view.now + need.seconds if need.seconds else 0.0,
+                                  priority=wish.priority, preemptible=wish.preemptible)
+                lease = self.leases.take(holding)
+                if lease is None:
+                    soon = min(soon or 1.0, 1.0)  # somebody who does not cooperate, or is just letting go
+                    continue
+                taken.append((wish, lease))
+        asks = tuple(ask for uid, ask in self.decision.asks if uid == self.uid)
+        for wish, lease in taken:
+            self.launch(wish.run, lease)
+        if taken or asks != (self._page.asks if self._page else ()):
+            started = {wish.run for wish, _ in taken}
+            self._publish(tuple(w for w in waiting if w.run not in started), asks)
+            self.obey()
+            if self._more and taken:
+                soon = 0.01  # there are more of them than others are told of
+        return soon
+
+    def launch(self, run: str, lease: Lease | None) -> None:
+        """Start one attempt. The run is owned before the ledger says that it runs, and by the attempt's own process
+        when this one lets go: there is no moment in which it could be taken for lost.
+        """
+        try:
+            entry = self.ledger.find(run)
+            if entry.state != "pending" or not self.hands.own(run):
+                return
+            began = replace(entry, state="running", attempt=entry.attempt + 1, started=self.now(), reason="",
+                            boot=_boot(), ended=0.0, exit_code=None)
+            try:
+                if not self.ledger.move(run, ("pending", entry.attempt), state="running", attempt=began.attempt,
+                                        started=began.started, reason="", boot=began.boot, exit_code=None):
+                    return  # cancelled at this moment
+                try:
+                    pidfd = self.hands.begin(began, lease)
+                except (BareboatError, OSError) as error:
+                    self.say(f"{run} attempt {began.attempt} could not be started: {error}")
+                    ending = Ending("lost", None, f"it could not be started: {error}")
+                    step = follow(ending, self._training(entry).retry, entry.failures, entry.losses)
+                    self.ledger.move(run, ("running", began.attempt), state=step.state, reason=step.reason,
+                                     losses=entry.losses + 1, not_before=self.now() + step.wait)
+                    return
+                self.say(f"{run} attempt {began.attempt} started")
+                self.going[run] = Going(began, pidfd)
+                self.watched(pidfd)
+            finally:
+                self.hands.disown(run)
+        finally:
+            if lease is not None:
+                lease.release()  # the attempt's process has it now
+
+    def _publish(self, wishes: tuple[Wish, ...], asks: tuple = ()) -> None:  # type: ignore[type-arg]
+        now = self.now()
+        page = Page(self.uid, now, self.use(), wishes, self._more, asks)
+        same = self._page is not None and (self._page.wishes, self._page.asks, self._page.more) == (
+            wishes, asks, self._more)
+        if same and abs(now - self._published) < AGAIN:
+            return
+        self.leases.publish(page)
+        self._page, self._published = page, now
+
+    def use(self) -> float:
+        """Recent use, as Page.use has it."""
+        return 0.0
+
+    def _forget(self, run: str) -> None:
+        going = self.going.pop(run, None)
+        if going is not None and going.pidfd >= 0:
+            self.watched(-going.pidfd - 1)
+            os.close(going.pidfd)
+
+    _look = 0.0
+    _soonest = 0.0
+    _more = 0
+
+
+def _ended(pidfd: int) -> bool:
+    """Whether a process has ended; one that cannot be told of may have."""
+    if pidfd < 0:
+        return True
+    import select
+
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _boot() -> str:
+    from bareboat.host.files import boot_id
+
+    return boot_id()

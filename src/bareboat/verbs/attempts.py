@@ -1,0 +1,165 @@
+"""What the local queue's worker does to the machine: processes of attempts, and how they went."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bareboat.errors import BareboatError, EngineError, RecordError
+from bareboat.host.background import Handed, start_handed
+from bareboat.lease.base import Lease
+from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.policy import Machine
+from bareboat.record.states import final
+from bareboat.record.values import RunRecord
+from bareboat.training.rules import Step
+from bareboat.training.values import Ending, Training
+from bareboat.values import TYPE_CHECKING
+from bareboat.verbs import containers
+from bareboat.verbs.submission import Template, unpacked
+
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+
+ENDING, LOG = "ending.json", "attempt.log"
+KEPT = 64  # templates that are not read again
+
+
+class LocalHands:
+    """queue.worker.Hands. machine: what there is to share."""
+
+    def __init__(self, work: Work, ledger: Ledger, machine: Callable[[], Machine]) -> None:
+        self._work, self._ledger, self.machine = work, ledger, machine
+        self._bodies: dict[str, tuple[bytes, Template]] = {}
+
+    def _body(self, submission: str) -> tuple[bytes, Template]:
+        found = self._bodies.get(submission)
+        if found is None:
+            data = self._ledger.template(submission)
+            found = data, unpacked(data, f"submission {submission}")
+            if len(self._bodies) >= KEPT:
+                self._bodies.pop(next(iter(self._bodies)))
+            self._bodies[submission] = found
+        return found
+
+    def training(self, submission: str) -> Training:
+        """As Hands.training."""
+        return self._body(submission)[1].training
+
+    def own(self, run: str) -> bool:
+        """As Hands.own."""
+        runs = self._work.store.runs
+        if not runs.path(run).exists():
+            try:
+                runs.create(run)
+                return True
+            except RecordError:
+                pass  # made at this moment
+        return not runs.is_alive(run) and runs.hold(run)
+
+    def disown(self, run: str) -> None:
+        """As Hands.disown."""
+        self._work.store.runs.release(run)
+
+    def begin(self, entry: Entry, lease: Lease | None) -> int:
+        """As Hands.begin."""
+        from bareboat.record.codec import encode
+
+        data, _ = self._body(entry.submission)
+        store = self._work.store
+        head = {"entry": encode(entry), "point": encode(self._ledger.point(entry.run)),
+                "holding": encode(lease.holding) if lease else None}
+        task = json.dumps(head).encode("utf-8", "surrogatepass")[:-1] + b', "template": ' + data + b"}"
+        descriptors = (store.runs.lent(entry.run), *(lease.descriptors if lease else ()))
+        folder = store.runs.path(entry.run)
+        argv = (sys.executable, "-m", "bareboat.entry.attempt", entry.run)
+        env = {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
+        return opened(start_handed(Handed(argv, env, task, folder / LOG, descriptors)))
+
+    def watch(self, entry: Entry) -> int:
+        """As Hands.watch."""
+        from bareboat.supervisor.client import ask
+
+        try:
+            pid = int(ask(self._work.store.runs.path(entry.run), 2.0, do="state").value["pid"])
+        except (EngineError, KeyError, TypeError, ValueError):
+            return -1  # it begins or ends at this moment
+        found = opened(pid)
+        if found >= 0 and not self._work.store.runs.is_alive(entry.run):
+            os.close(found)
+            return -1
+        return found
+
+    def ending(self, entry: Entry) -> Ending:
+        """As Hands.ending: what its process wrote last, else what the record says, else that it was lost."""
+        written = read_ending(self._work.store.runs.path(entry.run), entry.attempt)
+        if written is not None:
+            return written
+        try:
+            record = RunRecord.from_document(self._work.store.runs.read(entry.run))
+        except BareboatError:
+            record = None
+        if record is not None and record.attempt == entry.attempt and final(record.state):
+            return of_record(record)
+        if entry.boot and entry.boot != containers.boot_id():
+            return Ending("reboot", None, "the machine was started again")
+        return Ending("lost", None, "its process was killed")
+
+    def interrupt(self, entry: Entry, cause: str) -> None:
+        """As Hands.interrupt."""
+        from bareboat.supervisor.client import ask
+
+        try:
+            ask(self._work.store.runs.path(entry.run), 2.0, do="interrupt", cause=cause)
+        except EngineError as error:
+            self._work.tell.say(f"{entry.run}: {error.what}")
+
+    def settled(self, entry: Entry, step: Step) -> None:
+        """As Hands.settled."""
+
+
+def opened(pid: int) -> int:
+    """A pidfd; -1 where there is none to be had."""
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return -1
+
+
+def of_record(record: RunRecord) -> Ending:
+    """The ending that a record tells, where nothing more was written."""
+    if record.state == "cancelled":
+        return Ending("stopped", record.exit_code, record.reason)
+    if record.reason == "out of memory":
+        return Ending("memory", record.exit_code, record.reason)
+    return Ending("exit", record.exit_code, record.reason)
+
+
+def write_ending(folder: Path, attempt: int, ending: Ending) -> None:
+    """Beside the record, durable: what the worker is to write down of an attempt. Raises OSError."""
+    from bareboat.host.files import fsync, fsync_directory
+
+    draft = folder / f".{ENDING}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(fd, json.dumps([attempt, ending.cause, ending.code, ending.reason]).encode())
+        fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(draft, folder / ENDING)
+    fsync_directory(folder)
+
+
+def read_ending(folder: Path, attempt: int) -> Ending | None:
+    """What was written of this attempt; None where nothing was."""
+    try:
+        with open(folder / ENDING, "rb") as file:
+            number, cause, code, reason = json.loads(file.read(1 << 16))
+    except (OSError, ValueError, TypeError):
+        return None
+    if number != attempt or not isinstance(cause, str):
+        return None
+    return Ending(cause, code if isinstance(code, int) else None, str(reason))

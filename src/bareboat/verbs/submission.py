@@ -1,0 +1,102 @@
+"""A submission as it is kept: all of a run but what its points say; and what the verbs of the queue work with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from bareboat.errors import QueueError, RecordError
+from bareboat.lease.base import Leases
+from bareboat.queue.base import Entry, Ledger
+from bareboat.record.values import RunRecord, timestamp
+from bareboat.training.values import Point, Training
+from bareboat.values import TYPE_CHECKING, dataclass, replace
+from bareboat.verbs.launch import Kept
+
+if TYPE_CHECKING:
+    from bareboat.engine.scheduler import Scheduler
+    from bareboat.store import Store
+
+KIND = "submissions"  # documents that keep from gc what queued runs need, and rebuild a ledger that was lost
+
+
+@dataclass(frozen=True)
+class Template:
+    """What of a submission its points do not say. gpus: as --gpus had it, "none" where none are asked for."""
+
+    kept: Kept
+    training: Training
+    gpus: str = "none"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The collaborators of verbs about unattended runs. wake: make sure that a worker looks at the ledger soon;
+    scheduler: the one of a name. Raises EngineError where that cannot be used here.
+    """
+
+    ledger: Ledger
+    leases: Leases
+    wake: Callable[[], None]
+    scheduler: Callable[[str], Scheduler]
+    folder: Path
+
+
+def packed(template: Template) -> bytes:
+    """The bytes of Added.template."""
+    from bareboat.record.codec import encode_bytes
+
+    return encode_bytes(template)
+
+
+def unpacked(data: bytes, where: str) -> Template:
+    """The template of its bytes. Raises QueueError "queue.template"."""
+    from bareboat.record.codec import decode_bytes
+
+    try:
+        return decode_bytes(Template, data, where)
+    except RecordError as error:
+        raise QueueError("queue.template", f"what was submitted cannot be read ({error.what})", where=where,
+                         hint="it was sent by another version of bareboat: send it again") from None
+
+
+def keep(store: Store, id: str, template: Template) -> None:
+    """Keep from gc what the runs of a submission need; durable."""
+    kept, record = template.kept, template.kept.record
+    trees = [key for key in kept.keys if key != record.plan_blob and ":" not in key]
+    store.put_json(KIND, id, {"pins": [*(f"blob:{digest}" for digest in record.blobs), *(f"tree:{k}" for k in trees),
+                                       *(f"tree:{key}" for _, key in record.overlays)]})
+
+
+def pinned(store: Store, id: str) -> None:
+    """Nothing needs it any more. Idempotent."""
+    store.remove_json(KIND, id)
+
+
+def record_of(template: Template, point: Point, entry: Entry | None = None) -> RunRecord:
+    """The record of a point that has not been started: pending, with what its submission fixed."""
+    record = replace(template.kept.record, id=point.run, name=point.name, argv=point.argv or template.kept.record.argv)
+    if entry is not None:
+        record = replace(record, created=timestamp(entry.created), state=entry.state, reason=entry.reason,
+                         exit_code=entry.exit_code, ended=timestamp(entry.ended) if entry.ended else "")
+    return record
+
+
+def placed(points: tuple[Point, ...], folder: Path | None) -> tuple[Point, ...]:
+    """The points with ids and results folders of their own: NAME, else ID, below the project's; one that is there
+    already is another run's, whose results and checkpoints are left alone.
+    """
+    from bareboat.record.values import run_id
+
+    entropy = os.urandom(6 * len(points))
+    taken = set(os.listdir(folder)) if folder is not None and folder.is_dir() else set()
+    found = []
+    for number, point in enumerate(points):
+        run = point.run or run_id(entropy[6 * number:])
+        name = point.name or run
+        if name in taken:
+            name = f"{name}-{run}"
+        results = point.results or (os.fspath(folder / name) if folder is not None else "")
+        found.append(replace(point, run=run, index=number, results=results))
+    return tuple(found)

@@ -1,0 +1,240 @@
+"""train: what was tried is sent to be carried out unattended: lock, image and code are fixed when it is sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bareboat.errors import BareboatError, EngineError, UsageError
+from bareboat.project.gpus import NO_GPU
+from bareboat.queue.base import Added, Entry
+from bareboat.training.values import Point, Training
+from bareboat.values import TYPE_CHECKING, dataclass, replace
+from bareboat.verbs import containers
+from bareboat.verbs.collaborators import Work
+from bareboat.verbs.execute import Prepared
+from bareboat.verbs.launch import Kept
+from bareboat.verbs.prepare import RunRequest
+from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, placed
+
+if TYPE_CHECKING:
+    from bareboat.engine.scheduler import Submission
+
+Spread = Callable[[Point], tuple[Point, ...]]  # a run to the points of a sweep; ids and folders are given later
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What was asked of `train`. run: as for `run`, without its GPUs, which gpus says (None: as the project has it; a
+    share below 1 of one as "0.5"); spread: the points of a sweep, None for a single run.
+    """
+
+    run: RunRequest
+    training: Training = Training()
+    gpus: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    spread: Spread | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent. total: how many runs; entries: the first of them."""
+
+    id: str
+    name: str
+    training: Training
+    entries: tuple[Entry, ...]
+    total: int = 1
+
+
+def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
+    """Lock, assemble, fix the code, and queue. Nothing of the project is looked at later.
+
+    Raises what run does before its start; UsageError "train.*", "container.name-taken"; EngineError "gpu.*" and
+    "train.*" for what cannot be had here; QueueError.
+    """
+    template, points = prepared(request, work, queue)
+    id = os.urandom(6).hex()
+    training = template.training
+    name = request.run.name
+    added = Added(id, packed(template), points, training.scheduler, training.priority, time.time(), name)
+    keep(work.store, id, template)
+    try:
+        queue.ledger.add(added)
+    except BareboatError:
+        pinned(work.store, id)
+        raise
+    if training.scheduler == "local":
+        queue.wake()
+    else:
+        _hand_over(submission(id, template, points, name, queue.folder), queue)
+    return Sent(id, name, training, tuple(queue.ledger.entries(submission=id, most=20)), len(points))
+
+
+def explain(request: TrainRequest, work: Work, queue: Queue) -> str:
+    """What would be sent, to the letter; sends nothing."""
+    template, points = prepared(request, work, queue)
+    scheduler = queue.scheduler(template.training.scheduler)
+    return scheduler.explain(submission("dry-run", template, points, request.run.name, queue.folder))
+
+
+def submission(id: str, template: Template, points: tuple[Point, ...], name: str, folder: Path) -> Submission:
+    """As schedulers take it; its folder is made."""
+    from bareboat.engine.scheduler import Submission
+
+    own = folder / "submissions" / id
+    if id != "dry-run":
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Submission(id, template.training, template.kept.workload, points, own, name)
+
+
+def _hand_over(what: Submission, queue: Queue) -> None:
+    runs = [point.run for point in what.points]
+    try:
+        jobs = queue.scheduler(what.training.scheduler).submit(what)
+    except BareboatError as error:
+        if not error.code.endswith(".unreachable"):
+            for run in runs:
+                queue.ledger.move(run, ("pending", 0), state="failed", reason=f"{error.code}: {error.what}",
+                                  ended=time.time())
+            queue.ledger.forget(runs)
+        raise
+    queue.ledger.jobs(zip(runs, jobs, strict=True))
+
+
+def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template, tuple[Point, ...]]:
+    """All that is fixed when it is sent."""
+    from bareboat.store.snapshots import snapshot
+    from bareboat.verbs.run import after, prepare_run
+
+    asked = request.run
+    if asked.name:
+        _check_name(asked.name, work, queue)
+    training = replace(request.training, after=tuple(_before(word, work, queue) for word in request.training.after))
+    gpus = _gpus(request)
+    bare = replace(asked, tty=False, interactive=False, resources=replace(asked.resources, gpus="none"))
+    made, environment = prepare_run(bare, work)
+    after(environment, work)
+    made = _with_needs(made, training, work)
+    need = replace(training.need, gpus=_count(gpus, work), cpus=made.workload.limits.cpus or 0.0,
+                   memory=made.workload.limits.memory or 0)
+    training = replace(training, need=need)
+    if training.scheduler == "local":
+        _feasible(training, environment, made, work)
+    record = made.record
+    if made.code is not None:
+        folder, rules = made.code
+        taken = snapshot(work.store, folder, rules)
+        for warning in taken.warnings:
+            work.tell.say(warning)
+        record = replace(record, code=taken.snapshot)
+    record = replace(record, labels=request.labels, log="")
+    for target, source in made.data:
+        if not source.exists():
+            raise UsageError("train.data", f"the data for {target} are missing", where=os.fspath(source))
+    single = Point("", asked.name, 0, record.argv)
+    points = request.spread(single) if request.spread else (single,)
+    if not points:
+        raise UsageError("train.empty", "there is no run to be sent: the sweep has no points")
+    kept = replace(Kept.of(replace(made, record=record)), code=None)
+    return Template(kept, training, gpus), placed(points, made.results)
+
+
+def _with_needs(made: Prepared, training: Training, work: Work) -> Prepared:
+    return made
+
+
+def _check_name(name: str, work: Work, queue: Queue) -> None:
+    from bareboat.queue.sqlite import name_taken
+    from bareboat.record.states import final
+
+    containers.check_name(name)
+    for run, live in containers.known(work.store):
+        other = containers.read(work.store, run, live)
+        if other is not None and other.name == name:
+            raise UsageError("container.name-taken", f"the name {name!r} is a container's already ({run[:12]})",
+                             hint=f"choose another, or: bareboat rm {name}")
+    try:
+        if not final(queue.ledger.find(name).state):
+            raise name_taken(name)
+    except BareboatError as error:
+        if error.code not in ("queue.unknown", "queue.ambiguous"):
+            raise
+
+
+def _before(word: str, work: Work, queue: Queue) -> str:
+    """The id of a run that must succeed first. Raises UsageError "train.after"."""
+    try:
+        entry = queue.ledger.find(word)
+    except BareboatError as error:
+        raise UsageError("train.after", f"{word!r} names no queued run: {error.what}", where="--after",
+                         hint="bareboat queue --all lists them") from None
+    if entry.state in ("failed", "cancelled"):
+        raise UsageError("train.after", f"{entry.name or entry.run} {entry.state} already: nothing would follow",
+                         where="--after", hint=f"bareboat resume {entry.name or entry.run}, or leave it out")
+    return entry.run
+
+
+def _gpus(request: TrainRequest) -> str:
+    """The canonical text of what is asked for; a share of a GPU as a decimal."""
+    from bareboat.project import find_root, load
+    from bareboat.project.gpus import parse_gpus, requested
+
+    said = request.gpus
+    if said is not None:
+        try:
+            share = float(said)
+        except ValueError:
+            share = 0.0
+        if 0 < share < 1:
+            return f"{share:g}"
+    run, project = request.run, None
+    if said is None and (run.project_run or not run.words) and not run.code:
+        project = load(run.project or find_root(Path.cwd()))
+    found = parse_gpus(said) if said is not None else requested(None, project)
+    if found.names:
+        raise UsageError("train.gpus", "the queue chooses which GPUs a run gets",
+                         where="--gpus", hint=f"say how many: --gpus {len(found.names)}")
+    return str(found if found.wanted else NO_GPU)
+
+
+def _count(gpus: str, work: Work) -> float:
+    if gpus == "none":
+        return 0.0
+    if gpus == "all":
+        from bareboat.verbs.grant import machine, specs_of
+
+        return float(len(machine(specs_of(work), work).gpus))
+    return float(gpus)
+
+
+def _feasible(training: Training, environment: object, made: Prepared, work: Work) -> None:
+    """Refuse now what could never start here. Raises EngineError "train.infeasible", "gpu.*"."""
+    need = training.need
+    if need.gpus:
+        from bareboat.verbs.grant import machine, specs_of
+
+        here = machine(specs_of(work), work)
+        if not here.gpus:
+            raise EngineError("gpu.none", "a GPU is asked for, and this machine has none",
+                              hint="; ".join(here.missing) or "leave out --gpus, or send it to a cluster")
+        if need.gpus > len(here.gpus):
+            raise EngineError("train.infeasible", f"{need.gpus:g} GPUs are asked for, and this machine has "
+                              f"{len(here.gpus)}: it would wait for ever", where="--gpus",
+                              hint=f"ask for at most {len(here.gpus)}")
+    cores = os.cpu_count() or 1
+    if need.cpus > cores:
+        raise EngineError("train.infeasible", f"{need.cpus:g} CPUs are asked for, and this machine has {cores}: it "
+                          "would wait for ever", where="--cpus", hint=f"ask for at most {cores}")
+    try:
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return
+    if need.memory > most:
+        from bareboat.units import format_size
+
+        raise EngineError("train.infeasible", f"{format_size(need.memory)} of memory are asked for, and this machine "
+                          f"has {format_size(most)}: it would wait for ever", where="--memory",
+                          hint=f"ask for at most {format_size(most)}")

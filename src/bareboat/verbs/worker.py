@@ -1,0 +1,116 @@
+"""The worker in its loop: woken by whoever queues something, by the end of an attempt, and by what others lease."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from bareboat.host.loop import Loop
+from bareboat.queue import door
+from bareboat.queue.worker import Worker
+from bareboat.values import TYPE_CHECKING
+from bareboat.verbs.attempts import LocalHands
+from bareboat.verbs.machine import machine_of
+
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.submission import Queue
+
+IDLE = 60.0  # seconds without anything to do after which it ends
+
+
+def serve(work: Work, queue: Queue, idle: float) -> int:
+    """Work until there has been nothing to do for so many seconds, or SIGTERM comes; attempts go on in any case."""
+    from bareboat.queue.sqlite_file import prepare_folder
+
+    prepare_folder(queue.folder)
+    lock = door.hold(queue.folder)
+    if lock < 0:
+        work.tell.say("another worker is at work")
+        return 0
+    try:
+        while True:
+            turning = Turning(work, queue, idle)
+            turning.run()
+            os.close(lock)
+            # who queued something and saw the lock held relies on this look
+            if turning.over or not _open_runs(queue) or (lock := door.hold(queue.folder)) < 0:
+                return 0
+    finally:
+        queue.ledger.close()  # type: ignore[attr-defined]
+
+
+def _open_runs(queue: Queue) -> bool:
+    return any(e.scheduler == "local" for e in queue.ledger.entries(("pending", "running"), most=1000))
+
+
+class Turning:
+    """One worker in its loop."""
+
+    def __init__(self, work: Work, queue: Queue, idle: float) -> None:
+        self.loop, self.idle, self.over = Loop(), idle, False
+        hands = LocalHands(work, queue.ledger, lambda: machine_of(work))
+        self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say)
+        self.worker.watched = self._watch
+        self._bell = door.listen(queue.folder)
+        self._changed = queue.leases.changed()
+        self._term, self._told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def run(self) -> None:
+        """Until it has been idle, or was asked to end."""
+        for descriptor in (self._bell, self._changed):
+            if descriptor >= 0:
+                self.loop.add(descriptor, lambda fd=descriptor: self._drained(fd))  # type: ignore[misc]
+        self.loop.add(self._term, self._asked)
+        before = [signal.signal(number, lambda *_: os.write(self._told, b"!"))
+                  for number in (signal.SIGTERM, signal.SIGINT)]
+        since = time.monotonic()
+        try:
+            while not self.over:
+                due = self.worker.turn()
+                if due is not None:
+                    since = time.monotonic()
+                left = self.idle - (time.monotonic() - since)
+                if left <= 0:
+                    return
+                self._wait(left if due is None else due)
+                _reap()
+        finally:
+            for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+                signal.signal(number, handler)
+            for descriptor in (self._bell, self._term, self._told):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            for going in self.worker.going.values():
+                if going.pidfd >= 0:
+                    os.close(going.pidfd)
+
+    def _wait(self, seconds: float) -> None:
+        self.loop.turn(int(seconds * 1000) + 1)
+        while self.loop.turn(0):  # what came at once is looked at once
+            pass
+
+    def _watch(self, descriptor: int) -> None:
+        """A pidfd to be looked at; -1 - pidfd: one that is no more."""
+        if descriptor >= 0:
+            self.loop.add(descriptor, lambda: False)  # one look is enough: the turn that follows collects it
+        else:
+            self.loop.drop(-1 - descriptor)
+
+    def _drained(self, descriptor: int) -> bool:
+        door.drain(descriptor)
+        return True
+
+    def _asked(self) -> bool:
+        self.over = True
+        return False
+
+
+def _reap() -> None:
+    """Let go of processes of ours that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
