@@ -198,6 +198,7 @@ def _capabilities(root: Path, minor: int, gi: int | None, ci: int | None) -> tup
 def _processes(call: Any, device: Any) -> tuple[GpuProcess, ...]:
     """Who has memory on it, for computing or for graphics, each process once."""
     found: dict[int, int | None] = {}
+    computes: set[int] = set()
     for name in ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v3"):
         count = ctypes.c_uint(0)
         code = call(name, device, ctypes.byref(count), None)
@@ -212,4 +213,6 @@ def _processes(call: Any, device: Any) -> tuple[GpuProcess, ...]:
             for row in table[: count.value]:
                 memory = None if row.memory == _NOT_AVAILABLE else int(row.memory)
                 found[row.pid] = max(memory or 0, found.get(row.pid) or 0) or memory
-    return tuple(GpuProcess(pid, memory) for pid, memory in sorted(found.items()))
+                if "Compute" in name:
+                    computes.add(row.pid)
+    return tuple(GpuProcess(pid, memory, pid not in computes) for pid, memory in sorted(found.items()))

@@ -7,10 +7,13 @@ from bareboat.values import dataclass
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """A process with memory on a GPU. pid: this machine's number; memory: bytes there, None where it is not told."""
+    """A process with memory on a GPU. pid: this machine's number; memory: bytes there, None where it is not told;
+    graphics: it draws there, and does not compute.
+    """
 
     pid: int
     memory: int | None = None
+    graphics: bool = False
 
 
 @dataclass(frozen=True)
