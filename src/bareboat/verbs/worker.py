@@ -50,7 +50,7 @@ class Turning:
 
     def __init__(self, work: Work, queue: Queue, idle: float) -> None:
         self.loop, self.idle, self.over = Loop(), idle, False
-        hands = LocalHands(work, queue.ledger, lambda: machine_of(work))
+        hands = LocalHands(work, queue.ledger, lambda: machine_of(work, queue.leases.holdings()))
         self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say)
         self.worker.watched = self._watch
         self._bell = door.listen(queue.folder)
