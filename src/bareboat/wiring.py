@@ -12,12 +12,10 @@ from bareboat.verbs.collaborators import Tell, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bareboat.engine.base import Engine
     from bareboat.engine.scheduler import Scheduler
     from bareboat.lease.base import Leases
-    from bareboat.queue.sqlite import SqliteLedger
     from bareboat.verbs.submission import Queue
 
 
@@ -120,36 +118,38 @@ def leases(chosen: Settings) -> Leases:
     return Alone()
 
 
-def queue_folder(chosen: Settings) -> Path:
-    """Where the ledger of unattended runs is."""
-    return chosen.home / "queue"
-
-
-def ledger(chosen: Settings) -> SqliteLedger:
-    """The ledger of these settings; nothing is opened before it is asked."""
-    from bareboat.queue.sqlite import SqliteLedger
-
-    return SqliteLedger(queue_folder(chosen))
-
-
 def queue(work: Work) -> Queue:
     """The collaborators of verbs about unattended runs."""
+    return _queue(work.store, lambda: work)
+
+
+def queue_of(at: Store) -> Queue | None:
+    """As queue, for a command that may mean a queued run; None where nothing was ever queued."""
+    from bareboat.queue.sqlite import SqliteLedger
+
+    if not SqliteLedger(at.queue).exists:
+        return None
+    from bareboat.verbs.collaborators import Quiet
+
+    return _queue(at, lambda: work(Quiet()))
+
+
+def _queue(at: Store, work: Callable[[], Work]) -> Queue:
+    from bareboat.queue.sqlite import SqliteLedger
     from bareboat.verbs.submission import Queue
 
-    folder = queue_folder(work.settings)
-    book = ledger(work.settings)
-    return Queue(book, leases(work.settings), lambda: wake(work.settings), lambda name: scheduler(name, work), folder)
+    return Queue(SqliteLedger(at.queue), leases(settings()), lambda: wake(at), lambda name: scheduler(name, work()),
+                 at.queue)
 
 
-def wake(chosen: Settings) -> None:
+def wake(at: Store) -> None:
     """Make sure that a worker looks at the ledger soon."""
     from bareboat.host.background import start_detached
     from bareboat.queue import door
 
-    folder = queue_folder(chosen)
-    if not (door.is_held(folder) and door.ring(folder)):
+    if not (door.is_held(at.queue) and door.ring(at.queue)):
         start_detached((sys.executable, "-m", "bareboat.entry.worker"),
-                       {**os.environ, "BAREBOAT_HOME": os.fspath(chosen.home)})
+                       {**os.environ, "BAREBOAT_HOME": os.fspath(at.home)})
 
 
 def scheduler(name: str, work: Work) -> Scheduler:

@@ -130,3 +130,27 @@ def test_another_connection_sees_it(tmp_path: Path) -> None:
     assert one.find("aa0000").attempt == 1
     one.close()
     two.close()
+
+
+def test_what_is_due_and_what_comes_later(ledger: Ledger) -> None:
+    ledger.add(added("aa", count=4))
+    ledger.add(replace(added("bb"), scheduler="slurm"))
+    for run, when in (("aa0001", 1100.0), ("aa0002", 1000.0 + 86400)):  # the second: the clock was set back by a day
+        assert ledger.move(run, ("pending", 0), not_before=when)
+    ledger.move("aa0003", ("pending", 0), state="running", attempt=1)
+    assert [e.run for e in ledger.due(1000.0)] == ["aa0000", "aa0002"]
+    assert ledger.later(1000.0) == 1100.0
+    assert [e.run for e in ledger.due(1100.0)] == ["aa0000", "aa0001", "aa0002"]
+    assert ledger.later(1100.0) == 0.0
+    assert ledger.due(1100.0, without=("aa",)) == [] and len(ledger.due(1100.0, most=1)) == 1
+
+
+def test_a_submission_is_cancelled_in_one_step(ledger: Ledger) -> None:
+    ledger.add(added("aa", count=3))
+    ledger.add(added("bb"))
+    ledger.move("aa0001", ("pending", 0), state="running", attempt=1)
+    ledger.move("aa0002", ("pending", 0), state="failed")
+    assert ledger.cancel("aa", "stopped", 5.0) == 2
+    assert [(e.state, e.wanted, e.ended) for e in ledger.entries(submission="aa")] == [
+        ("cancelled", "cancelled", 5.0), ("running", "cancelled", 0.0), ("failed", "", 0.0)]
+    assert ledger.find("bb0000").state == "pending"

@@ -44,6 +44,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "unattended": {
         "train": "send a run for execution: queued, interrupted, resumed",
+        "resume": "one more attempt of a run that is over, from its newest checkpoint",
         "queue": "unattended runs: whose, what they wait for, what they hold",
         "gpus": "GPUs of this machine, and who uses them",
     },

@@ -41,12 +41,12 @@ def show(store, text: str, *, follow: bool, since: float = 0.0,  # type: ignore[
          tail: int | None = None, stamps: bool = False, raw: bool = False) -> int:
     """Write a log to our own streams; the run's exit code, as far as it is known."""
     from bareboat.store import runlog
-    from bareboat.verbs.lookup import run_of
-    from bareboat.verbs.runs import load
+    from bareboat.verbs.lookup import living, run_of
+    from bareboat.verbs.runs import find
 
     run = run_of(store, text)
     folder = store.runs.path(run)
-    pieces = (runlog.follow(folder, lambda: store.runs.is_alive(run), since=since, tail=tail) if follow
+    pieces = (runlog.follow(folder, living(store, run), since=since, tail=tail) if follow
               else runlog.pieces(folder, since=since, tail=tail))
     careful = {stream: _careful(stream, raw) for stream in (1, 2)}
     fresh = {1: True, 2: True}
@@ -55,7 +55,7 @@ def show(store, text: str, *, follow: bool, since: float = 0.0,  # type: ignore[
         if stamps:
             data, fresh[piece.stream] = _stamped(data, piece.time, fresh[piece.stream])
         _write(piece.stream, careful[piece.stream](data))
-    code = load(store, run).exit_code
+    code = find(store, run).exit_code
     return 0 if code is None else code
 
 

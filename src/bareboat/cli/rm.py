@@ -31,12 +31,15 @@ def parse(words: list[str]) -> argparse.Namespace:
 def command(options: argparse.Namespace) -> int:
     """0."""
     from bareboat.cli.life import each
+    from bareboat.verbs import queued
     from bareboat.verbs.enter import remove
-    from bareboat.wiring import store
+    from bareboat.wiring import queue_of, store
 
     at = store()
+    queue = queue_of(at)
 
     def one(name: str) -> None:
-        remove(name, at, force=options.force)
+        if not (queue and queued.remove(name, queue, at, force=options.force)):
+            remove(name, at, force=options.force)
 
     return each(options.names, one)

@@ -22,14 +22,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """0; one that does not run is no error."""
     from bareboat.cli.life import each, seconds, signal_number
+    from bareboat.verbs import queued
     from bareboat.verbs.enter import stop
-    from bareboat.wiring import store
+    from bareboat.wiring import queue_of, store
 
     at = store()
+    queue = queue_of(at)
     patience = None if options.time is None else -1.0 if options.time == "-1" else seconds(options.time, "-t", 10)
     number = signal_number(options.signal) if options.signal else None
 
     def one(name: str) -> None:
-        stop(name, at, patience, number)
+        if not (queue and queued.stop(name, queue)):
+            stop(name, at, patience, number)
 
     return each(options.names, one)

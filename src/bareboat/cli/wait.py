@@ -18,8 +18,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def command(options: argparse.Namespace) -> int:
     """0; the codes are printed."""
     from bareboat.cli.life import each
+    from bareboat.verbs import queued
     from bareboat.verbs.enter import wait
-    from bareboat.wiring import store
+    from bareboat.wiring import queue_of, store
 
     at = store()
-    return each(options.names, lambda name: str(wait(name, at)))
+    queue = queue_of(at)
+
+    def one(name: str) -> str:
+        code = queued.wait(name, queue) if queue else None
+        return str(wait(name, at) if code is None else code)
+
+    return each(options.names, one)

@@ -19,7 +19,9 @@ from bareboat.supervisor.keeper import Keeper
 from bareboat.supervisor.rules import Rules
 from bareboat.training.values import Ending, Point
 from bareboat.values import TYPE_CHECKING, dataclass, replace
+from bareboat.verbs import containers
 from bareboat.verbs.attempts import write_ending
+from bareboat.verbs.containers import Container
 from bareboat.verbs.foreground import facts_of
 from bareboat.verbs.submission import Template, record_of
 
@@ -69,6 +71,7 @@ def main() -> int:
     try:
         keeper = Keeper(os.fspath(folder), facts_of(given.template.kept.workload, at_work), Rules())
         keeper.attempt = given.entry.attempt
+        _list(given, at_work)
         try:
             ending = _carried_out(given, at_work, keeper)
             code = 125 if ending.code is None else ending.code
@@ -76,11 +79,20 @@ def main() -> int:
         finally:
             if lease is not None:
                 lease.release()
+            containers.forget(store, run)
             store.runs.release(run)
             keeper.over(code)
     except OSError as error:
         _Log().say(f"{error}")
     return code
+
+
+def _list(given: Given, work: Work) -> None:
+    """Among the containers while it runs, for ps, exec, logs and top; of an attempt nothing is left when it ends."""
+    record = record_of(given.template, given.point, given.entry)
+    containers.write(work.store, Container(
+        record.id, record.name, record.created, record.argv, project=record.project, engine=work.engine.name,
+        labels=record.labels, remove=True, boot=given.entry.boot))
 
 
 def _carried_out(given: Given, work: Work, keeper: Keeper) -> Ending:

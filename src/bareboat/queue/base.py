@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from bareboat.training.values import Point
 from bareboat.values import Protocol, dataclass
 
+SKEW = 400.0  # seconds: more than training.rules lets a run wait for its next attempt
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -64,6 +66,17 @@ class Ledger(Protocol):
 
     def entries(self, states: Collection[str] = (), submission: str = "", most: int = 0) -> list[Entry]:
         """Those in these states (all of them when empty), by priority and then in the order of submission."""
+
+    def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
+        """As entries, those of the local queue that wait and may start, but for some submissions'. One whose next
+        attempt is further away than any rule lets one wait is due: the clock was set back.
+        """
+
+    def later(self, now: float) -> float:
+        """When the next of those that are not due yet is; 0 where there is none."""
+
+    def cancel(self, submission: str, reason: str, now: float) -> int:
+        """In one step: what waits of a submission is cancelled, and of what runs the end is wanted; how many."""
 
     def counts(self, submission: str = "") -> dict[str, int]:
         """How many runs there are of each state that any has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from bareboat.queue.base import Added, Entry
+from bareboat.queue.base import SKEW, Added, Entry
 from bareboat.queue.sqlite import name_taken, unknown
 from bareboat.record.states import final
 from bareboat.training.values import Point
@@ -49,6 +49,25 @@ class MemoryLedger:
                  if (not states or e.state in states) and (not submission or e.submission == submission)]
         found.sort(key=lambda e: -e.priority)
         return found[:most] if most else found
+
+    def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
+        """As Ledger.due."""
+        found = [e for e in self.entries(("pending",)) if e.scheduler == "local" and e.submission not in without
+                 and not now < e.not_before <= now + SKEW]
+        return found[:most] if most else found
+
+    def later(self, now: float) -> float:
+        """As Ledger.later."""
+        return min((e.not_before for e in self.entries(("pending",))
+                    if e.scheduler == "local" and now < e.not_before <= now + SKEW), default=0.0)
+
+    def cancel(self, submission: str, reason: str, now: float) -> int:
+        """As Ledger.cancel."""
+        found = self.entries(("pending", "running"), submission)
+        for e in found:
+            waits = {"state": "cancelled", "reason": reason, "ended": now} if e.state == "pending" else {}
+            self.move(e.run, (e.state, e.attempt), wanted="cancelled", **waits)
+        return len(found)
 
     def counts(self, submission: str = "") -> dict[str, int]:
         """How many of each state."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bareboat.errors import QueueError
-from bareboat.queue.base import Added, Entry
+from bareboat.queue.base import SKEW, Added, Entry
 from bareboat.queue.rows import COLUMNS, FINAL, as_added, as_entry, as_point, as_row
 from bareboat.training.values import Point
 from bareboat.values import TYPE_CHECKING, Any, fields
@@ -102,6 +102,32 @@ class SqliteLedger:
         with self._reading() as db:
             rows = db.execute(f"SELECT {_ENTRY} FROM runs{where} ORDER BY priority DESC, seq{bound}", values).fetchall()
         return [as_entry(row) for row in rows]
+
+    def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
+        """As Ledger.due."""
+        others = f" AND submission NOT IN ({','.join('?' * len(without))})" if without else ""
+        bound = f" LIMIT {int(most)}" if most else ""
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT {_ENTRY} FROM runs WHERE state='pending' AND scheduler='local' AND (not_before<=? OR "
+                f"not_before>?){others} ORDER BY priority DESC, seq{bound}", (now, now + SKEW, *without)).fetchall()
+        return [as_entry(row) for row in rows]
+
+    def later(self, now: float) -> float:
+        """As Ledger.later."""
+        with self._reading() as db:
+            row = db.execute("SELECT MIN(not_before) FROM runs WHERE state='pending' AND not_before>0 AND not_before>? "
+                             "AND not_before<=? AND scheduler='local'", (now, now + SKEW)).fetchone()
+        return float(row[0] or 0.0)
+
+    def cancel(self, submission: str, reason: str, now: float) -> int:
+        """As Ledger.cancel."""
+        reason = str(_plain(reason))
+        with self._writing() as db:
+            count = db.execute("UPDATE runs SET state='cancelled', reason=?, ended=?, wanted='cancelled' WHERE "
+                               "submission=? AND state='pending'", (reason, now, submission)).rowcount
+            return int(count) + int(db.execute("UPDATE runs SET wanted='cancelled' WHERE submission=? AND "
+                                               "state='running'", (submission,)).rowcount)
 
     def counts(self, submission: str = "") -> dict[str, int]:
         """How many runs there are of each state, without reading them."""

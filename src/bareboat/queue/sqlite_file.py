@@ -28,6 +28,7 @@ MAKE = (
         point TEXT NOT NULL)""",
     "CREATE INDEX by_state ON runs(state, priority DESC, seq)",
     "CREATE INDEX by_submission ON runs(submission, state)",
+    "CREATE INDEX by_time ON runs(not_before) WHERE state='pending' AND not_before>0",
     "CREATE INDEX submissions_by_name ON submissions(name) WHERE name<>''",
     "CREATE INDEX by_name ON runs(name, seq) WHERE name<>''",
 )

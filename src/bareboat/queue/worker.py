@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from bareboat.errors import BareboatError
 from bareboat.lease.base import Lease, Leases
-from bareboat.lease.values import WISHES_MOST, Holding, Page, Wish
+from bareboat.lease.values import Holding, Page, Wish
 from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Bounds, Decision, Machine, View, decide
+from bareboat.queue.waiting import waiting
 from bareboat.record.states import final
 from bareboat.training.rules import Step, follow
 from bareboat.training.values import Ending, Training
@@ -22,7 +23,6 @@ from bareboat.values import Protocol, dataclass, replace
 LOCAL = "local"
 NO_BOUNDS = Bounds()
 AGAIN = 30.0  # seconds after which it looks again though nothing was told, and says that it lives
-SKEW = 400.0  # a next attempt is never later than training.rules lets one wait: beyond that the clock was set back
 
 
 class Hands(Protocol):
@@ -50,8 +50,8 @@ class Hands(Protocol):
     def ending(self, entry: Entry) -> Ending:
         """How an attempt went whose process is gone."""
 
-    def interrupt(self, entry: Entry, cause: str) -> None:
-        """Ask a running attempt to end: "preempted" or "stopped". It may be ending already."""
+    def interrupt(self, entry: Entry, cause: str) -> bool:
+        """Ask a running attempt to end: "preempted" or "stopped"; False while it does not listen: it begins or ends."""
 
     def settled(self, entry: Entry, step: Step) -> None:
         """What is to be done when an attempt was written down. Never raises."""
@@ -88,10 +88,11 @@ class Worker:
         self._look = 0.0
         self.collect()
         self.obey()
-        waiting = self.wishes()
-        due = self.start(waiting)
-        due = min(due or self._look, self._look) if self._look else due
-        if not self.going and not waiting and due is None:
+        wishes = self.wishes()
+        due = self.start(wishes)
+        if self._look:
+            due = min(due or self._look, self._look)
+        if not self.going and not wishes and due is None:
             return None
         return AGAIN if due is None else max(min(due, AGAIN), 0.01)
 
@@ -143,74 +144,27 @@ class Worker:
         for run, cause in wanted.items():
             going = self.going[run]
             if going.asked != cause:
-                going.asked = cause
-                self.say(f"{run} is asked to end: {cause}")
-                self.hands.interrupt(going.entry, cause)
+                if self.hands.interrupt(going.entry, cause):
+                    going.asked = cause
+                    self.say(f"{run} is asked to end: {cause}")
+                else:
+                    self._look = 0.1
 
     # what waits
 
     def wishes(self) -> list[Wish]:
-        """Runs that could start now, in the order that this user would start them; all of them are told to others, up
-        to a bound.
+        """Runs that could start now, in the order that this user would start them, up to what others are told of; a run
+        that can never start any more is over.
         """
         now = self.now()
-        found: list[Wish] = []
-        running: dict[str, int] = {}
-        for going in self.going.values():
-            running[going.entry.submission] = running.get(going.entry.submission, 0) + 1
-        self._soonest = 0.0
-        self._more = 0
-        bodies: dict[str, Training | None] = {}
-        for entry in self.ledger.entries(("pending",)):
-            if entry.scheduler != LOCAL:
-                continue
-            if entry.submission not in bodies:
-                bodies[entry.submission] = self._readable(entry)
-            training = bodies[entry.submission]
-            if training is None or not self._ready(entry, training, now):
-                continue
-            if training.parallel:
-                if running.get(entry.submission, 0) >= training.parallel:
-                    continue
-                running[entry.submission] = running.get(entry.submission, 0) + 1
-            if len(found) >= WISHES_MOST:
-                self._more += 1
-                continue
-            found.append(Wish(entry.run, entry.name, training.need, entry.priority, entry.created,
-                              training.preemptible))
-        return found
-
-    def _ready(self, entry: Entry, training: Training, now: float) -> bool:
-        wait = entry.not_before - now
-        if 0 < wait < SKEW:
-            self._soonest = min(self._soonest or wait, wait)
-            return False
-        for run in training.after:
-            try:
-                before = self.ledger.find(run)
-            except BareboatError:
-                continue  # it was removed from the list: it was over, and had succeeded when this was sent, or since
-            if before.state in ("failed", "cancelled"):
-                self._drop(entry, f"{before.name or before.run[:8]}, which it was to follow, {before.state}"
-                           if before.state == "failed" else
-                           f"{before.name or before.run[:8]}, which it was to follow, was cancelled")
-                return False
-            if before.state != "succeeded":
-                return False
-        return True
-
-    def _drop(self, entry: Entry, reason: str) -> None:
-        if self.ledger.move(entry.run, (entry.state, entry.attempt), state="cancelled", reason=reason,
-                            ended=self.now()):
-            self.hands.settled(replace(entry, state="cancelled", reason=reason), Step("cancelled", reason))
-
-    def _readable(self, entry: Entry) -> Training | None:
-        try:
-            return self.hands.training(entry.submission)
-        except BareboatError as error:
-            reason = f"{error.code}: {error.what}"
-            self.ledger.move(entry.run, (entry.state, entry.attempt), state="failed", reason=reason, ended=self.now())
-            return None
+        found = waiting(self.ledger, [going.entry for going in self.going.values()], self.hands.training, now)
+        for entry, state, reason in found.dropped:
+            if self.ledger.move(entry.run, (entry.state, entry.attempt), state=state, reason=reason, ended=now):
+                self.hands.settled(replace(entry, state=state, reason=reason), Step(state, reason))
+        later = self.ledger.later(now)
+        self._soonest = later - now if later else 0.0
+        self._more = found.more
+        return list(found.wishes)
 
     def _training(self, entry: Entry) -> Training:
         try:
@@ -220,20 +174,20 @@ class Worker:
 
     # starting
 
-    def start(self, waiting: list[Wish]) -> float | None:
+    def start(self, wishes: list[Wish]) -> float | None:
         """Start what the policy lets start now; seconds until it is worth another look, None for when something is
         told.
         """
-        self._publish(tuple(waiting))
+        self._publish(tuple(wishes))
         soon = self._soonest or None
-        if not waiting:
+        if not wishes:
             self.decision = Decision()
             return soon
         with self.leases.turn():
             view = View(self.hands.machine(), self.leases.holdings(), self.leases.pages(), self.bounds, self.now())
             self.decision = decide(view)
             taken: list[tuple[Wish, Lease | None]] = []
-            by_run = {wish.run: wish for wish in waiting}
+            by_run = {wish.run: wish for wish in wishes}
             for start in self.decision.starts:
                 wish = by_run.get(start.run)
                 if start.uid != self.uid or wish is None:
@@ -252,7 +206,7 @@ class Worker:
             self.launch(wish.run, lease)
         if taken or asks != (self._page.asks if self._page else ()):
             started = {wish.run for wish, _ in taken}
-            self._publish(tuple(w for w in waiting if w.run not in started), asks)
+            self._publish(tuple(w for w in wishes if w.run not in started), asks)
             self.obey()
             if self._more and taken:
                 soon = 0.01  # there are more of them than others are told of

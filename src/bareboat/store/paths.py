@@ -12,6 +12,7 @@
     volumes/NAME/{data,about}  a named volume and what is known of it; made when first needed
     checkouts/KEY/root         code that was fetched, by commit; made when first needed
     ssh/                       keys, known hosts and host entries of `bareboat ssh`; made when first needed
+    queue/                     unattended runs: ledger.sqlite and what its worker needs; made when first needed
     unsettled/KEY              trees that wait to be synced
     shared                     there while other users may read blobs and trees (store/lending.py)
     tmp/NAME                   work in progress, locked by its maker
@@ -191,7 +192,7 @@ def _create(layout: Layout) -> None:
     try:
         os.mkdir(layout.home, 0o700)
     except FileExistsError:
-        known = {d.split("/")[0] for d in DIRECTORIES}
+        known = {"queue", *(d.split("/")[0] for d in DIRECTORIES)}
         strangers = sorted(set(os.listdir(layout.home)) - known - {"format", MARK})
         strangers = [name for name in strangers if not name.startswith(".format-")]
         if strangers:

@@ -49,6 +49,7 @@ class Store:
     def __init__(self, layout: Layout, limits: tuple[int, int, int] | None = None, below: Below | None = None) -> None:
         self._limits, self._below = limits, below
         self.home = Path(layout.home)
+        self.queue = self.home / "queue"  # of unattended runs; made when first needed
         self._layout = layout
         self._leases = Leases(layout)
         self._blobs = Blobs(layout, self._leases)

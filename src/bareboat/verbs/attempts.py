@@ -108,14 +108,21 @@ class LocalHands:
             return Ending("reboot", None, "the machine was started again")
         return Ending("lost", None, "its process was killed")
 
-    def interrupt(self, entry: Entry, cause: str) -> None:
+    def interrupt(self, entry: Entry, cause: str) -> bool:
         """As Hands.interrupt."""
-        from bareboat.supervisor.client import ask
+        from bareboat.supervisor import wire
+        from bareboat.supervisor.client import Line, ask
 
+        folder = self._work.store.runs.path(entry.run)
         try:
-            ask(self._work.store.runs.path(entry.run), 2.0, do="interrupt", cause=cause)
+            ask(folder, 2.0, do="interrupt", cause=cause)
         except EngineError as error:
-            self._work.tell.say(f"{entry.run}: {error.what}")
+            if error.code != "container.request":
+                return False
+            line = Line(folder, 2.0)
+            line.sock.sendall(wire.document({"do": "stop", "reason": cause}))
+            line.close()
+        return True
 
     def settled(self, entry: Entry, step: Step) -> None:
         """As Hands.settled."""

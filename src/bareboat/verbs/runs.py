@@ -39,7 +39,7 @@ def runs(store: Store, which: RunFilter) -> Listed:
     """List runs. A record that cannot be read is one line in broken and stops nothing."""
     found: list[RunRecord] = []
     broken: list[str] = []
-    for item in _all(store):
+    for item in _queued(store):
         if isinstance(item, str):
             broken.append(item)
         elif _wanted(item, which):
@@ -65,6 +65,23 @@ def _made(store: Store, run: str) -> int:
         return (store.runs.path(run) / "lock").stat().st_mtime_ns  # made with the run, and never written to
     except OSError:
         return 0
+
+
+def _queued(store: Store) -> Iterator[RunRecord | str]:
+    """All of them, with those that wait and have no record yet; of what is not over the ledger has the word."""
+    from bareboat.verbs.queued import OPEN, ledger_of, overlaid, record_for
+
+    with ledger_of(store) as ledger:
+        waiting = {} if ledger is None else {entry.run: entry for entry in ledger.entries(OPEN)}
+        for item in _all(store):
+            entry = waiting.pop(item.id, None) if isinstance(item, RunRecord) else None
+            yield overlaid(item, entry) if entry is not None and isinstance(item, RunRecord) else item
+        for run, entry in waiting.items():
+            try:
+                assert ledger is not None
+                yield record_for(ledger, entry)
+            except BareboatError as error:
+                yield f"{run}: {error.what}"
 
 
 def _all(store: Store) -> Iterator[RunRecord | str]:
@@ -116,6 +133,9 @@ def find(store: Store, text: str) -> RunRecord:
                 "record.missing", "there are no runs yet", hint="start one: bareboat run -- PROGRAM"
             )
         return newest[0]
+    queued = _in_queue(store, text)
+    if queued is not None:
+        return queued
     try:
         return load(store, store.runs.find(text))
     except RecordError as error:
@@ -125,6 +145,22 @@ def find(store: Store, text: str) -> RunRecord:
         if not named:
             raise
         return next((record for record in named if not taken_in(record)), named[0])
+
+
+def _in_queue(store: Store, text: str) -> RunRecord | None:
+    """The run that the ledger knows by this word, as it is there; None where it knows none."""
+    from bareboat.verbs.queued import found, ledger_of, overlaid, record_for
+
+    with ledger_of(store) as ledger:
+        entry = None if ledger is None else found(ledger, text)
+        if ledger is None or entry is None:
+            return None
+        try:
+            return overlaid(load(store, entry.run), entry)
+        except RecordError as error:
+            if error.code != "record.missing":
+                raise
+            return record_for(ledger, entry)
 
 
 def taken_in(record: RunRecord) -> bool:

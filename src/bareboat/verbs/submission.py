@@ -15,7 +15,7 @@ from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.launch import Kept
 
 if TYPE_CHECKING:
-    from bareboat.engine.scheduler import Scheduler
+    from bareboat.engine.scheduler import Scheduler, Submission
     from bareboat.store import Store
 
 KIND = "submissions"  # documents that keep from gc what queued runs need, and rebuild a ledger that was lost
@@ -100,3 +100,13 @@ def placed(points: tuple[Point, ...], folder: Path | None) -> tuple[Point, ...]:
         results = point.results or (os.fspath(folder / name) if folder is not None else "")
         found.append(replace(point, run=run, index=number, results=results))
     return tuple(found)
+
+
+def submission_of(id: str, template: Template, points: tuple[Point, ...], name: str, folder: Path) -> Submission:
+    """As schedulers take it; its own folder below this one is made, but for "dry-run"."""
+    from bareboat.engine.scheduler import Submission
+
+    own = folder / "submissions" / id
+    if id != "dry-run":
+        own.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Submission(id, template.training, template.kept.workload, points, own, name)

@@ -17,7 +17,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.launch import Kept
 from bareboat.verbs.prepare import RunRequest
-from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, placed
+from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, placed, submission_of
 
 if TYPE_CHECKING:
     from bareboat.engine.scheduler import Submission
@@ -69,7 +69,7 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
     if training.scheduler == "local":
         queue.wake()
     else:
-        _hand_over(submission(id, template, points, name, queue.folder), queue)
+        _hand_over(submission_of(id, template, points, name, queue.folder), queue)
     return Sent(id, name, training, tuple(queue.ledger.entries(submission=id, most=20)), len(points))
 
 
@@ -77,17 +77,7 @@ def explain(request: TrainRequest, work: Work, queue: Queue) -> str:
     """What would be sent, to the letter; sends nothing."""
     template, points = prepared(request, work, queue)
     scheduler = queue.scheduler(template.training.scheduler)
-    return scheduler.explain(submission("dry-run", template, points, request.run.name, queue.folder))
-
-
-def submission(id: str, template: Template, points: tuple[Point, ...], name: str, folder: Path) -> Submission:
-    """As schedulers take it; its folder is made."""
-    from bareboat.engine.scheduler import Submission
-
-    own = folder / "submissions" / id
-    if id != "dry-run":
-        own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Submission(id, template.training, template.kept.workload, points, own, name)
+    return scheduler.explain(submission_of("dry-run", template, points, request.run.name, queue.folder))
 
 
 def _hand_over(what: Submission, queue: Queue) -> None:

@@ -1,0 +1,217 @@
+"""Queued runs by name: stop, resume, wait and rm of what the ledger knows, whatever scheduler has it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bareboat.errors import BareboatError, UsageError
+from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.sqlite import SqliteLedger
+from bareboat.record.states import final
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
+from bareboat.values import replace
+from bareboat.verbs.submission import Queue, Template, pinned, record_of, submission_of, unpacked
+
+LOOK = 0.02  # seconds between two looks at a run that is waited for
+OPEN = ("pending", "running")
+
+
+@contextmanager
+def ledger_of(store: Store) -> Iterator[SqliteLedger | None]:
+    """The ledger of a store; None where nothing was ever queued, which costs nothing to find out."""
+    ledger = SqliteLedger(store.queue)
+    if not ledger.exists:
+        yield None
+        return
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def entry_of(store: Store, text: str) -> Entry | None:
+    """The queued run that a name, an id or the beginning of one means; None where none does."""
+    with ledger_of(store) as ledger:
+        return None if ledger is None else found(ledger, text)
+
+
+def found(ledger: Ledger, text: str) -> Entry | None:
+    """As entry_of. Raises QueueError "queue.ambiguous"."""
+    try:
+        return ledger.find(text)
+    except BareboatError as error:
+        if error.code != "queue.unknown":
+            raise
+        return None
+
+
+def meant(ledger: Ledger, text: str) -> list[Entry]:
+    """The runs that a word means: one, or all of a sweep's. [] where there is none."""
+    one = found(ledger, text)
+    if one is not None:
+        return [one]
+    id = ledger.called(text)
+    return ledger.entries(submission=id) if id else []
+
+
+def stop(text: str, queue: Queue, wait: bool = True) -> bool:
+    """Cancel a run, or every run of a sweep: what waits never starts, what runs is interrupted, with its grace, and
+    waited for. False when no queued run is meant. Idempotent.
+    """
+    ledger = queue.ledger
+    entries = meant(ledger, text)
+    if not entries:
+        return False
+    going = [entry for entry in entries if not final(entry.state)]
+    many = len(going) > 1
+    if many:
+        ledger.cancel(going[0].submission, "stopped", time.time())
+    for entry in [] if many else going:
+        _cancel(entry, ledger)
+    if any(entry.scheduler == "local" for entry in going):
+        queue.wake()
+    for scheduler in {entry.scheduler for entry in going} - {"local"}:
+        queue.scheduler(scheduler).stop([e.job for e in going if e.scheduler == scheduler and e.job])
+    for entry in going:
+        if wait and entry.scheduler == "local":
+            until_over(entry.run, queue)
+    return True
+
+
+def _cancel(entry: Entry, ledger: Ledger) -> None:
+    """By what it is at the moment when it is written: it may be starting, or about to start again."""
+    now: Entry | None = entry
+    while now is not None and not final(now.state):
+        if now.state == "pending":
+            if ledger.move(now.run, ("pending", now.attempt), state="cancelled", reason="stopped", wanted="cancelled",
+                           ended=time.time()):
+                return
+        elif ledger.move(now.run, ("running", now.attempt), wanted="cancelled"):
+            return
+        now = found(ledger, entry.run)
+
+
+def resume(text: str, queue: Queue) -> list[Entry]:
+    """One more attempt of a run that is over, or of every run of a sweep that failed or was cancelled: it goes on from
+    its newest checkpoint, with what was submitted. Raises QueueError "queue.unknown", "queue.name-taken", UsageError
+    "resume.going", "resume.done".
+    """
+    ledger = queue.ledger
+    entries = meant(ledger, text)
+    if not entries:
+        raise ledger_unknown(text)
+    over = [e for e in entries if e.state in ("failed", "cancelled") or (len(entries) == 1 and e.state == "succeeded")]
+    if not over:
+        going = next((e for e in entries if not final(e.state)), None)
+        if going is not None:
+            raise UsageError("resume.going", f"{text} is {going.state} already", hint=f"bareboat logs -f {text}")
+        raise UsageError("resume.done", f"every run of {text} has succeeded",
+                         hint="name one of its runs to start it again")
+    done = []
+    for entry in over:
+        other = found(ledger, entry.name) if entry.name else None
+        if other is not None and other.run != entry.run and not final(other.state):
+            raise UsageError("resume.name", f"the name {entry.name!r} is another run's by now ({other.run[:8]})",
+                             hint=f"stop that one first: bareboat stop {entry.name}")
+        if ledger.move(entry.run, (entry.state, entry.attempt), state="pending", reason="", wanted="", failures=0,
+                       losses=0, not_before=0.0, ended=0.0, exit_code=None, job=""):
+            done.append(replace(entry, state="pending", reason=""))
+    _send_again(done, queue)
+    return done
+
+
+def _send_again(entries: list[Entry], queue: Queue) -> None:
+    if any(entry.scheduler == "local" for entry in entries):
+        queue.wake()
+    for entry in entries:
+        if entry.scheduler == "local":
+            continue
+        added = queue.ledger.submission(entry.submission)
+        template = unpacked(added.template, f"submission {added.id}")
+        what = submission_of(added.id, template, added.points, added.name, queue.folder)
+        job = queue.scheduler(entry.scheduler).resume(what, queue.ledger.point(entry.run))
+        queue.ledger.jobs([(entry.run, job)])
+
+
+def until_over(run: str, queue: Queue) -> Entry | None:
+    """Wait for the end of a run; None when it was taken off the list meanwhile. A worker that died is started again."""
+    woken = time.monotonic()
+    while True:
+        entry = found(queue.ledger, run)
+        if entry is None or final(entry.state):
+            return entry
+        if time.monotonic() - woken > 5.0 and entry.scheduler == "local":
+            queue.wake()
+            woken = time.monotonic()
+        time.sleep(LOOK)
+
+
+def wait(text: str, queue: Queue) -> int | None:
+    """Wait for the end of a run or a sweep: its exit code, of a sweep the first that is not 0; None where no queued run
+    is meant.
+    """
+    entries = meant(queue.ledger, text)
+    if not entries:
+        return None
+    code = 0
+    for entry in entries:
+        ended = until_over(entry.run, queue)
+        if ended is not None and code == 0:
+            code = exit_code(ended)
+    return code
+
+
+def exit_code(entry: Entry) -> int:
+    """Of a run that is over, as Docker counts: 125 where its program never ended by itself."""
+    return entry.exit_code if entry.exit_code is not None else 0 if entry.state == "succeeded" else 125
+
+
+def remove(text: str, queue: Queue, store: Store, *, force: bool = False) -> bool:
+    """Take runs off the list; their records, logs and results stay. False when no queued run is meant. Raises
+    UsageError "queue.going" for one that is not over, unless forced: then it is stopped.
+    """
+    entries = meant(queue.ledger, text)
+    if not entries:
+        return False
+    going = [entry for entry in entries if not final(entry.state)]
+    if going:
+        if not force:
+            raise UsageError("queue.going", f"{text} is {going[0].state}", hint=f"bareboat stop {text} first, or rm -f")
+        stop(text, queue)
+    queue.ledger.forget([entry.run for entry in entries])
+    for id in {entry.submission for entry in entries}:
+        try:
+            queue.ledger.template(id)
+        except BareboatError:
+            pinned(store, id)
+    return True
+
+
+def ledger_unknown(text: str) -> BareboatError:
+    """That a word names no queued run."""
+    from bareboat.queue.sqlite import unknown
+
+    return unknown(text, [])
+
+
+def overlaid(record: RunRecord, entry: Entry) -> RunRecord:
+    """A record as the ledger has it, for a run that is not over there: between two attempts, or about to start."""
+    if final(entry.state):
+        return record
+    return replace(record, state=entry.state, reason=entry.reason, exit_code=None, ended="")
+
+
+def record_for(ledger: Ledger, entry: Entry) -> RunRecord:
+    """The account of a run that has not been started. Raises QueueError."""
+    template: Template = unpacked(ledger.template(entry.submission), f"submission {entry.submission}")
+    return record_of(template, ledger.point(entry.run), entry)
+
+
+def alive(store: Store, run: str, ledger: Ledger) -> bool:
+    """Whether something of a run may still come: it is not over, or its process is just ending."""
+    entry = found(ledger, run)
+    return (entry is not None and not final(entry.state)) or store.runs.is_alive(run)
+

@@ -1,0 +1,148 @@
+"""Queued runs from submission to end, with real workers and attempts over the skeleton root."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.queue_kit import Yard
+
+from bareboat.errors import BareboatError
+from bareboat.training.values import Retry, Training
+from bareboat.verbs import queued
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    made = Yard(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_run_is_queued_and_carried_out(yard: Yard) -> None:
+    run, = yard.submit("echo hello; echo kept > /results/file", name="one")
+    yard.wake()
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt, entry.exit_code) == ("succeeded", 1, 0)
+    assert yard.said(run) == "hello\n" and (yard.results / "one" / "file").read_text() == "kept\n"
+    assert queued.wait("one", yard.queue) == 0
+
+
+def test_a_failure_is_retried_as_often_as_was_said(yard: Yard) -> None:
+    run, = yard.submit("echo try; exit 3", training=Training(retry=Retry(retries=1)))
+    yard.wake()
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt, entry.failures, entry.exit_code) == ("failed", 2, 2, 3)
+    assert yard.said(run).count("try") == 2
+
+
+def test_what_waits_is_stopped_and_never_starts(yard: Yard) -> None:
+    run, = yard.submit("echo never", name="waits")
+    assert queued.stop("waits", yard.queue)
+    assert yard.entry(run).state == "cancelled" and yard.entry(run).attempt == 0
+    assert yard.said(run) == ""
+    assert queued.stop("waits", yard.queue)  # again is no error
+    assert not queued.stop("nobody", yard.queue)
+
+
+def test_what_runs_is_stopped_and_resumed(yard: Yard) -> None:
+    run, = yard.submit("echo up; sleep 60", name="long")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    assert queued.stop("long", yard.queue)
+    assert yard.entry(run).state == "cancelled"
+    assert [entry.run for entry in queued.resume("long", yard.queue)] == [run]
+    yard.until(run, lambda entry: entry.state == "running" and yard.said(run).count("up") == 2)
+    assert yard.entry(run).attempt == 2
+    with pytest.raises(BareboatError) as told:
+        queued.resume("long", yard.queue)
+    assert told.value.code == "resume.going"
+
+
+def test_a_sweep_is_meant_by_its_name(yard: Yard) -> None:
+    runs = yard.submit("sleep 60", "sleep 60", "sleep 60", name="sweep")
+    yard.ledger.move(runs[2], ("pending", 0), state="failed", reason="before")
+    assert queued.stop(yard.entry(runs[0]).submission, yard.queue)
+    assert [yard.entry(run).state for run in runs] == ["cancelled", "cancelled", "failed"]
+    assert len(queued.resume(yard.entry(runs[0]).submission, yard.queue)) == 3
+    assert queued.remove(yard.entry(runs[0]).submission, yard.queue, yard.store, force=True)
+    assert yard.ledger.entries() == []
+
+
+def test_what_follows_waits_for_it_or_is_cancelled_with_it(yard: Yard) -> None:
+    first, = yard.submit("sleep 0.2; echo first")
+    second, = yard.submit("echo second", training=Training(after=(first,)))
+    bad, = yard.submit("exit 1")
+    never, = yard.submit("echo never", training=Training(after=(bad,)))
+    yard.wake()
+    assert yard.over(second).state == "succeeded"
+    assert yard.entry(second).started >= yard.entry(first).ended
+    assert yard.over(never).state == "cancelled" and "which it was to follow, failed" in yard.entry(never).reason
+
+
+def test_two_workers_never(yard: Yard) -> None:
+    run, = yard.submit("sleep 60")
+    first = yard.worker()
+    yard.until(run, lambda entry: entry.state == "running")
+    second = yard.worker()
+    assert os.waitpid(second, 0)[1] == 0  # it ended at once
+    yard.workers.remove(second)
+    os.kill(first, 0)
+    assert yard.entry(run).attempt == 1
+
+
+def test_an_attempt_outlives_its_worker_and_the_next_one_takes_it_over(yard: Yard) -> None:
+    run, = yard.submit("echo up; while [ ! -e /results/go ]; do sleep 0.05; done; echo through")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    yard.kill_worker()
+    assert yard.store.runs.is_alive(run)
+    yard.wake()
+    (yard.results / run / "go").touch()
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt) == ("succeeded", 1)
+    assert yard.said(run).count("up") == 1
+
+
+def test_the_end_of_an_attempt_without_a_worker_is_written_down_by_the_next(yard: Yard) -> None:
+    run, = yard.submit("echo up; while [ ! -e /results/go ]; do sleep 0.05; done; exit 4")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    yard.kill_worker()
+    (yard.results / run / "go").touch()
+    from tests.life_kit import until
+
+    until(lambda: not yard.store.runs.is_alive(run))
+    assert yard.entry(run).state == "running"
+    yard.wake()
+    assert (yard.over(run).state, yard.entry(run).exit_code) == ("failed", 4)
+
+
+def test_a_supervisor_that_is_killed_is_a_loss_and_the_run_starts_again(yard: Yard) -> None:
+    run, = yard.submit("echo up; [ -e /results/again ] && exit 0; touch /results/again; sleep 60")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    os.kill(yard.attempt_of(run), signal.SIGKILL)
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt, entry.failures) == ("succeeded", 2, 0)
+
+
+def test_after_a_reboot_the_run_goes_on(yard: Yard) -> None:
+    run, = yard.submit("echo on")
+    yard.ledger.move(run, ("pending", 0), state="running", attempt=1, boot="another start of this machine")
+    yard.wake()
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt, entry.losses, entry.failures) == ("succeeded", 2, 0, 0)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_the_clock_jumps_by_a_day(yard: Yard, days: int) -> None:
+    import time
+
+    run, = yard.submit("echo on")
+    yard.ledger.move(run, ("pending", 0), not_before=time.time() - days * 86400.0, created=time.time() - days * 86400.0)
+    yard.wake()
+    assert yard.over(run).state == "succeeded"
