@@ -1,0 +1,1 @@
+"""Unattended runs as Jobs of a Kubernetes cluster."""

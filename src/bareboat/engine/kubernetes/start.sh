@@ -1,0 +1,140 @@
+# The first process of a pod: counts attempts, finds the newest complete checkpoint, interrupts in the agreed order.
+# Read by /bin/sh; of the image it needs mkdir, sleep and date besides. docs/kubernetes.md has the contract.
+set -u
+say() { printf 'bareboat: %s\n' "$1" >&2; }
+told() { printf '%s' "$1" 2>/dev/null > "${BAREBOAT_TOLD:-/dev/termination-log}" || :; }
+fail() { say "$2"; told "$2"; exit "$1"; }
+here=${0%/*}
+index=${JOB_COMPLETION_INDEX:-0}
+nodes=${BAREBOAT_NODES:-1}
+warning=${BAREBOAT_WARNING:-10} grace=${BAREBOAT_GRACE:-60} last=${BAREBOAT_KILL:-10}
+
+if [ "${BAREBOAT_POINTS:-0}" -gt 0 ]; then # one of many: its words and variables are in a file
+    stopped=
+    [ -r "$here/stopped" ] && read -r stopped < "$here/stopped"
+    case " $stopped " in *" $index "*) fail 121 "stopped" ;; esac
+    found= part=$here/points-$((index / BAREBOAT_POINTS))
+    [ -r "$part" ] && . "$part" # sets the words, BAREBOAT_RUN and found
+    [ -n "$found" ] || fail 120 "there is no point $index"
+fi
+
+results=${BAREBOAT_RESULTS:-/results}
+export BAREBOAT_CHECKPOINTS="$results/checkpoints"
+state=$results/.bareboat
+mkdir -p "$state" "$BAREBOAT_CHECKPOINTS" || fail 120 "the results volume cannot be written at $results"
+
+attempt=1
+if [ "$nodes" -gt 1 ]; then # an attempt is over for all nodes as soon as it is over for one
+    while [ -d "$state/over-$attempt" ]; do attempt=$((attempt + 1)); done
+    export NODE_RANK="$index" BAREBOAT_NODE_RANK="$index"
+else
+    until mkdir "$state/attempt-$attempt" 2>/dev/null; do
+        [ -d "$state/attempt-$attempt" ] || fail 120 "the results volume cannot be written at $state"
+        attempt=$((attempt + 1))
+    done
+    # where the volume has locks, nobody who deleted a pod by force can have two at once
+    if command -v flock >/dev/null 2>&1 && : 2>/dev/null > "$state/lock"; then
+        exec 9> "$state/lock"
+        flock -w "$grace" 9 || fail 122 "another attempt still writes to these results"
+    fi
+fi
+over=$state/over-$attempt
+told "attempt $attempt"
+export BAREBOAT_ATTEMPT="$attempt" BAREBOAT_FENCE="$BAREBOAT_RUN.$attempt" BAREBOAT_DEADLINE=
+[ "${BAREBOAT_SECONDS:-0}" -gt 0 ] && BAREBOAT_DEADLINE=$(($(date +%s) + BAREBOAT_SECONDS))
+
+complete() {
+    case ${1##*/} in *.tmp | *.tmp-* | *.tmp.* | *-tmp-* | *.part | *.partial | *~) return 1 ;; esac
+    if [ -d "$1" ]; then
+        if [ -n "${BAREBOAT_COMPLETE:-}" ]; then [ -e "$1/$BAREBOAT_COMPLETE" ]; else
+            for any in "$1"/*; do [ -e "$any" ] && return 0; done
+            return 1
+        fi
+    else
+        [ -s "$1" ]
+    fi
+}
+newest=
+for found in "$BAREBOAT_CHECKPOINTS"/*; do
+    complete "$found" || continue
+    if [ -z "$newest" ] || [ ! "$newest" -nt "$found" ]; then newest=$found; fi
+done
+export BAREBOAT_RESUME="$newest"
+
+catches() { # whether process $1 has a handler for the warning
+    while read -r name value; do
+        if [ "$name" = SigCgt: ]; then
+            [ $((0x${value#????????} >> (warning - 1) & 1)) = 1 ] && return 0
+            return 1 # said aloud: bash would return what was before the trap
+        fi
+    done 2>/dev/null < "/proc/$1/status"
+    return 1
+}
+lives() { kill -0 "$child" 2>/dev/null; }
+patience() { # until the program has ended, or so many seconds are over
+    for_seconds=$1
+    while lives && [ "$for_seconds" -gt 0 ]; do
+        sleep 1
+        for_seconds=$((for_seconds - 1))
+    done
+    ! lives
+}
+interrupt() {
+    warned=
+    trap '' TERM USR2
+    if [ "$$" = 1 ]; then # everything in this container is the program's
+        for process in /proc/[0-9]*; do
+            process=${process#/proc/}
+            [ "$process" != 1 ] && catches "$process" && kill "-$warning" "$process" 2>/dev/null && warned=1
+        done
+    elif catches "$child" && kill "-$warning" "$child"; then
+        warned=1
+    fi
+    [ -n "$warned" ] && patience "$grace" && return
+    kill -TERM "$child" 2>/dev/null
+    patience "$last" || kill -KILL "$child" 2>/dev/null
+}
+
+later() { # USR2 to this shell when a command has ended well
+    "$@" &
+    awaited=$!
+    trap 'kill "$awaited" 2>/dev/null; exit' TERM
+    wait "$awaited" && kill -USR2 "$$"
+}
+other_ended() { until [ -d "$over" ]; do sleep 2; done; }
+
+why= signalled= timers=
+trap 'signalled=1 why=${why:-asked}; interrupt' TERM
+trap 'signalled=1; if [ -d "$over" ]; then why=${why:-other}; else why=${why:-limit}; fi; interrupt' USR2
+"$@" 9>&- &
+child=$!
+if [ "${BAREBOAT_SECONDS:-0}" -gt 0 ]; then
+    (later sleep "$BAREBOAT_SECONDS") 9>&- &
+    timers=$!
+fi
+if [ "$nodes" -gt 1 ]; then
+    (later other_ended) 9>&- &
+    timers="$timers $!"
+fi
+code=0
+while :; do
+    signalled=
+    wait "$child"
+    ended=$?
+    [ "$ended" = 127 ] && [ "$code" != 0 ] || code=$ended
+    [ -n "$signalled" ] || break
+done
+trap '' TERM USR2
+for timer in $timers; do kill "$timer" 2>/dev/null; done
+first=1
+if [ "$nodes" -gt 1 ] && [ "$why$code" != 0 ]; then mkdir "$over" 2>/dev/null || first=; fi
+case $why in
+asked) fail 122 "attempt $attempt: interrupted" ;; # whatever its exit code: what was interrupted goes on
+limit) if [ -n "${BAREBOAT_AT_LIMIT:-}" ]; then fail 122 "attempt $attempt: its time was over"; fi
+    fail 124 "attempt $attempt: its time was over" ;;
+other) first= ;;
+esac
+[ -n "$first" ] || fail 122 "attempt $attempt: it ended on another node"
+case $code in 120 | 121 | 122 | 124) fail 1 "attempt $attempt: exit $code, which is told as 1 here" ;; esac
+told "attempt $attempt: exit $code"
+exit "$code"

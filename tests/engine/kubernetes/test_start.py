@@ -1,0 +1,186 @@
+"""The first process of a pod, run by the shells that images have: attempts, resume, interruption, exit codes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bareboat.engine.kubernetes import manifest, points
+from bareboat.training.values import Point
+
+SHELLS = [shell for shell in (("dash",), ("bash",), ("busybox", "sh")) if shutil.which(shell[0])]
+SCRIPT = Path(manifest.__file__).with_name("start.sh")
+SHOW = 'echo "$BAREBOAT_ATTEMPT $BAREBOAT_FENCE resume=$BAREBOAT_RESUME deadline=${BAREBOAT_DEADLINE:+set}"'
+
+
+class Pod:
+    """A pod without a cluster."""
+
+    def __init__(self, folder: Path, shell: tuple[str, ...]) -> None:
+        self.folder, self.shell, self.script = folder, shell, SCRIPT
+        self.results = folder / "results"
+        self.results.mkdir()
+
+    def start(self, *argv: str, **said: object) -> subprocess.Popen[str]:
+        env = {"PATH": os.environ["PATH"], "BAREBOAT_RUN": "aa01", "BAREBOAT_RESULTS": str(self.results),
+               "BAREBOAT_TOLD": str(self.folder / "told"), **{f"BAREBOAT_{k}": str(v) for k, v in said.items()}}
+        if "INDEX" in said:
+            env["JOB_COMPLETION_INDEX"] = str(said["INDEX"])
+        return subprocess.Popen([*self.shell, str(self.script), *argv], env=env, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
+    def run(self, *argv: str, **said: object) -> tuple[int, str]:
+        started = self.start(*argv, **said)
+        out, err = started.communicate(timeout=60)
+        return started.returncode, out + err
+
+    @property
+    def told(self) -> str:
+        return (self.folder / "told").read_text()
+
+
+@pytest.fixture(params=SHELLS, ids=[shell[0] for shell in SHELLS])
+def pod(request: pytest.FixtureRequest, tmp_path: Path) -> Pod:
+    return Pod(tmp_path, request.param)
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def test_attempts_are_counted_and_none_has_the_number_of_another(pod: Pod) -> None:
+    found = [pod.run("sh", "-c", SHOW) for _ in range(3)]
+    assert [line.partition(" resume")[0] for _, line in found] == ["1 aa01.1", "2 aa01.2", "3 aa01.3"]
+    together = [pod.start("sh", "-c", SHOW) for _ in range(4)]
+    numbers = {one.communicate(timeout=60)[0].split()[0] for one in together}
+    assert len(numbers) == 4 or shutil.which("flock") is None  # one after the other, each with a number of its own
+
+
+def test_the_programs_code_is_the_pods(pod: Pod) -> None:
+    assert pod.run("sh", "-c", "exit 7")[0] == 7 and pod.told == "attempt 1: exit 7"
+    assert pod.run("true")[0] == 0
+    assert pod.run("/no/such/program")[0] == 127
+    assert pod.run("sh", "-c", "kill -9 $$")[0] == 137
+
+
+def test_a_code_that_would_be_taken_for_ours_is_not(pod: Pod) -> None:
+    code, text = pod.run("sh", "-c", "exit 122")
+    assert code == 1 and "122" in text
+
+
+def test_only_a_complete_checkpoint_is_gone_on_from(pod: Pod) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    for age, name in enumerate(("step-9", "step-10", "step-11.tmp", "step-12.ckpt.part")):
+        (kept / name).mkdir()
+        (kept / name / "weights").write_text("x")
+        os.utime(kept / name, (1000 + age, 1000 + age))
+    (kept / "empty").mkdir()
+    (kept / "none.ckpt").touch()
+    assert f"resume={kept}/step-10 " in pod.run("sh", "-c", SHOW)[1]
+    (kept / "step-9" / "DONE").touch()
+    os.utime(kept / "step-9", (1000, 1000))
+    assert f"resume={kept}/step-9 " in pod.run("sh", "-c", SHOW, COMPLETE="DONE")[1]
+
+
+def test_without_a_checkpoint_there_is_nothing_to_go_on_from(pod: Pod) -> None:
+    assert "resume= deadline=\n" in pod.run("sh", "-c", SHOW)[1]
+
+
+CATCH = """
+import os, signal, sys, time
+def warned(*_):
+    print("warned", flush=True)
+    os._exit({code})
+signal.signal(signal.SIGUSR1, warned)
+open(sys.argv[1], "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_pod_that_must_go_warns_its_program_and_asks_for_another(pod: Pod, code: int) -> None:
+    ready = pod.folder / "ready"
+    started = pod.start(sys.executable, "-c", CATCH.format(code=code), str(ready), GRACE=60)
+    until(ready.exists)
+    started.send_signal(signal.SIGTERM)
+    out, _ = started.communicate(timeout=60)
+    assert (started.returncode, out) == (manifest.AGAIN, "warned\n") and pod.told == "attempt 1: interrupted"
+
+
+def test_a_program_that_catches_nothing_is_ended_at_once_and_a_deaf_one_is_killed(pod: Pod) -> None:
+    ready = pod.folder / "ready"
+    for deaf in ("", "trap '' TERM; "):
+        ready.unlink(missing_ok=True)
+        started = pod.start("sh", "-c", f"{deaf}touch {ready}; while :; do sleep 0.1; done", GRACE=600, KILL=1)
+        until(ready.exists)
+        started.send_signal(signal.SIGTERM)
+        started.communicate(timeout=60)
+        assert started.returncode == manifest.AGAIN
+
+
+@pytest.mark.parametrize(("asked", "code"), [({}, manifest.LIMIT), ({"AT_LIMIT": 1}, manifest.AGAIN)])
+def test_time_that_is_over(pod: Pod, asked: dict[str, object], code: int) -> None:
+    ended, text = pod.run("sh", "-c", f"{SHOW}; while :; do sleep 0.1; done", SECONDS=1, **asked)
+    assert ended == code and "deadline=set" in text and pod.told == "attempt 1: its time was over"
+
+
+def test_results_that_cannot_be_written_are_told_and_not_tried_again(pod: Pod) -> None:
+    (pod.results / ".bareboat").write_text("in the way")
+    code, text = pod.run("true")
+    assert code == manifest.FAILED and "cannot be written" in text
+
+
+def test_a_run_of_many_finds_its_own_words(pod: Pod) -> None:
+    odd = "it's $(x) \"5\" \\ \n*\tü"
+    many = tuple(Point(f"run{n}", index=n, argv=("printf", "%s|%s", str(n), odd), env=(("LR", odd),)) for n in range(5))
+    each, files = points.parts(many)
+    here = pod.folder / "start"
+    here.mkdir()
+    pod.script = here / "start"
+    shutil.copy(SCRIPT, pod.script)
+    for number, part in enumerate(files):
+        (here / f"points-{number}").write_text(part)
+    (here / "stopped").write_text(" 1 3\n")
+    assert pod.run(POINTS=each, INDEX=4) == (0, f"4|{odd}")
+    assert pod.run(POINTS=each, INDEX=3)[0] == manifest.TOLD
+    assert pod.run(POINTS=each, INDEX=5)[0] == manifest.FAILED
+    (here / "points-0").write_text(points.parts((Point("runx", argv=("sh", "-c", 'printf "%s" "$BAREBOAT_RUN$LR"'),
+                                                       env=(("LR", odd),)),))[1][0])
+    (here / "stopped").write_text("")
+    assert pod.run(POINTS=each, INDEX=0)[1].replace("attempt", "") == f"runx{odd}"
+
+
+def test_an_attempt_on_several_nodes_is_over_for_all_when_it_is_over_for_one(pod: Pod) -> None:
+    ready = pod.folder / "ready"
+    waiting = pod.start("sh", "-c", f"touch {ready}; while :; do sleep 0.1; done", NODES=2, INDEX=0, KILL=1)
+    until(ready.exists)
+    code, text = pod.run("sh", "-c", 'echo "rank $NODE_RANK of attempt $BAREBOAT_ATTEMPT"; exit 5', NODES=2, INDEX=1)
+    assert (code, text) == (5, "rank 1 of attempt 1\n")
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == manifest.AGAIN  # the failure counts once
+    assert pod.run("sh", "-c", 'echo "$BAREBOAT_ATTEMPT"', NODES=2, INDEX=0) == (0, "2\n")
+
+
+def test_two_attempts_at_once_are_seen_where_the_volume_has_locks(pod: Pod) -> None:
+    if shutil.which("flock") is None:
+        pytest.skip("needs flock")
+    ready = pod.folder / "ready"
+    first = pod.start("sh", "-c", f"touch {ready}; while :; do sleep 0.1; done", KILL=1)
+    until(ready.exists)
+    code, text = pod.run("echo", "never", GRACE=1)
+    assert code == manifest.AGAIN and "never" not in text
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=60)
