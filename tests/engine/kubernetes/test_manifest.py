@@ -10,13 +10,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import kubernetes_kit as kit
 
 from bareboat.engine.kubernetes import manifest, names, options, pod, points, shown
 from bareboat.errors import BareboatError
 from bareboat.training.rules import follow
 from bareboat.training.values import Checkpoints, Ending, Interrupt, Need, Point, Retry, Training
 from bareboat.workload import Device, Limits, Mount, Tmpfs
-from tests import kubernetes_kit as kit
 
 GOLDEN = Path(__file__).with_name("golden")
 VERSIONS = ("1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
@@ -113,7 +113,8 @@ def test_any_name_is_a_dns_label(name: str, id: str) -> None:
 
     found = names.job_name(name, id, "99999")
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", found) and len(found) + len("-99999") <= 63
-    assert re.fullmatch(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", names.label(name)) and len(names.label(name)) < 64
+    value = names.label(name)
+    assert re.fullmatch(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", value) and len(value) < 64
 
 
 def test_two_submissions_of_one_name_are_two_jobs() -> None:

@@ -155,7 +155,7 @@ def _others(s: Submission, name: str, options: Options, files: tuple[str, ...]) 
     found = []
     if s.training.need.nodes > 1:
         found.append(of("Service", spec={
-            "clusterIP": "None", "publishNotReadyAddresses": True,  # the nodes look for each other before they are ready
+            "clusterIP": "None", "publishNotReadyAddresses": True,  # they look for each other at once
             "selector": {names.JOB: name}, "ports": [{"name": "rendezvous", "port": pod.PORT}]}))
     secrets = pod.secrets(s.workload)
     if secrets:

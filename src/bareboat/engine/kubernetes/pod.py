@@ -107,7 +107,8 @@ def text(word: str) -> str:
     try:
         word.encode("utf-8")
     except UnicodeEncodeError:
-        raise EngineError("kubernetes.text", "what is sent to a cluster must be UTF-8", where=ascii(word[:60])) from None
+        raise EngineError("kubernetes.text", "what is sent to a cluster must be UTF-8",
+                          where=ascii(word[:60])) from None
     return word
 
 
@@ -164,10 +165,9 @@ def contract(s: Submission, point: Point, inside: Inside) -> list[tuple[str, str
 
 
 def _name(name: str) -> str:
-    if not name.isascii() or not name.isprintable() or not name or not all(c.isalnum() or c in "_-." for c in name) or (
-            name[0].isdigit()):
-        raise EngineError("kubernetes.variable", "a cluster does not take a variable of this name", where=repr(name[:60]),
-                          hint="letters, digits and _")
+    if not name.isascii() or not name or name[0].isdigit() or not all(c.isalnum() or c in "_-." for c in name):
+        raise EngineError("kubernetes.variable", "a cluster does not take a variable of this name",
+                          where=repr(name[:60]), hint="letters, digits and _")
     return name
 
 
