@@ -16,6 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the kits beside th
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _own_leases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leases of GPUs are the tests' own, not those of the machine's users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BAREBOAT_LEASES_PATH", str(tmp_path_factory.mktemp("meeting") / "leases"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _valid_images() -> Iterator[None]:
     from tests.image_schemas import check_image, check_index
 

@@ -81,7 +81,8 @@ class World:
         (base / "keys").write_bytes(key.public)
         (self.root / "src").mkdir(parents=True)
         self.settings = Settings(home=base / "home", debian_mirror=f"file:{archive}",
-                                 debian_security_mirror=f"file:{archive}", debian_keyring=base / "keys")
+                                 debian_security_mirror=f"file:{archive}", debian_keyring=base / "keys",
+                                 leases_path=base / "leases")
         self.engine = MemoryEngine({"true": lambda _: 0, "false": lambda _: 1})
         self.store = Store.open(self.settings.home)
 

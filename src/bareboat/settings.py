@@ -230,6 +230,9 @@ class Settings:
                             "Directories with CDI specifications of GPUs, parted by colons; the later ones go before.")
     gpu_nvml: Path | None = _setting("gpu.nvml", "path", None, "NVIDIA's management library.",
                                      shown="libnvidia-ml.so.1, as the loader finds it")
+    leases_path: Path | None = _setting(
+        "leases.path", "path", None, "The directory in which the users of this machine agree who has which GPU; one "
+        "and the same for all of them.", shown="/run/lock/bareboat where every user may write to /run/lock")
     shared_store_path: Path | None = _setting(
         "shared-store.path", "path", None, "A store of somebody else's whose trees and blobs are used where they are "
         "and never written.", shown="none")

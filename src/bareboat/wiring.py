@@ -112,10 +112,11 @@ def engine(chosen: Settings, work: Callable[[], Work] | None = None) -> Engine:
 
 
 def leases(chosen: Settings) -> Leases:
-    """Who has which part of this machine."""
-    from bareboat.queue.alone import Alone
+    """Who has which part of this machine. Raises LeaseError "lease.nowhere"."""
+    from bareboat.lease.flock import FlockLeases
+    from bareboat.lease.place import place
 
-    return Alone()
+    return FlockLeases(place(chosen.leases_path))
 
 
 def queue(work: Work) -> Queue:
