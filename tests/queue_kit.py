@@ -14,8 +14,9 @@ from tests.life_kit import until
 
 from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.host.background import start_child
+from bareboat.lease.flock import FlockLeases
+from bareboat.lease.place import Place
 from bareboat.queue import door
-from bareboat.queue.alone import Alone
 from bareboat.queue.base import Added, Entry
 from bareboat.queue.sqlite import SqliteLedger
 from bareboat.record.states import final
@@ -39,8 +40,11 @@ class Yard:
         self.results.mkdir(exist_ok=True)
         self.tree = kit.skeleton(base / "tree")
         self.ledger = SqliteLedger(self.store.queue)
-        self.work = Work(self.store, Bubblewrap(self.home), Settings(home=self.home), Quiet())
-        self.queue = Queue(self.ledger, Alone(), self.wake, lambda name: None, self.store.queue)  # type: ignore
+        self.leases = base / "leases"
+        settings = Settings(home=self.home, leases_path=self.leases)
+        self.work = Work(self.store, Bubblewrap(self.home), settings, Quiet())
+        leases = FlockLeases(Place(self.leases, True))
+        self.queue = Queue(self.ledger, leases, self.wake, lambda name: None, self.store.queue)  # type: ignore
         self.workers: list[int] = []
 
     def submit(self, *scripts: str, name: str = "", training: Training = Training()) -> list[str]:  # noqa: B008
@@ -62,7 +66,8 @@ class Yard:
 
     def worker(self) -> int:
         """Start one; its pid."""
-        env = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home)}
+        env = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home),
+               "BAREBOAT_LEASES_PATH": os.fspath(self.leases)}
         self.workers.append(start_child((sys.executable, "-m", "bareboat.entry.worker"), env))
         return self.workers[-1]
 
