@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
 
-from bareboat.values import TYPE_CHECKING
+from bareboat.values import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bareboat.queue.policy import Wait
+    from bareboat.verbs.queue import Listing, Row
     from bareboat.verbs.train import Sent
 
-SUMMARY = "Unattended runs: whose they are, what they wait for, what they hold."
+SUMMARY = "Unattended runs of this machine: whose they are, what they wait for, what they hold."
 EXAMPLES = """\
   bareboat queue
   bareboat queue --all --json
-  bareboat queue worker          carry them out in the foreground
+  bareboat queue worker          carry your runs out in the foreground
 """
+WAITING = 40  # runs of one user that wait and are shown; --json has all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which of them."""
-    parser.add_argument("what", nargs="?", choices=("worker",), help="worker: carry runs out in the foreground")
-    parser.add_argument("-a", "--all", action="store_true", help="those that are over too")
+    parser.add_argument("what", nargs="?", choices=("worker",), help="worker: carry runs out in the foreground, until "
+                        "^C; attempts go on")
+    parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def command(options: argparse.Namespace) -> int:
     """0."""
+    import json
+    import sys
+
+    from bareboat.cli.plain import clip, plain, width
     from bareboat.cli.term import Reporter, table
+    from bareboat.verbs.queue import listing
     from bareboat.wiring import queue, work
 
     at_work = work(Reporter(options.level))
@@ -36,11 +46,90 @@ def command(options: argparse.Namespace) -> int:
         from bareboat.verbs.worker import serve
 
         return serve(at_work, collaborators, float("inf"))
-    states = () if options.all else ("pending", "running")
-    rows: list[tuple[str, ...]] = [("RUN", "NAME", "STATE", "ATTEMPT", "WHY")]
-    rows += [(e.run, e.name, e.state, str(e.attempt), e.reason) for e in collaborators.ledger.entries(states)]
-    print(table(rows))
+    found = listing(at_work, collaborators, every=options.all)
+    if options.json:
+        print(json.dumps([document(row) for row in found.rows], indent=2))
+    elif not found.rows:
+        sys.stderr.write("nothing runs, and nothing waits; send something: bareboat train -- PROGRAM\n")
+    else:
+        print("\n".join(clip(line, width()) for line in table(list(rows(found))).splitlines()))
+    for line in found.problems:
+        sys.stderr.write(f"{plain(line)}\n")
     return 0
+
+
+def rows(found: Listing) -> Iterator[tuple[str, ...]]:
+    """The table; of each user no more than a screenful that waits."""
+    yield "USER", "RUN", "STATE", "GPUS", "SINCE", "WHY"
+    now = time.time()
+    left: dict[int, int] = {}
+    for row in found.rows:
+        if row.state == "pending":
+            left[row.uid] = left.get(row.uid, WAITING) - 1
+            if left[row.uid] < 0:
+                continue
+        since = about(now - row.since) if row.since else ""
+        yield user(row.uid), row.name or row.run[:12], row.state, gpus(row), since, why(row, now)
+    for uid, count in left.items():
+        if count < 0:
+            yield user(uid), f"and {-count} more", "pending", "", "", ""
+
+
+def why(row: Row, now: float) -> str:
+    """What it waits for, what it holds, or how it ended."""
+    if row.state == "running":
+        parts = [row.why] if row.why else []
+        if row.kind != "training":
+            parts.append(row.kind)
+        if row.where:
+            parts.append(f"on {row.where}")
+        if row.units:
+            parts.append("GPU " + ", ".join(short(name) + ("" if slots == 12 else f" ({slots}/12)")
+                                            for name, slots in row.units))
+        if row.attempt > 1:
+            parts.append(f"attempt {row.attempt}")
+        if row.ends > now:
+            parts.append(f"at most {about(row.ends - now)} more")
+        return "; ".join(parts)
+    if row.state == "pending":
+        parts = [row.why] if row.why else []
+        if row.ahead:
+            parts.append(f"{row.ahead} ahead")
+        if row.starts > now:
+            parts.append(f"starts in about {about(row.starts - now)}")
+        return "; ".join(parts)
+    code = "" if row.exit_code is None else f"exit {row.exit_code}"
+    return "; ".join(part for part in (code, row.why if row.why != code else "") if part)
+
+
+def gpus(row: Row) -> str:
+    """How many it takes, of each node."""
+    if not row.need.gpus:
+        return ""
+    return f"{row.need.gpus:.2g}" + (f" x {row.need.nodes}" if row.need.nodes > 1 else "")
+
+
+def short(unit: str) -> str:
+    """A GPU as people tell it from others: the beginning of its UUID."""
+    return unit[:8] if unit.startswith(("GPU-", "MIG-")) else unit
+
+
+def user(uid: int) -> str:
+    """The login name; the number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def document(row: Row) -> dict[str, Any]:
+    """A row for programs."""
+    from bareboat.record.codec import encode
+
+    found: dict[str, Any] = encode(row)
+    return {**found, "user": user(row.uid), "units": dict(row.units)}
 
 
 def sent_line(sent: Sent, wait: Wait) -> str:
@@ -50,13 +139,14 @@ def sent_line(sent: Sent, wait: Wait) -> str:
     parts = [sent.name or entry.run[:8]]
     parts.append(f"{sent.total} runs" if sent.total > 1 else f"attempt {entry.attempt or 1}")
     if need.gpus:
-        parts.append(f"{need.gpus:g} GPU{'s' if need.gpus != 1 else ''}")
+        parts.append(f"{need.gpus:g} GPU{'s' if need.gpus != 1 else ''}"
+                     + (f" on each of {need.nodes} nodes" if need.nodes > 1 else ""))
     if wait.ahead:
         parts.append(f"{wait.ahead} ahead of you")
-    if wait.starts:
-        import time
-
+    if wait.starts > time.time():
         parts.append(f"starts in about {about(wait.starts - time.time())}")
+    elif wait.why.startswith("after "):
+        parts.append(wait.why)
     return f"{'queued':9} " + " · ".join(parts)
 
 
@@ -66,4 +156,5 @@ def about(seconds: float) -> str:
         return f"{max(round(seconds), 1)} s"
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 3600:.1f} h" if seconds < 36000 else f"{round(seconds / 3600)} h" if seconds < 172800 else (
+        f"{round(seconds / 86400)} d")

@@ -92,7 +92,7 @@ def command(options: argparse.Namespace) -> int:
     sent = train(request, work, collaborators)
     from bareboat.verbs.queue import outlook
 
-    seen = [outlook(entry, sent.training, collaborators) for entry in sent.entries[:1]]
+    seen = outlook(sent.entries[0], work, collaborators)
     if options.json:
         import json
 
@@ -101,7 +101,7 @@ def command(options: argparse.Namespace) -> int:
         return 0
     from bareboat.cli.queue import sent_line
 
-    print(sent_line(sent, seen[0]))
+    print(sent_line(sent, seen))
     return 0
 
 

@@ -7,7 +7,7 @@ goes on from there. What it does to the machine is done by the hands that it is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from bareboat.errors import BareboatError
 from bareboat.lease.base import Lease, Leases
@@ -28,8 +28,8 @@ AGAIN = 30.0  # seconds after which it looks again though nothing was told, and 
 class Hands(Protocol):
     """What a worker does besides keeping books."""
 
-    def machine(self) -> Machine:
-        """What there is to share now."""
+    def machine(self, holdings: Collection[Holding]) -> Machine:
+        """What there is to share now, while this is held."""
 
     def training(self, submission: str) -> Training:
         """How the runs of a submission are carried out. Raises BareboatError where its template cannot be read."""
@@ -184,7 +184,8 @@ class Worker:
             self.decision = Decision()
             return soon
         with self.leases.turn():
-            view = View(self.hands.machine(), self.leases.holdings(), self.leases.pages(), self.bounds, self.now())
+            holdings = self.leases.holdings()
+            view = View(self.hands.machine(holdings), holdings, self.leases.pages(), self.bounds, self.now())
             self.decision = decide(view)
             taken: list[tuple[Wish, Lease | None]] = []
             by_run = {wish.run: wish for wish in wishes}

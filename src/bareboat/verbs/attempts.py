@@ -5,49 +5,36 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, RecordError
 from bareboat.host.background import Handed, start_handed
 from bareboat.lease.base import Lease
+from bareboat.lease.values import Holding
 from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Machine
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.training.rules import Step
-from bareboat.training.values import Ending, Training
+from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs import containers
-from bareboat.verbs.submission import Template, unpacked
+from bareboat.verbs.submission import Templates
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
 
 ENDING, LOG = "ending.json", "attempt.log"
-KEPT = 64  # templates that are not read again
 
 
 class LocalHands:
     """queue.worker.Hands. machine: what there is to share."""
 
-    def __init__(self, work: Work, ledger: Ledger, machine: Callable[[], Machine]) -> None:
+    def __init__(self, work: Work, ledger: Ledger, machine: Callable[[Collection[Holding]], Machine]) -> None:
         self._work, self._ledger, self.machine = work, ledger, machine
-        self._bodies: dict[str, tuple[bytes, Template]] = {}
-
-    def _body(self, submission: str) -> tuple[bytes, Template]:
-        found = self._bodies.get(submission)
-        if found is None:
-            data = self._ledger.template(submission)
-            found = data, unpacked(data, f"submission {submission}")
-            if len(self._bodies) >= KEPT:
-                self._bodies.pop(next(iter(self._bodies)))
-            self._bodies[submission] = found
-        return found
-
-    def training(self, submission: str) -> Training:
-        """As Hands.training."""
-        return self._body(submission)[1].training
+        self._templates = Templates(ledger)
+        self.training = self._templates.training
 
     def own(self, run: str) -> bool:
         """As Hands.own."""
@@ -68,7 +55,7 @@ class LocalHands:
         """As Hands.begin."""
         from bareboat.record.codec import encode
 
-        data, _ = self._body(entry.submission)
+        data, _ = self._templates.body(entry.submission)
         store = self._work.store
         head = {"entry": encode(entry), "point": encode(self._ledger.point(entry.run)),
                 "holding": encode(lease.holding) if lease else None}

@@ -9,6 +9,7 @@ from pathlib import Path
 from bareboat.errors import QueueError, RecordError
 from bareboat.lease.base import Leases
 from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.policy import Bounds
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.training.values import Point, Training
 from bareboat.values import TYPE_CHECKING, dataclass, replace
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from bareboat.engine.scheduler import Scheduler, Submission
     from bareboat.store import Store
 
+NO_BOUNDS = Bounds()
+READ_MOST = 256  # templates that are kept in memory
 KIND = "submissions"  # documents that keep from gc what queued runs need, and rebuild a ledger that was lost
 
 
@@ -41,6 +44,30 @@ class Queue:
     wake: Callable[[], None]
     scheduler: Callable[[str], Scheduler]
     folder: Path
+    bounds: Bounds = NO_BOUNDS
+
+
+class Templates:
+    """Submissions' templates, each read once. Raises QueueError "queue.template", "queue.unknown"."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read: dict[str, tuple[bytes, Template]] = {}
+
+    def body(self, id: str) -> tuple[bytes, Template]:
+        """As it is kept, and as a value."""
+        found = self._read.get(id)
+        if found is None:
+            data = self._ledger.template(id)
+            found = data, unpacked(data, f"submission {id}")
+            while len(self._read) >= READ_MOST:
+                self._read.pop(next(iter(self._read)))
+            self._read[id] = found
+        return found
+
+    def training(self, id: str) -> Training:
+        """How its runs are carried out."""
+        return self.body(id)[1].training
 
 
 def packed(template: Template) -> bytes:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from bareboat.errors import BareboatError, QueueError
 from bareboat.host.loop import Loop
 from bareboat.queue import door
 from bareboat.queue.worker import Worker
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.submission import Queue
 
+TRIES = 20  # turns in a row that go wrong; then somebody has to look
 IDLE = 60.0  # seconds without anything to do after which it ends
 
 
@@ -50,9 +52,11 @@ class Turning:
 
     def __init__(self, work: Work, queue: Queue, idle: float) -> None:
         self.loop, self.idle, self.over = Loop(), idle, False
-        hands = LocalHands(work, queue.ledger, lambda: machine_of(work, queue.leases.holdings()))
-        self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say)
+        hands = LocalHands(work, queue.ledger, lambda holdings: machine_of(work, holdings))
+        self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say,
+                             bounds=queue.bounds)
         self.worker.watched = self._watch
+        self._say, self._wrong = work.tell.say, 0
         self._bell = door.listen(queue.folder)
         self._changed = queue.leases.changed()
         self._term, self._told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -68,7 +72,7 @@ class Turning:
         since = time.monotonic()
         try:
             while not self.over:
-                due = self.worker.turn()
+                due = self._turn()
                 if due is not None:
                     since = time.monotonic()
                 left = self.idle - (time.monotonic() - since)
@@ -85,6 +89,22 @@ class Turning:
             for going in self.worker.going.values():
                 if going.pidfd >= 0:
                     os.close(going.pidfd)
+
+    def _turn(self) -> float | None:
+        """As Worker.turn. What goes wrong is said and tried again: who waits for a run is not helped by a dead worker."""
+        try:
+            due = self.worker.turn()
+        except BareboatError as error:
+            self._say(f"{error.code}: {error.what} {error.where}")
+        except OSError as error:
+            self._say(str(error))
+        else:
+            self._wrong = 0
+            return due
+        self._wrong += 1
+        if self._wrong > TRIES:
+            raise QueueError("queue.worker", f"it went wrong {self._wrong} times in a row", hint="see above") from None
+        return float(min(0.1 * 2 ** self._wrong, 30.0))
 
     def _wait(self, seconds: float) -> None:
         self.loop.turn(int(seconds * 1000) + 1)
