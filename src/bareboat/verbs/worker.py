@@ -91,7 +91,7 @@ class Turning:
                     os.close(going.pidfd)
 
     def _turn(self) -> float | None:
-        """As Worker.turn. What goes wrong is said and tried again: who waits for a run is not helped by a dead worker."""
+        """As Worker.turn. What goes wrong is said and tried again: a dead worker helps nobody."""
         try:
             due = self.worker.turn()
         except BareboatError as error:
