@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bareboat.errors import UsageError
 from bareboat.training.sweep import POINTS_MOST, Sweep, grid, values_of, variable
 from bareboat.training.sweep_command import filler, point_name, points
+from bareboat.training.values import Point
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
 
@@ -166,19 +167,20 @@ def test_places_that_are_none(word: str, code: str) -> None:
 
 
 def test_points_have_argv_variables_and_names() -> None:
-    made = points(grid(["lr=0.1,0.2", "model.size=s"]), ("t", "--lr", "{lr}"), (("SIZE", "{model.size}"),),
-                  ("r0", "r1"), "unet")
-    assert [(p.run, p.name, p.index, p.argv) for p in made] == [
-        ("r0", "unet-0000", 0, ("t", "--lr", "0.1")), ("r1", "unet-0001", 1, ("t", "--lr", "0.2"))]
+    made = points(grid(["lr=0.1,0.2", "model.size=s"]), Point("", "unet", argv=("t", "--lr", "{lr}")),
+                  (("SIZE", "{model.size}"),))
+    assert [(p.name, p.index, p.argv) for p in made] == [
+        ("unet-0000", 0, ("t", "--lr", "0.1")), ("unet-0001", 1, ("t", "--lr", "0.2"))]
     assert made[1].parameters == (("lr", "0.2"), ("model.size", "s"))
     assert made[1].env == (("SIZE", "s"), ("BAREBOAT_PARAM_LR", "0.2"), ("BAREBOAT_PARAM_MODEL_SIZE", "s"))
 
 
 def test_a_parameter_that_nothing_uses_is_an_error_by_name() -> None:
     with pytest.raises(UsageError) as error:
-        points(grid(["lr=1", "seed=1..2"]), ("t", "{lr}"), (), ("a", "b"), "x")
+        points(grid(["lr=1", "seed=1..2"]), Point("", "x", argv=("t", "{lr}")))
     assert error.value.code == "sweep.unused" and error.value.where == "seed"
-    used = points(grid(["lr=1", "seed=1..2"]), ("sh", "-c", 'echo {lr} "$BAREBOAT_PARAM_SEED"'), (), ("a", "b"), "x")
+    shell = Point("", "x", argv=("sh", "-c", 'echo {lr} "$BAREBOAT_PARAM_SEED"'))
+    used = points(grid(["lr=1", "seed=1..2"]), shell)
     assert used[1].argv == ("sh", "-c", 'echo 1 "$BAREBOAT_PARAM_SEED"')
 
 

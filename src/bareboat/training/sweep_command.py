@@ -15,21 +15,21 @@ _PLACE = re.compile(rf"\{{\{{|\}}\}}|\{{({NAME})\}}|[{{}}]")
 Fill = Callable[[Sequence[str]], tuple[str, ...]]
 
 
-def points(sweep: Sweep, argv: Sequence[str], env: Sequence[tuple[str, str]], runs: Sequence[str],
-           base: str) -> tuple[Point, ...]:
-    """A point for each row: {NAME} replaced in the words of argv and in the values of env, and each parameter in a
-    variable besides. env: what was given for these runs with -e; runs: an id for each point. results: left to others.
+def points(sweep: Sweep, single: Point, env: Sequence[tuple[str, str]] = ()) -> tuple[Point, ...]:
+    """A point for each row, from the run that was asked for: {NAME} is replaced in the words of its argv and in the
+    values of env, which is what -e gave, and each parameter is in a variable besides. Ids and results: left to others.
 
     Raises UsageError "sweep.unknown", "sweep.brace", "sweep.unused".
     """
-    command, in_command = filler(argv, sweep.names, "the command")
+    command, in_command = filler(single.argv, sweep.names, "the command")
     given, in_env = filler([value for _, value in env], sweep.names, "-e")
-    check_used(sweep.names, in_command | in_env, (*argv, *(value for _, value in env)))
+    check_used(sweep.names, in_command | in_env, (*single.argv, *(value for _, value in env)))
     own = [name for name, _ in env]
     variables = [variable(name) for name in sweep.names]
     made: list[Point] = []
-    for index, (run, row) in enumerate(zip(runs, sweep.rows, strict=True)):
-        made.append(Point(run, point_name(base, index), index, command(row), tuple(zip(sweep.names, row, strict=True)),
+    for index, row in enumerate(sweep.rows):
+        made.append(Point("", point_name(single.name, index), index, command(row),
+                          tuple(zip(sweep.names, row, strict=True)),
                           (*zip(own, given(row), strict=True), *zip(variables, row, strict=True))))
     return tuple(made)
 
