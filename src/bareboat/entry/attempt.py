@@ -144,6 +144,19 @@ def _behind(first: int) -> tuple[int, ...]:
         number += 1
 
 
+def forked() -> None:
+    """The same in a process that was forked from one that had imported all of this; never returns."""
+    code = 125
+    try:
+        code = main()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
 def _given() -> Given:
     import json
 

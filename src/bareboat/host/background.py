@@ -82,7 +82,7 @@ class Handed:
 
 def start_handed(what: Handed) -> int:
     """Start it in a session of its own; its pid, for the caller to wait for. Raises OSError."""
-    task = _in_memory(what.task)
+    task = in_memory(what.task)
     opened = [task]
     try:
         log = os.open(what.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -98,7 +98,7 @@ def start_handed(what: Handed) -> int:
             os.close(descriptor)
 
 
-def _in_memory(data: bytes) -> int:
+def in_memory(data: bytes) -> int:
     """A file without a name that holds this, to be read from its beginning; above the numbers that a child gets."""
     low = os.memfd_create("task") if hasattr(os, "memfd_create") else os.open(_unnamed(), os.O_RDWR | os.O_CLOEXEC)
     try:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, RecordError
-from bareboat.host.background import Handed, start_handed
+from bareboat.host.background import Handed, in_memory, start_handed
+from bareboat.host.forking import Forker, log_file
 from bareboat.lease.base import Lease
 from bareboat.lease.values import Holding
 from bareboat.queue.base import Entry, Ledger
@@ -23,8 +24,10 @@ from bareboat.verbs import containers
 from bareboat.verbs.submission import Templates
 
 if TYPE_CHECKING:
+    from bareboat.store import Store
     from bareboat.verbs.collaborators import Work
 
+FORKED_MOST = 60  # descriptors that can be handed to a fork
 ENDING, LOG = "ending.json", "attempt.log"
 
 
@@ -35,6 +38,7 @@ class LocalHands:
         self._work, self._ledger, self.machine = work, ledger, machine
         self._templates = Templates(ledger)
         self.training = self._templates.training
+        self.forker: Forker | None = None
 
     def own(self, run: str) -> bool:
         """As Hands.own."""
@@ -61,10 +65,31 @@ class LocalHands:
                 "holding": encode(lease.holding) if lease else None}
         task = json.dumps(head).encode("utf-8", "surrogatepass")[:-1] + b', "template": ' + data + b"}"
         descriptors = (store.runs.lent(entry.run), *(lease.descriptors if lease else ()))
-        folder = store.runs.path(entry.run)
+        log = store.runs.path(entry.run) / LOG
+        if self.forker is not None and len(descriptors) <= FORKED_MOST:
+            try:
+                return self._forked(task, log, descriptors)
+            except OSError as error:  # one that it forked has the run's lock, and is found by that
+                self._work.tell.say(f"started without what makes it fast: {error}")
+                if not self._alone(entry.run):
+                    return -1
         argv = (sys.executable, "-m", "bareboat.entry.attempt", entry.run)
-        env = {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
-        return opened(start_handed(Handed(argv, env, task, folder / LOG, descriptors)))
+        return opened(start_handed(Handed(argv, environment(store), task, log, descriptors)))
+
+    def _forked(self, task: bytes, log: Path, descriptors: tuple[int, ...]) -> int:
+        assert self.forker is not None
+        own = [in_memory(task)]
+        try:
+            own.append(log_file(log))
+            return self.forker.fork((*own, *descriptors))
+        finally:
+            for descriptor in own:
+                os.close(descriptor)
+
+    def _alone(self, run: str) -> bool:
+        """Whether no process but this has the run's lock: it is let go, and taken again."""
+        self.disown(run)
+        return self.own(run)
 
     def watch(self, entry: Entry) -> int:
         """As Hands.watch."""
@@ -113,6 +138,16 @@ class LocalHands:
 
     def settled(self, entry: Entry, step: Step) -> None:
         """As Hands.settled."""
+
+
+def environment(store: Store) -> dict[str, str]:
+    """The variables of processes that carry out runs of a store."""
+    return {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
+
+
+def forker(store: Store) -> Forker:
+    """What starts attempts fast."""
+    return Forker((sys.executable, "-m", "bareboat.entry.forker"), environment(store), store.queue / "forker.log")
 
 
 def opened(pid: int) -> int:

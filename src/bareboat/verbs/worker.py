@@ -11,7 +11,7 @@ from bareboat.host.loop import Loop
 from bareboat.queue import door
 from bareboat.queue.worker import Worker
 from bareboat.values import TYPE_CHECKING
-from bareboat.verbs.attempts import LocalHands
+from bareboat.verbs.attempts import LocalHands, forker
 from bareboat.verbs.machine import machine_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Turning:
     def __init__(self, work: Work, queue: Queue, idle: float) -> None:
         self.loop, self.idle, self.over = Loop(), idle, False
         hands = LocalHands(work, queue.ledger, lambda holdings: machine_of(work, holdings))
+        self._forker = hands.forker = forker(work.store)
+        self._forker.warm()
         self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say,
                              bounds=queue.bounds)
         self.worker.watched = self._watch
@@ -83,6 +85,7 @@ class Turning:
         finally:
             for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
                 signal.signal(number, handler)
+            self._forker.close()
             for descriptor in (self._bell, self._term, self._told):
                 if descriptor >= 0:
                     os.close(descriptor)
