@@ -157,4 +157,11 @@ def scheduler(name: str, work: Work) -> Scheduler:
     """Who carries out unattended runs, by name. Raises UsageError "usage.scheduler"."""
     from bareboat.errors import UsageError
 
+    if name == "local":
+        from bareboat.queue.local import LocalQueue
+        from bareboat.queue.sqlite import SqliteLedger
+        from bareboat.verbs.submission import bare_template
+
+        at = work.store
+        return LocalQueue(SqliteLedger(at.queue), at, lambda: wake(at), bare_template)
     raise UsageError("usage.scheduler", f"there is no scheduler {name!r} yet", hint="local")

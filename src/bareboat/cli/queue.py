@@ -24,8 +24,8 @@ WAITING = 40  # runs of one user that wait and are shown; --json has all
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which of them."""
-    parser.add_argument("what", nargs="?", choices=("worker",), help="worker: carry runs out in the foreground, until "
-                        "^C; attempts go on")
+    parser.add_argument("what", nargs="?", choices=("worker", "hold", "release"), help="worker: carry runs out in the "
+                        "foreground, until ^C (attempts go on); hold: start nothing more of yours; release: go on")
     parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too")
     parser.add_argument("--json", action="store_true", help="for programs")
 
@@ -46,6 +46,11 @@ def command(options: argparse.Namespace) -> int:
         from bareboat.verbs.worker import serve
 
         return serve(at_work, collaborators, float("inf"))
+    if options.what:
+        from bareboat.verbs.queue import hold
+
+        hold(collaborators, held=options.what == "hold")
+        return 0
     found = listing(at_work, collaborators, every=options.all)
     if options.json:
         print(json.dumps([document(row) for row in found.rows], indent=2))
@@ -53,6 +58,8 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write("nothing runs, and nothing waits; send something: bareboat train -- PROGRAM\n")
     else:
         print("\n".join(clip(line, width()) for line in table(list(rows(found))).splitlines()))
+    if found.held:
+        sys.stderr.write("nothing more of yours starts until: bareboat queue release\n")
     for line in found.problems:
         sys.stderr.write(f"{plain(line)}\n")
     return 0

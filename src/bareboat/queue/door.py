@@ -7,7 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
-LOCK, WAKE = "worker.lock", "wake"
+LOCK, WAKE, HELD = "worker.lock", "wake", "held"
 
 
 def is_held(folder: Path) -> bool:
@@ -34,6 +34,19 @@ def hold(folder: Path) -> int:
         os.close(lock)
         return -1
     return lock
+
+
+def set_held(folder: Path, held: bool) -> None:
+    """Whether the worker starts anything. Idempotent."""
+    if held:
+        os.close(os.open(folder / HELD, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    else:
+        (folder / HELD).unlink(missing_ok=True)
+
+
+def starts_nothing(folder: Path) -> bool:
+    """Whether somebody said so."""
+    return os.path.lexists(folder / HELD)
 
 
 def ring(folder: Path) -> bool:

@@ -76,6 +76,7 @@ class Worker:
         self.ledger, self.leases, self.hands = ledger, leases, hands
         self.uid, self.now, self.say, self.bounds = uid, now, say, bounds
         self.going: dict[str, Going] = {}
+        self.held: Callable[[], bool] = lambda: False  # whether somebody said that nothing shall start
         self.watched: Callable[[int], None] = lambda _: None  # told of each pidfd that is to be looked at
         self.decision = Decision()
         self._page: Page | None = None
@@ -156,6 +157,9 @@ class Worker:
         """Runs that could start now, in the order that this user would start them, up to what others are told of; a run
         that can never start any more is over.
         """
+        if self.held():
+            self._soonest, self._more = AGAIN, 0
+            return []
         now = self.now()
         found = waiting(self.ledger, [going.entry for going in self.going.values()], self.hands.training, now)
         for entry, state, reason in found.dropped:

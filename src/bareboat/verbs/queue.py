@@ -7,6 +7,7 @@ import time
 
 from bareboat.errors import BareboatError
 from bareboat.lease.values import Holding, Page
+from bareboat.queue import door
 from bareboat.queue.base import Entry
 from bareboat.queue.policy import Decision, Machine, View, Wait, decide
 from bareboat.queue.waiting import Waiting, waiting
@@ -55,6 +56,7 @@ class Listing:
     rows: tuple[Row, ...]
     machine: Machine = Machine()
     problems: tuple[str, ...] = ()
+    held: bool = False
 
 
 def outlook(entry: Entry, work: Work, queue: Queue) -> Wait:
@@ -91,7 +93,16 @@ def listing(work: Work, queue: Queue, *, every: bool = False) -> Listing:
         over = queue.ledger.entries(("succeeded", "failed", "cancelled"))
         over.sort(key=lambda entry: -entry.ended)
         rows += [_own(entry, templates, None, None) for entry in over[:SHOWN]]
-    return Listing(tuple(rows), view.machine, (*problems, *queue.leases.problems()))
+    return Listing(tuple(rows), view.machine, (*problems, *queue.leases.problems()), door.starts_nothing(queue.folder))
+
+
+def hold(queue: Queue, *, held: bool) -> None:
+    """Whether anything more of this user's starts here; what runs goes on. Idempotent."""
+    from bareboat.queue.sqlite_file import prepare_folder
+
+    prepare_folder(queue.folder)
+    door.set_held(queue.folder, held)
+    queue.wake()
 
 
 def _decided(work: Work, queue: Queue) -> tuple[Decision, dict[str, str], View]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from bareboat.errors import BareboatError, UsageError
 from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.moves import again, cancel, found
 from bareboat.queue.sqlite import SqliteLedger
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
@@ -38,16 +39,6 @@ def entry_of(store: Store, text: str) -> Entry | None:
         return None if ledger is None else found(ledger, text)
 
 
-def found(ledger: Ledger, text: str) -> Entry | None:
-    """As entry_of. Raises QueueError "queue.ambiguous"."""
-    try:
-        return ledger.find(text)
-    except BareboatError as error:
-        if error.code != "queue.unknown":
-            raise
-        return None
-
-
 def meant(ledger: Ledger, text: str) -> list[Entry]:
     """The runs that a word means: one, or all of a sweep's. [] where there is none."""
     one = found(ledger, text)
@@ -70,7 +61,7 @@ def stop(text: str, queue: Queue, wait: bool = True) -> bool:
     if many:
         ledger.cancel(going[0].submission, "stopped", time.time())
     for entry in [] if many else going:
-        _cancel(entry, ledger)
+        cancel(ledger, entry.run, time.time())
     if any(entry.scheduler == "local" for entry in going):
         queue.wake()
     for scheduler in {entry.scheduler for entry in going} - {"local"}:
@@ -79,19 +70,6 @@ def stop(text: str, queue: Queue, wait: bool = True) -> bool:
         if wait and entry.scheduler == "local":
             until_over(entry.run, queue)
     return True
-
-
-def _cancel(entry: Entry, ledger: Ledger) -> None:
-    """By what it is at the moment when it is written: it may be starting, or about to start again."""
-    now: Entry | None = entry
-    while now is not None and not final(now.state):
-        if now.state == "pending":
-            if ledger.move(now.run, ("pending", now.attempt), state="cancelled", reason="stopped", wanted="cancelled",
-                           ended=time.time()):
-                return
-        elif ledger.move(now.run, ("running", now.attempt), wanted="cancelled"):
-            return
-        now = found(ledger, entry.run)
 
 
 def resume(text: str, queue: Queue) -> list[Entry]:
@@ -116,8 +94,7 @@ def resume(text: str, queue: Queue) -> list[Entry]:
         if other is not None and other.run != entry.run and not final(other.state):
             raise UsageError("resume.name", f"the name {entry.name!r} is another run's by now ({other.run[:8]})",
                              hint=f"stop that one first: bareboat stop {entry.name}")
-        if ledger.move(entry.run, (entry.state, entry.attempt), state="pending", reason="", wanted="", failures=0,
-                       losses=0, not_before=0.0, ended=0.0, exit_code=None, job=""):
+        if again(ledger, entry):
             done.append(replace(entry, state="pending", reason=""))
     _send_again(done, queue)
     return done

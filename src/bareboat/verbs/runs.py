@@ -149,7 +149,8 @@ def find(store: Store, text: str) -> RunRecord:
 
 def _in_queue(store: Store, text: str) -> RunRecord | None:
     """The run that the ledger knows by this word, as it is there; None where it knows none."""
-    from bareboat.verbs.queued import found, ledger_of, overlaid, record_for
+    from bareboat.queue.moves import found
+    from bareboat.verbs.queued import ledger_of, overlaid, record_for
 
     with ledger_of(store) as ledger:
         entry = None if ledger is None else found(ledger, text)

@@ -58,6 +58,7 @@ class Turning:
         self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say,
                              bounds=queue.bounds)
         self.worker.watched = self._watch
+        self.worker.held = lambda: door.starts_nothing(queue.folder)
         self._say, self._wrong = work.tell.say, 0
         self._bell = door.listen(queue.folder)
         self._changed = queue.leases.changed()

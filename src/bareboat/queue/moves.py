@@ -1,0 +1,39 @@
+"""Moves of a run that people ask for, safe against whatever happens to it at the same moment."""
+
+from __future__ import annotations
+
+from bareboat.errors import BareboatError
+from bareboat.queue.base import Entry, Ledger
+from bareboat.record.states import final
+
+
+def found(ledger: Ledger, text: str) -> Entry | None:
+    """The run of a name or an id; None where there is none. Raises QueueError "queue.ambiguous"."""
+    try:
+        return ledger.find(text)
+    except BareboatError as error:
+        if error.code != "queue.unknown":
+            raise
+        return None
+
+
+def cancel(ledger: Ledger, run: str, now: float, reason: str = "stopped") -> bool:
+    """What waits is cancelled, of what runs the end is wanted; by what it is at the moment when it is written. False
+    when it was over. Idempotent.
+    """
+    entry = found(ledger, run)
+    while entry is not None and not final(entry.state):
+        if entry.state == "pending":
+            if ledger.move(entry.run, ("pending", entry.attempt), state="cancelled", reason=reason, wanted="cancelled",
+                           ended=now):
+                return True
+        elif entry.wanted == "cancelled" or ledger.move(entry.run, ("running", entry.attempt), wanted="cancelled"):
+            return True
+        entry = found(ledger, run)
+    return False
+
+
+def again(ledger: Ledger, entry: Entry) -> bool:
+    """A run that is over waits for one more attempt; False when it is not as the caller saw it any more."""
+    return ledger.move(entry.run, (entry.state, entry.attempt), state="pending", reason="", wanted="", failures=0,
+                       losses=0, not_before=0.0, ended=0.0, exit_code=None, job="")
