@@ -40,6 +40,7 @@ class Given:
     point: Point
     template: Template
     holding: Holding | None = None
+    granted: str = ""  # GPUs that another scheduler has leased, as --gpus has them
 
 
 class _Log:
@@ -57,6 +58,8 @@ class _Log:
 
 def main() -> int:
     """The program's exit code, or 125."""
+    if "tied" in sys.argv[2:]:
+        _die_with_parent()
     given = _given()
     from bareboat.wiring import leases, work
 
@@ -85,6 +88,18 @@ def main() -> int:
     except OSError as error:
         _Log().say(f"{error}")
     return code
+
+
+def _die_with_parent() -> None:
+    """End when who started this one does, however it dies: on a cluster nothing else would end it."""
+    import signal
+
+    from bareboat.host import kernel
+
+    parent = os.getppid()
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent or parent == 1:
+        os._exit(125)
 
 
 def _list(given: Given, work: Work) -> None:

@@ -134,9 +134,18 @@ def submission_of(id: str, template: Template, points: tuple[Point, ...], name: 
     from bareboat.engine.scheduler import Submission
 
     own = folder / "submissions" / id
+    node: tuple[str, ...] = ()
     if id != "dry-run":
         own.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Submission(id, template.training, template.kept.workload, points, own, name)
+    if template.training.scheduler == "slurm":
+        import sys
+
+        from bareboat.verbs.nodes import lay_out
+
+        node = (sys.executable, "-m", "bareboat.entry.node", os.fspath(own))
+        if id != "dry-run":
+            lay_out(own, template, points)
+    return Submission(id, template.training, template.kept.workload, points, own, name, node=node)
 
 
 def bare_template(submission: Submission) -> bytes:

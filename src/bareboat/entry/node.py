@@ -1,0 +1,359 @@
+"""python -m bareboat.entry.node FOLDER RUN: bareboat's part on a node, inside of what Slurm allocated.
+
+It decides by what is written beside the submission which attempt this is, starts it in a process of its own, tells it
+why and when it must end, writes down how it went, and has Slurm start the next. What is written is fenced: the
+attempt's number only grows, the run's folder is locked by who has it, and whoever finds a newer job of the run at its
+lock gives way. Nothing here needs the command that sent it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bareboat.engine.slurm import answers, notes
+from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of
+from bareboat.engine.slurm.notes import Note
+from bareboat.errors import BareboatError, EngineError
+from bareboat.host.background import Handed, start_handed
+from bareboat.host.loop import Loop
+from bareboat.host.process import Command, ProcessError, run
+from bareboat.queue.base import Entry
+from bareboat.record.states import final
+from bareboat.record.values import timestamp
+from bareboat.training.rules import Step, follow
+from bareboat.training.values import Ending
+from bareboat.values import TYPE_CHECKING, replace
+from bareboat.verbs import containers
+from bareboat.verbs.attempts import LOG, read_ending
+from bareboat.verbs.nodes import Task, check, task_of
+
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+
+LOOK = 1.0  # seconds between two looks at what is beside the submission
+ASK = 8.0  # seconds that Slurm has to say why
+GOING = 60.0  # seconds after asking to be requeued in which Slurm should have ended this job
+AGAIN = 75  # EX_TEMPFAIL: it should have been requeued and was not
+
+
+class Log:
+    """What is said, to the job's output file."""
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
+        sys.stderr.flush()
+
+    detail = say
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Nobody watches."""
+
+
+class Told:
+    """Signals of Slurm's, as bytes on a pipe; none of them ends this process."""
+
+    def __init__(self) -> None:
+        self.read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._came)
+
+    def _came(self, number: int, _frame: object) -> None:
+        try:
+            os.write(self._write, bytes([number]))
+        except OSError:
+            pass  # full: there is one in it
+
+    def taken(self) -> bytes:
+        """Those that came since."""
+        try:
+            return os.read(self.read, 256)
+        except BlockingIOError:
+            return b""
+
+
+def main() -> int:
+    """The program's exit code; 125 where nothing could be done, 75 where another attempt is due and was not begun."""
+    log, told = Log(), Told()
+    folder, name = Path(sys.argv[1]), sys.argv[2]
+    place = allocation_of(os.environ)
+    try:
+        if place is None:
+            raise EngineError("node.allocation", "this is for jobs of Slurm's alone")
+        task = task_of(folder, name)
+        from bareboat.wiring import work
+
+        return Node(folder, task, place, work(log, engine=task.template.kept.record.engine or None), told).carry_out()
+    except BareboatError as error:
+        log.say(f"{error.code}: {error}")
+        return 125
+
+
+class Node:
+    """One run on one node, from the start of its job to its end."""
+
+    def __init__(self, folder: Path, task: Task, place: Allocation, work: Work, told: Told) -> None:
+        self.folder, self.task, self.place, self.work, self.told = folder, task, place, work, told
+        self.run = task.point.run
+        self.training = task.template.training
+        self.note = notes.read(folder, self.run) or Note(self.run)
+        self.cause: tuple[str, str] | None = None  # why it must end
+        self.answered = False  # the attempt knows
+        self.lost = False  # another job has the run
+        self.patience = self.training.interrupt.grace + self.training.interrupt.kill + 30.0
+
+    def carry_out(self) -> int:
+        """Until nothing follows in this allocation."""
+        say, store = self.work.tell.say, self.work.store
+        if (self.folder / "refused").exists():
+            say("this submission was withdrawn")
+            return 0
+        if not self._own():
+            say("another job has this run, and does not let go of it")
+            return AGAIN
+        try:
+            while True:
+                self.note = notes.read(self.folder, self.run) or self.note
+                if final(self.note.state):
+                    say(f"this run is over already: {self.note.state}")
+                    return 0
+                step = self._left_over()
+                if step is None or step.state == "pending":
+                    step = self._attempt()
+                if self.lost:
+                    say("another job has this run by now")
+                    return 0
+                if step.state != "pending":
+                    return self.note.exit_code or (0 if step.state == "succeeded" else 125)
+                if self._begins_elsewhere():
+                    return self._requeue()
+                self._pause(step.wait)
+        finally:
+            store.runs.release(self.run)
+
+    # who has the run
+
+    def _own(self) -> bool:
+        """Own the run's folder, for which an earlier job of this run may have to give way first."""
+        runs = self.work.store.runs
+        if not runs.path(self.run).exists():
+            try:
+                runs.create(self.run)
+                return True
+            except BareboatError:
+                pass  # made at this moment
+        if runs.hold(self.run):
+            return True
+        self.work.tell.say("another job still has this run: it is asked to give way")
+        claim = self.folder / "runs" / f"{self.run}.claim"
+        claim.parent.mkdir(mode=0o700, exist_ok=True)
+        claim.write_text(self._me())
+        end = time.monotonic() + self.patience
+        while not runs.hold(self.run):
+            if time.monotonic() > end or self.told.taken():
+                return False
+            time.sleep(0.2)
+        return True
+
+    def _me(self) -> str:
+        return f"{self.place.job} {self.place.restarts}"
+
+    def _claimed(self) -> bool:
+        """Whether a job of this run that began later stands before its folder."""
+        try:
+            text = (self.folder / "runs" / f"{self.run}.claim").read_text()
+        except OSError:
+            return False
+        return text != self._me() and text != ""
+
+    # one attempt
+
+    def _left_over(self) -> Step | None:
+        """What follows an attempt whose node died before it could say; None where there is none."""
+        if self.note.state != "running" or not self.note.attempt:
+            return None
+        found = read_ending(self.work.store.runs.path(self.run), self.note.attempt)
+        if found is None and self.note.cause:
+            found = Ending(self.note.cause, None, self.note.reason)
+        if found is None:
+            found = Ending("lost", None, f"its node {self.note.where} was lost")
+        return self._settle(found)
+
+    def _attempt(self) -> Step:
+        if notes.is_marked(self.folder, self.run):
+            return self._settle(Ending("stopped", None, "stopped"))
+        (self.folder / "runs" / f"{self.run}.claim").unlink(missing_ok=True)
+        note = self.note = replace(
+            self.note, state="running", reason="", cause="", attempt=self.note.attempt + 1, exit_code=None,
+            job=self.place.job, restarts=self.place.restarts, where=self.place.node or os.uname().nodename,
+            boot=containers.boot_id(), started=time.time(), ended=0.0)
+        notes.write(self.folder, note)
+        try:
+            check(self.task, self.folder, self.work.store.home)
+            pidfd = self._begin(note)
+        except (BareboatError, OSError) as error:
+            self.work.tell.say(str(error))
+            return self._settle(Ending("start", 125, str(error).partition("\n")[0]))
+        self.answered = False
+        try:
+            self._wait(pidfd)
+        finally:
+            os.close(pidfd)
+        ending = read_ending(self.work.store.runs.path(self.run), note.attempt)
+        if ending is None:
+            ending = Ending(*(self.cause or ("lost", "its process was killed"))[:1], None,
+                            (self.cause or ("", "its process was killed"))[1])
+        if self.lost:
+            return Step("pending", "another job has it")
+        return self._settle(ending)
+
+    def _begin(self, note: Note) -> int:
+        """Start the attempt's process: it has the lock of the run's folder, and dies with this one."""
+        from bareboat.record.codec import encode
+
+        store, point = self.work.store, self.task.point
+        entry = Entry(self.run, self.folder.name, point.name, point.index, "running", "", note.attempt, note.failures,
+                      note.losses, created=self.folder.stat().st_ctime, started=note.started, scheduler="slurm",
+                      job=note.job, where=note.where, boot=note.boot)
+        head = {"entry": encode(entry), "point": encode(point), "granted": self.place.gpus}
+        data = json.dumps(head).encode("utf-8", "surrogatepass")[:-1] + b', "template": ' + self.task.data + b"}"
+        argv = (sys.executable, "-m", "bareboat.entry.attempt", self.run, "tied")
+        env = {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
+        pid = start_handed(Handed(argv, env, data, store.runs.path(self.run) / LOG, (store.runs.lent(self.run),)))
+        return os.pidfd_open(pid)
+
+    def _wait(self, pidfd: int) -> None:
+        loop, ended = Loop(), False
+
+        def over() -> bool:
+            nonlocal ended
+            ended = True
+            return False
+
+        loop.add(pidfd, over)
+        loop.add(self.told.read, self._signalled)
+        try:
+            while not ended:
+                loop.turn(int(LOOK * 1000))
+                if not ended:
+                    self._look(pidfd)
+        finally:
+            loop.drop(self.told.read)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+
+    def _look(self, pidfd: int) -> None:
+        """What others have written since, and whether the attempt knows by now why it must end."""
+        if self._claimed() and not self.lost:
+            self.lost = True
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # at once: the other waits, and this node may be cut off
+            return
+        if self.cause is None and notes.is_marked(self.folder, self.run):
+            self._must_end("stopped", "stopped")
+        if self.cause is not None and not self.answered:
+            self.answered = self._interrupt(self.cause[0])
+
+    def _interrupt(self, cause: str) -> bool:
+        from bareboat.supervisor.client import ask
+
+        try:
+            ask(self.work.store.runs.path(self.run), 2.0, do="interrupt", cause=cause)
+        except EngineError:
+            return False  # it begins at this moment, or ends: looked at again
+        return True
+
+    def _signalled(self) -> bool:
+        numbers = self.told.taken()
+        if numbers and self.cause is None:
+            self._must_end(*self._why(warned=set(numbers) <= {signal.SIGUSR1}))
+            self.answered = self._interrupt(self.cause[0]) if self.cause is not None else False
+        return True
+
+    def _must_end(self, cause: str, reason: str) -> None:
+        self.cause = cause, reason
+        self.work.tell.say(f"attempt {self.note.attempt} must end: {reason}")
+        self.note = replace(self.note, cause=cause, reason=reason)
+        try:
+            notes.write(self.folder, self.note)  # it may be killed before it can say more
+        except OSError as error:
+            self.work.tell.say(f"cannot be written down: {error.strerror}")
+
+    def _why(self, *, warned: bool) -> tuple[str, str]:
+        if notes.is_marked(self.folder, self.run):
+            return "stopped", "stopped"
+        job = self._job()
+        end = answers.seconds(job.get("EndTime", ""))
+        return cause_of(job, self.place.restarts, end - time.time() if end else float("inf"), warned=warned)
+
+    def _job(self) -> dict[str, str]:
+        """What Slurm says of this job; {} where it does not answer."""
+        try:
+            done = run(Command(("scontrol", "show", "job", "--oneliner", self.place.job), timeout=ASK))
+        except ProcessError:
+            return {}
+        return answers.job_fields(done.stdout) if done.code == 0 else {}
+
+    # what follows
+
+    def _settle(self, ending: Ending) -> Step:
+        """Write down how an attempt ended and what follows it."""
+        if notes.is_marked(self.folder, self.run) and ending.cause != "exit":
+            ending = Ending("stopped", ending.code, "stopped")
+        elif ending.cause == "stopped" and self.cause is not None:
+            ending = replace(ending, reason=self.cause[1])
+        step = follow(ending, self.training.retry, self.note.failures, self.note.losses)
+        now = time.time()
+        self.note = replace(
+            self.note, state=step.state, reason=step.reason, cause=ending.cause, exit_code=ending.code,
+            failures=step.failures, losses=self.note.losses + 1 if ending.cause == "lost" else 0,
+            ended=now if step.state != "pending" else 0.0, not_before=now + step.wait if step.wait else 0.0)
+        notes.write(self.folder, self.note)
+        self.work.tell.say(f"attempt {self.note.attempt}: {ending.cause}, exit {ending.code}; {step.state} "
+                           f"{step.reason}")
+        return step
+
+    def _begins_elsewhere(self) -> bool:
+        """Whether the next attempt needs another allocation: this one ends, or the program asked for a new turn."""
+        return self.cause is not None or self.note.cause not in ("exit", "memory", "lost") or (
+            self.note.exit_code in self.training.retry.requeue_on)
+
+    def _pause(self, seconds: float) -> None:
+        loop, end = Loop(), time.monotonic() + seconds
+        loop.add(self.told.read, self._signalled)
+        while self.cause is None and (left := end - time.monotonic()) > 0:
+            loop.turn(int(min(left, LOOK) * 1000) + 1)
+            if notes.is_marked(self.folder, self.run):
+                return
+        loop.drop(self.told.read)
+
+    def _requeue(self) -> int:
+        """Have Slurm start this job again, and wait for its end. Where it will not, who polls sends another."""
+        if self.place.restarts < self._restarts():
+            return AGAIN  # Slurm has it down for that already
+        for pause in (0.5, 2.0, 5.0, 10.0, 20.0):
+            try:
+                done = run(Command(("scontrol", "requeue", self.place.job), timeout=ASK))
+            except ProcessError as error:
+                self.work.tell.say(str(error))
+            else:
+                if done.code == 0:
+                    break
+                self.work.tell.say(f"requeue: {done.stderr.decode('utf-8', 'replace').strip()}")
+            time.sleep(pause)
+        else:
+            return AGAIN
+        end = time.monotonic() + GOING
+        while time.monotonic() < end and not self.told.taken():
+            time.sleep(0.1)
+        return AGAIN
+
+    def _restarts(self) -> int:
+        text = self._job().get("Restarts", "")
+        return int(text) if text.isdigit() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

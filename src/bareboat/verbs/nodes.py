@@ -1,0 +1,85 @@
+"""What a node needs of a submission, beside its script: laid out when it is sent, read where it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from bareboat.errors import EngineError
+from bareboat.training.values import Point
+from bareboat.values import dataclass
+from bareboat.verbs.submission import Template, packed, unpacked
+
+TEMPLATE, POINTS, MACHINE = "template", "points", "machine"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a node carries out: a point, its template and that one's bytes."""
+
+    point: Point
+    template: Template
+    data: bytes
+
+
+def lay_out(folder: Path, template: Template, points: tuple[Point, ...]) -> None:
+    """Write what nodes read. Idempotent: what is there already is as it was sent. Raises OSError."""
+    from bareboat.host.files import fsync_directory
+    from bareboat.host.kernel import platform
+    from bareboat.record.codec import encode
+
+    if (folder / TEMPLATE).exists():
+        return
+    lines = "".join(f"{json.dumps(encode(point))}\n" for point in points)
+    for name, data in ((POINTS, lines.encode("utf-8", "surrogatepass")), (MACHINE, platform().encode()),
+                       (TEMPLATE, packed(template))):  # the template last: with it all of it is there
+        draft = folder / f".{name}"
+        draft.write_bytes(data)
+        os.rename(draft, folder / name)
+    fsync_directory(folder)
+
+
+def task_of(folder: Path, run: str) -> Task:
+    """What was laid out for a run. Raises EngineError "node.folder", QueueError "queue.template"."""
+    from bareboat.record.codec import decode
+
+    try:
+        data = (folder / TEMPLATE).read_bytes()
+        wanted = json.dumps(run).encode()
+        with open(folder / POINTS, "rb") as file:
+            for line in file:
+                if wanted in line:
+                    point = decode(Point, json.loads(line.decode("utf-8", "surrogatepass")), f"run {run}")
+                    if point.run == run:
+                        return Task(point, unpacked(data, os.fspath(folder)), data)
+    except OSError as error:
+        raise EngineError("node.folder", f"what was submitted cannot be read here: {error.strerror}",
+                          where=os.fspath(folder), hint="the nodes must see the store: put BAREBOAT_HOME on a file "
+                          "system that they share with this one") from None
+    raise EngineError("node.run", f"there is no run {run} in this submission", where=os.fspath(folder / POINTS))
+
+
+def check(task: Task, folder: Path, home: Path) -> None:
+    """Whether this node is as its submission needs it: the same architecture, the same store, the same folders.
+
+    Raises EngineError "node.platform", "node.store", "node.mount".
+    """
+    from bareboat.host.kernel import platform
+
+    node, kept = os.uname().nodename, task.template.kept
+    if folder.parent.parent.parent != home:
+        raise EngineError("node.store", f"the store of this node is another than the one it was sent from: {home}",
+                          where=os.fspath(folder), hint="set BAREBOAT_HOME to the same folder everywhere")
+    sent = (folder / MACHINE).read_text(encoding="ascii", errors="replace").strip()
+    if not kept.workload.platform and sent != platform():
+        raise EngineError("node.platform", f"the image was made for {sent}, and {node} is {platform()}",
+                          hint="choose nodes with --constraint, or say --platform when you send it")
+    for mount in kept.workload.mounts:
+        if mount.source != kept.results and not mount.source.exists():
+            raise EngineError("node.mount", f"{node} does not see what is mounted at {mount.target}",
+                              where=os.fspath(mount.source), hint="put it on a file system that the nodes share")
+    for tree in kept.workload.root.trees:
+        if not tree.exists():
+            raise EngineError("node.image", f"{node} does not see the image's layers, or they were collected",
+                              where=os.fspath(tree), hint="send it again, or: bareboat build")
