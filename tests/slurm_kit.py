@@ -16,7 +16,7 @@ from tests import sandbox_kit as kit
 from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.engine.slurm import notes
 from bareboat.engine.slurm.slurm import Slurm
-from bareboat.queue.alone import Alone
+from bareboat.lease.memory import MemoryLeases, Table
 from bareboat.queue.base import Added, Entry
 from bareboat.queue.sqlite import SqliteLedger
 from bareboat.record.states import final
@@ -25,10 +25,12 @@ from bareboat.settings import Settings
 from bareboat.store import Store
 from bareboat.training.values import Need, Point, Training
 from bareboat.values import replace
-from bareboat.verbs import afar
 from bareboat.verbs.collaborators import Quiet, Work
 from bareboat.verbs.launch import Kept
+from bareboat.verbs.nodes import log_of
+from bareboat.verbs.polling import refresh
 from bareboat.verbs.submission import Queue, Template, packed, placed, submission_of
+from bareboat.verbs.train import hand_over
 from bareboat.workload import Mount
 
 PATIENCE = 60.0  # seconds; what is waited for takes a few
@@ -73,8 +75,8 @@ class Yard:
         self.work = Work(self.store, Bubblewrap(self.home), Settings(home=self.home), Quiet())
         environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home),
                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-        self.slurm = Slurm(self.store.queue / "submissions", environ, afar.log_of(self.store))
-        self.queue = Queue(self.ledger, Alone(), lambda: None, lambda name: self.slurm, self.store.queue)
+        self.slurm = Slurm(self.store.queue / "submissions", environ, log_of(self.store))
+        self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm, self.store.queue)
 
     def send(self, *scripts: str, training: Training = Training(), name: str = "",  # noqa: B008
              env: tuple[tuple[str, str], ...] = ()) -> list[str]:
@@ -94,14 +96,12 @@ class Yard:
         template = Template(Kept(load, record, self.results), training)
         id = os.urandom(6).hex()
         self.ledger.add(Added(id, packed(template), points, "slurm", created=time.time(), name=name))
-        what = submission_of(id, template, points, name, self.queue.folder)
-        jobs = self.slurm.submit(what)
-        self.ledger.jobs(zip((p.run for p in points), jobs, strict=True))
+        hand_over(submission_of(id, template, points, name, self.queue.folder), self.queue)
         return [point.run for point in points]
 
     def look(self, run: str) -> Entry:
         """Its entry, as Slurm has it now."""
-        problems = afar.caught_up(self.queue)
+        problems = refresh(self.queue)
         assert not problems, problems
         return self.ledger.find(run)
 

@@ -166,7 +166,7 @@ def scheduler(name: str, work: Work) -> Scheduler:
         return LocalQueue(SqliteLedger(at.queue), at, lambda: wake(at), bare_template)
     if name == "slurm":
         from bareboat.engine.slurm.slurm import Slurm
-        from bareboat.verbs.afar import log_of
+        from bareboat.verbs.nodes import log_of
 
         return Slurm(work.store.queue / "submissions", os.environ, log_of(work.store))
     raise UsageError("usage.scheduler", f"there is no scheduler {name!r} yet", hint="local")

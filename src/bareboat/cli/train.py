@@ -26,6 +26,10 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("slurm", "--partition", "NAME", "Slurm's partition"),
     ("slurm", "--account", "NAME", "Slurm's account"),
     ("slurm", "--qos", "NAME", "Slurm's quality of service"),
+    ("slurm", "--constraint", "WORDS", "features that its nodes must have"),
+    ("slurm", "--reservation", "NAME", "Slurm's reservation"),
+    ("slurm", "--gres", "WORDS", "other resources, or GPUs of a kind: gpu:a100:2"),
+    ("slurm", "--sbatch", "WORDS", "more words for sbatch, as they are"),
 )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bareboat.errors import EngineError
+from bareboat.store import Store
 from bareboat.training.values import Point
 from bareboat.values import dataclass
 from bareboat.verbs.submission import Template, packed, unpacked
@@ -83,3 +85,17 @@ def check(task: Task, folder: Path, home: Path) -> None:
         if not tree.exists():
             raise EngineError("node.image", f"{node} does not see the image's layers, or they were collected",
                               where=os.fspath(tree), hint="send it again, or: bareboat build")
+
+
+def log_of(store: Store) -> Callable[[str, bool], Iterator[bytes]]:
+    """The log of a run, which its node writes on the file system that is shared."""
+    from bareboat.store import runlog
+
+    def read(run: str, follow: bool) -> Iterator[bytes]:
+        from bareboat.verbs.lookup import living
+
+        folder = store.runs.path(run)
+        pieces = runlog.follow(folder, living(store, run)) if follow else runlog.pieces(folder)
+        return (piece.data for piece in pieces)
+
+    return read

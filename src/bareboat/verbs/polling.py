@@ -8,7 +8,11 @@ from bareboat.errors import BareboatError
 from bareboat.queue.base import Entry
 from bareboat.record.states import final
 from bareboat.training.values import Observation
-from bareboat.verbs.submission import Queue
+from bareboat.values import TYPE_CHECKING, replace
+from bareboat.verbs.submission import Queue, submission_of, unpacked
+
+if TYPE_CHECKING:
+    from bareboat.engine.scheduler import Scheduler, Submission
 
 
 def refresh(queue: Queue) -> tuple[str, ...]:
@@ -17,20 +21,43 @@ def refresh(queue: Queue) -> tuple[str, ...]:
     """
     asked: dict[str, list[Entry]] = {}
     for entry in queue.ledger.entries(("pending", "running")):
-        if entry.scheduler != "local" and entry.job:
+        if entry.scheduler != "local":
             asked.setdefault(entry.scheduler, []).append(entry)
     problems = []
     for name, entries in asked.items():
         try:
-            told = queue.scheduler(name).poll([entry.job for entry in entries])
+            scheduler = queue.scheduler(name)
+            entries = _all_sent(entries, scheduler, queue)
+            told = scheduler.poll([entry.job for entry in entries])
         except BareboatError as error:
             problems.append(f"{name}: {error.what}; {len(entries)} of its runs are as they were last seen")
             continue
         for entry in entries:
             seen = told.get(entry.job)
-            if seen is not None:
-                note(entry, seen, queue)
+            if seen is None:
+                continue
+            note(entry, seen, queue)
+            if ("resubmit", "1") in seen.details and not entry.wanted:
+                what = _submission(entry.submission, queue)
+                queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
     return tuple(problems)
+
+
+def _all_sent(entries: list[Entry], scheduler: Scheduler, queue: Queue) -> list[Entry]:
+    """The entries with their jobs. A submission that was not answered is sent again, which finds what came through."""
+    jobs = {entry.run: entry.job for entry in entries}
+    for id in sorted({entry.submission for entry in entries if not entry.job and not entry.wanted}):
+        what = _submission(id, queue)
+        sent = dict(zip((point.run for point in what.points), scheduler.submit(what), strict=True))
+        queue.ledger.jobs(sent.items())
+        jobs |= sent
+    return [replace(entry, job=jobs[entry.run]) for entry in entries if jobs[entry.run]]
+
+
+def _submission(id: str, queue: Queue) -> Submission:
+    added = queue.ledger.submission(id)
+    template = unpacked(added.template, f"submission {id}")
+    return submission_of(id, template, added.points, added.name, queue.folder)
 
 
 def note(entry: Entry, seen: Observation, queue: Queue) -> bool:

@@ -69,7 +69,7 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
     if training.scheduler == "local":
         queue.wake()
     else:
-        _hand_over(submission_of(id, template, points, name, queue.folder), queue)
+        hand_over(submission_of(id, template, points, name, queue.folder), queue)
     return Sent(id, name, training, tuple(queue.ledger.entries(submission=id, most=20)), len(points))
 
 
@@ -80,7 +80,9 @@ def explain(request: TrainRequest, work: Work, queue: Queue) -> str:
     return scheduler.explain(submission_of("dry-run", template, points, request.run.name, queue.folder))
 
 
-def _hand_over(what: Submission, queue: Queue) -> None:
+def hand_over(what: Submission, queue: Queue) -> None:
+    """Give runs that are in the ledger to their scheduler; what it refuses is off the ledger again. Raises EngineError.
+    """
     runs = [point.run for point in what.points]
     try:
         jobs = queue.scheduler(what.training.scheduler).submit(what)

@@ -23,7 +23,6 @@ RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_
 AGAIN = {"PREEMPTED": "preempted", "NODE_FAIL": "its node failed", "BOOT_FAIL": "its node did not start"}
 OVER = {"TIMEOUT": "time limit", "OUT_OF_MEMORY": "out of memory", "DEADLINE": "its deadline passed"}
 RESUBMIT = ("resubmit", "1")  # a detail of an observation: another attempt is due, and Slurm will not start it
-HURRY = ("hurry", "1")  # it was requeued and waits for a time that Slurm set for it
 
 REASONS = {  # of those that people must do something about, or that squeue's word does not say
     "Resources": "waits for nodes, GPUs or CPUs",
@@ -133,9 +132,7 @@ def observe(row: Row | None, note: Note | None, stopped: bool = False) -> Observ
     if row is None:
         return None
     if row.state in PENDING:
-        hurry = (HURRY,) if row.reason == "BeginTime" and n.attempt else ()
-        return Observation("pending", waiting(row, n), n.attempt, None, "", row.start,
-                           (("slurm", row.reason), *hurry))
+        return Observation("pending", waiting(row, n), n.attempt, None, "", row.start, (("slurm", row.reason),))
     if row.state in RUNNING:
         if n.attempt == 0 or n.state != "running":
             reason = "its node makes ready" if not n.attempt else n.reason

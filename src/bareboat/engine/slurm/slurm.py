@@ -73,9 +73,12 @@ class Slurm:
         listed = {row.id: row for row in self._rows()}
         found: dict[str, Observation] = {}
         for text, job in wanted.items():
-            seen = self._observed(job, listed.get(job.number))
+            row = listed.get(job.number)
+            seen = self._observed(job, row)
             if seen is not None:
                 found[text] = seen
+                if row is not None and row.reason == "BeginTime" and seen.state == "pending" and seen.attempt:
+                    self._hurry(job)
         return found
 
     def stop(self, jobs: Sequence[str]) -> None:
@@ -118,16 +121,11 @@ class Slurm:
             " ".join(self._sbatch(submission, part)) + "\n" + script(submission, part)
             for part in parts_of(runs, most))
 
-    # beyond the seam
-
-    def hurry(self, jobs: Sequence[str]) -> None:
-        """Let requeued jobs start now: Slurm has each of them wait for two minutes. What it refuses waits on."""
-        for text in jobs:
-            job = answers.job_of(text)
-            if job is not None:
-                self._asked("scontrol", "update", f"JobId={job.number}", "StartTime=now")
-
     # one question each
+
+    def _hurry(self, job: Job) -> None:
+        """Let a requeued job start now: Slurm has each of them wait for two minutes. What it refuses waits on."""
+        self._asked("scontrol", "update", f"JobId={job.number}", "StartTime=now")
 
     def _placed(self, submission: Submission) -> None:
         if submission.folder != self.folder / submission.id:
