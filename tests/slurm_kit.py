@@ -76,7 +76,8 @@ class Yard:
         environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home),
                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
         self.slurm = Slurm(self.store.queue / "submissions", environ, log_of(self.store))
-        self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm, self.store.queue)
+        self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm,
+                           self.store.queue)
 
     def send(self, *scripts: str, training: Training = Training(), name: str = "",  # noqa: B008
              env: tuple[tuple[str, str], ...] = ()) -> list[str]:
