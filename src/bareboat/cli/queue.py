@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 
@@ -11,12 +12,14 @@ from bareboat.values import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bareboat.queue.policy import Wait
     from bareboat.verbs.queue import Listing, Row
+    from bareboat.verbs.submission import Queue
     from bareboat.verbs.train import Sent
 
 SUMMARY = "Unattended runs of this machine: whose they are, what they wait for, what they hold."
 EXAMPLES = """\
   bareboat queue
   bareboat queue --all --json
+  bareboat queue lr              how the runs of a sweep went; --csv, --json for programs
   bareboat queue worker          carry your runs out in the foreground
 """
 WAITING = 40  # runs of one user that wait and are shown; --json has all
@@ -24,16 +27,18 @@ WAITING = 40  # runs of one user that wait and are shown; --json has all
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which of them."""
-    parser.add_argument("what", nargs="?", choices=("worker", "hold", "release"), help="worker: carry runs out in the "
-                        "foreground, until ^C (attempts go on); hold: start nothing more of yours; release: go on")
-    parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("what", nargs="?", metavar="SWEEP|worker|hold|release", help="a sweep: its runs with their "
+                        "parameters; worker: carry runs out in the foreground, until ^C (attempts go on); hold: start "
+                        "nothing more of yours; release: go on")
+    parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too; of a sweep, every run")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--csv", action="store_true", help="of a sweep: a row for each run, for spreadsheets")
 
 
 def command(options: argparse.Namespace) -> int:
     """0."""
     import json
-    import sys
 
     from bareboat.cli.plain import clip, plain, width
     from bareboat.cli.term import Reporter, table
@@ -47,10 +52,16 @@ def command(options: argparse.Namespace) -> int:
 
         return serve(at_work, collaborators, float("inf"))
     if options.what:
+        if options.what not in ("hold", "release"):
+            return sweep(options, collaborators)
         from bareboat.verbs.queue import hold
 
         hold(collaborators, held=options.what == "hold")
         return 0
+    if options.csv:
+        from bareboat.errors import UsageError
+
+        raise UsageError("usage.csv", "it is for the runs of a sweep", where="--csv", hint="bareboat queue SWEEP --csv")
     found = listing(at_work, collaborators, every=options.all)
     if options.json:
         print(json.dumps([document(row) for row in found.rows], indent=2))
@@ -62,6 +73,19 @@ def command(options: argparse.Namespace) -> int:
         sys.stderr.write("nothing more of yours starts until: bareboat queue release\n")
     for line in found.problems:
         sys.stderr.write(f"{plain(line)}\n")
+    return 0
+
+
+def sweep(options: argparse.Namespace, queue: Queue) -> int:
+    """The runs of a sweep. Raises QueueError "queue.unknown", UsageError "queue.no-sweep"."""
+    from bareboat.cli.sweeping import report
+    from bareboat.verbs.polling import refresh
+    from bareboat.verbs.sweep import meant, outcomes
+
+    id = meant(queue.ledger, options.what)
+    for line in refresh(queue):
+        sys.stderr.write(f"{line}\n")
+    print(report(outcomes(id, queue.ledger), options))
     return 0
 
 

@@ -9,12 +9,14 @@ EXAMPLES = """\
   bareboat stop unet
   bareboat resume unet
   bareboat resume sweep          those of a sweep that failed or were cancelled
+  bareboat resume --failed sweep
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Names."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="names, ids, or the beginnings of ids; or a sweep's")
+    parser.add_argument("--failed", action="store_true", help="of a sweep, those alone that failed")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -27,7 +29,7 @@ def command(options: argparse.Namespace) -> int:
     collaborators = queue(work(Reporter(options.level)))
 
     def one(name: str) -> str:
-        entries = resume(name, collaborators)
+        entries = resume(name, collaborators, options.failed)
         return name if len(entries) == 1 else f"{name}: {len(entries)} runs"
 
     return each(options.names, one)

@@ -55,6 +55,9 @@ def command(options: argparse.Namespace) -> int:
             names = ", ".join(map(plain, missing[:3]))
             print(f"{_files(len(missing))} too large to be kept: {names}{' …' if len(missing) > 3 else ''}")
         return 0
+    if not options.json and (text := _sweep(options.run)):
+        print(text)
+        return 0
     account = verb.show(store(), options.run)
     if options.json:
         print(json.dumps({**account.record.document(), "log_bytes": account.log_bytes}, indent=2))
@@ -63,6 +66,23 @@ def command(options: argparse.Namespace) -> int:
         text = plain(text)  # whatever of it is a stranger's
         print(f"{style(f'{name:9}', 'bold', 1)} {text}" if name else f"{'':9} {text}")
     return 0
+
+
+def _sweep(text: str) -> str:
+    """The table of a sweep, "" where the word means none."""
+    from bareboat.queue.moves import found
+    from bareboat.verbs.queued import ledger_of
+    from bareboat.wiring import store
+
+    with ledger_of(store()) as ledger:
+        if ledger is None or found(ledger, text) is not None:
+            return ""
+        from bareboat.cli.sweeping import report
+        from bareboat.verbs.sweep import outcomes, sweep_of
+
+        id = sweep_of(ledger, text)
+        whole = argparse.Namespace(all=False, json=False, csv=False)
+        return report(outcomes(id, ledger), whole) if id else ""
 
 
 def lines(account: Account) -> Iterator[tuple[str, str]]:

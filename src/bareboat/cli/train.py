@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bareboat.cli import run as run_words
+from bareboat.cli import sweeping
 from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ EXAMPLES = """\
   bareboat train -- python src/train.py
   bareboat train --gpus 2 --max-time 8h --name unet -- python src/train.py --lr 0.01
   bareboat train --after unet -- python src/test.py
+  bareboat train --name lr --sweep lr=0.1,0.01 --sweep seed=1..5 --max-parallel 4 -- python src/train.py {lr} {seed}
   bareboat train --engine slurm --partition batch --gpus 4 -- torchrun src/train.py
 """
 ENGINES = ("bubblewrap", "docker", "podman")
@@ -73,6 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--webhook", metavar="URL", help="told when it is over, in JSON")
     add("--hang", metavar="TIME", help="point out a run without output and use for so long; 0 for never (30m)")
     add("--label", action="append", metavar="NAME=VALUE", help="a label, to filter by")
+    sweeping.configure(parser)
     add("--nodes", type=int, default=1, metavar="N", help="nodes of a cluster that each attempt takes (1)")
     for scheduler, flag, metavar, text in OPTIONS:
         add(flag, metavar=metavar, dest=f"option_{flag[2:].replace('-', '_')}", help=f"{scheduler}: {text}")
@@ -115,8 +118,8 @@ def request_of(options: argparse.Namespace) -> TrainRequest:
     from bareboat.verbs.train import TrainRequest
 
     gpus, options.gpus = options.gpus, None
-    run = run_words.request_of(options)
-    return TrainRequest(run, training_of(options), gpus, labels(options.label or []))
+    run, spread = sweeping.spread_of(options, run_words.request_of(options))
+    return TrainRequest(run, training_of(options), gpus, labels(options.label or []), spread)
 
 
 def training_of(options: argparse.Namespace) -> Training:
@@ -143,7 +146,7 @@ def training_of(options: argparse.Namespace) -> Training:
                     _codes(o.requeue_on, "--requeue-on") or retry.requeue_on, o.requeue_at_limit),
         checkpoints=Checkpoints(o.checkpoint_complete or "", o.keep_checkpoints),
         watch=Watch(o.notify or "", o.webhook or "", seconds(o.hang, "--hang", Watch().hang)),
-        priority=o.priority, preemptible=o.preemptible, after=tuple(o.after or ()),
+        priority=o.priority, preemptible=o.preemptible, after=tuple(o.after or ()), parallel=o.max_parallel or 0,
         scheduler=scheduler, options=_options(o, scheduler))
 
 

@@ -11,6 +11,7 @@ from bareboat.errors import UsageError
 from bareboat.training.sweep import NAME, Sweep, variable
 from bareboat.training.values import Point
 
+NAME_MOST = 128  # as verbs/containers.check_name has it
 _PLACE = re.compile(rf"\{{\{{|\}}\}}|\{{({NAME})\}}|[{{}}]")
 Fill = Callable[[Sequence[str]], tuple[str, ...]]
 
@@ -37,6 +38,14 @@ def points(sweep: Sweep, single: Point, env: Sequence[tuple[str, str]] = ()) -> 
 def point_name(base: str, index: int) -> str:
     """The name of a point: its place from 0 in four digits or more, so that names sort as points do."""
     return f"{base}-{index:04d}"
+
+
+def check_fits(base: str, count: int) -> None:
+    """Raises UsageError "sweep.name" where the names of so many points are too long for names of runs."""
+    longest = point_name(base, max(count - 1, 0))
+    if len(longest) > NAME_MOST:
+        raise UsageError("sweep.name", f"points would be called {longest[:40]}…, which has {len(longest)} characters",
+                         where="--name", hint=f"a name of at most {NAME_MOST - len(longest) + len(base)} characters")
 
 
 def filler(words: Sequence[str], names: Sequence[str], where: str) -> tuple[Fill, frozenset[str]]:

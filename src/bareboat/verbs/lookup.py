@@ -22,7 +22,7 @@ def living(store: Store, run: str) -> Callable[[], bool]:
 
 
 def run_of(store: Store, text: str) -> str:
-    """The id. Raises UsageError "container.unknown", "container.ambiguous"."""
+    """The id. Raises UsageError "container.unknown", "container.ambiguous", "queue.sweep" for a sweep's name."""
     from bareboat.verbs.queued import entry_of
 
     entry = entry_of(store, text)
@@ -36,4 +36,16 @@ def run_of(store: Store, text: str) -> str:
         try:
             return find(store, text).id
         except RecordError:
-            raise error from None
+            raise _sweep(store, text) or error from None
+
+
+def _sweep(store: Store, text: str) -> UsageError | None:
+    """That a word means all runs of a sweep where one is wanted."""
+    from bareboat.verbs.queued import ledger_of
+
+    with ledger_of(store) as ledger:
+        entries = [] if ledger is None else ledger.entries(submission=ledger.called(text) or "\0", most=2)
+    if len(entries) < 2:
+        return None
+    return UsageError("queue.sweep", f"{text} is a sweep, and one of its runs is meant here",
+                      hint=f"as {entries[0].name or entries[0].run}; they are listed by: bareboat queue {text}")

@@ -72,16 +72,19 @@ def stop(text: str, queue: Queue, wait: bool = True) -> bool:
     return True
 
 
-def resume(text: str, queue: Queue) -> list[Entry]:
+def resume(text: str, queue: Queue, failed: bool = False) -> list[Entry]:
     """One more attempt of a run that is over, or of every run of a sweep that failed or was cancelled: it goes on from
-    its newest checkpoint, with what was submitted. Raises QueueError "queue.unknown", "queue.name-taken", UsageError
-    "resume.going", "resume.done".
+    its newest checkpoint, with what was submitted. failed: of those that failed alone. Raises QueueError
+    "queue.unknown", "queue.name-taken", UsageError "resume.going", "resume.done", "resume.none-failed".
     """
     ledger = queue.ledger
     entries = meant(ledger, text)
     if not entries:
         raise ledger_unknown(text)
-    over = [e for e in entries if e.state in ("failed", "cancelled") or (len(entries) == 1 and e.state == "succeeded")]
+    over = [e for e in entries if e.state == "failed" or (not failed and (
+        e.state == "cancelled" or (len(entries) == 1 and e.state == "succeeded")))]
+    if not over and failed:
+        raise UsageError("resume.none-failed", f"no run of {text} has failed", hint=f"bareboat queue {text}")
     if not over:
         going = next((e for e in entries if not final(e.state)), None)
         if going is not None:

@@ -110,13 +110,16 @@ def record_of(template: Template, point: Point, entry: Entry | None = None) -> R
     return record
 
 
-def placed(points: tuple[Point, ...], folder: Path | None) -> tuple[Point, ...]:
+def placed(points: tuple[Point, ...], folder: Path | None, sweep: str = "") -> tuple[Point, ...]:
     """The points with ids and results folders of their own: NAME, else ID, below the project's; one that is there
-    already is another run's, whose results and checkpoints are left alone.
+    already is another run's, whose results and checkpoints are left alone. sweep: its name; its runs have a folder
+    together.
     """
     from bareboat.record.values import run_id
 
     entropy = os.urandom(6 * len(points))
+    if folder is not None and sweep:
+        folder = folder / (f"{sweep}-{run_id(os.urandom(6))}" if (folder / sweep).exists() else sweep)
     taken = set(os.listdir(folder)) if folder is not None and folder.is_dir() else set()
     found = []
     for number, point in enumerate(points):

@@ -131,7 +131,7 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     if not points:
         raise UsageError("train.empty", "there is no run to be sent: the sweep has no points")
     kept = replace(Kept.of(replace(made, record=record)), code=None)
-    return Template(kept, training, gpus), placed(points, made.results)
+    return Template(kept, training, gpus), placed(points, made.results, asked.name if request.spread else "")
 
 
 def _with_needs(made: Prepared, training: Training, work: Work) -> Prepared:
