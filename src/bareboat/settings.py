@@ -230,6 +230,9 @@ class Settings:
                             "Directories with CDI specifications of GPUs, parted by colons; the later ones go before.")
     gpu_nvml: Path | None = _setting("gpu.nvml", "path", None, "NVIDIA's management library.",
                                      shown="libnvidia-ml.so.1, as the loader finds it")
+    queue_path: Path | None = _setting(
+        "queue.path", "path", None, "The directory of this user's queue of unattended runs: on a disk of this machine.",
+        shown="queue below home")
     leases_path: Path | None = _setting(
         "leases.path", "path", None, "The directory in which the users of this machine agree who has which GPU; one "
         "and the same for all of them.", shown="/run/lock/bareboat where every user may write to /run/lock")

@@ -74,7 +74,9 @@ def open_store(chosen: Settings, say: Callable[[str], None] = lambda text: None)
         from bareboat.store.store import Below
 
         below = Below(chosen.shared_store_path, shared_owner(chosen), say)
-    return Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio), below)
+    at = Store.open(chosen.home, (chosen.layer_size, chosen.layer_entries, chosen.layer_ratio), below)
+    at.queue = chosen.queue_path or at.queue
+    return at
 
 
 def shared_owner(chosen: Settings) -> int:
