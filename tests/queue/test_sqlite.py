@@ -49,7 +49,7 @@ def test_it_is_ours_alone(tmp_path: Path) -> None:
                      (folder / "ledger.sqlite").symlink_to("x")), "queue.foreign"),
     (lambda folder: os.chown(folder / "ledger.sqlite", 12345, 12345), "queue.foreign"),
     (lambda folder: os.chown(folder, 12345, 12345), "queue.foreign"),
-], ids=["file others can write", "folder others can enter", "hard link", "symlink", "another's file", "another's folder"])
+], ids=["open file", "open folder", "hard link", "symlink", "owned by another", "folder of another"])
 def test_a_file_that_is_not_safely_ours_is_refused(tmp_path: Path, spoil: object, code: str) -> None:
     ledger = SqliteLedger(tmp_path / "queue")
     ledger.add(added("aa"))
