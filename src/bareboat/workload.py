@@ -49,7 +49,8 @@ class Driver:
 
     mounts: of the driver's files. links: (absolute path inside, what it points to), made in the thin layer in place of
     what the image has there. libraries: (soname, path inside), which the loader is to find before the image's own.
-    env: goes before the workload's. granted: which GPUs, of every vendor, as --gpus has it; for every engine.
+    env: goes before the workload's. granted: which GPUs, of every vendor, as --gpus has it; for every engine. holder:
+    the id of the run for which they were leased.
     """
 
     devices: tuple[Device, ...] = ()
@@ -58,6 +59,7 @@ class Driver:
     libraries: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     granted: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ MIG = "MIG-e3a2b2f1-5a0f-5b7e-9f6f-2d3b7e4f1c10"
         ("driver=nvidia,count=1", GpuRequest(count=1)),
         ("none", NO_GPU),
         ("0", NO_GPU),
+        ("0.5", GpuRequest(share=0.5)),
+        (".25", GpuRequest(share=0.25)),
         ("device=0", GpuRequest(names=("0",))),
         ("device=0,1", GpuRequest(names=("0", "1"))),
         ('"device=0,1"', GpuRequest(names=("0", "1"))),
@@ -45,7 +47,8 @@ def test_it_means_what_it_means_to_docker(text: str, wanted: GpuRequest) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", '"', '"all', "al", "1.5", "-2", "99999", "9" * 5000, "device=", "device=,", "device=a", "device=0,,1",
+    ["", " ", '"', '"all', "al", "1.5", "0.0", "0.5.5", "0.x", "0.٣",
+     "-2", "99999", "9" * 5000, "device=", "device=,", "device=a", "device=0,,1",
      "device=-1", "device=../0", "device=GPU-", "all,1", "all,device=0", "count=1,count=2", "gpu=1", "0,1", "²",
      "capabilities=gpu"],
 )  # fmt: skip
@@ -62,6 +65,7 @@ NAMES = st.integers(0, 9999).map(str) | INSTANCES | st.builds("{}-{}".format, st
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.builds(GpuRequest, all=st.just(True)) | st.builds(GpuRequest, count=st.integers(0, 1024))
+       | st.builds(GpuRequest, share=st.integers(1, 999).map(lambda n: n / 1000))
        | st.builds(GpuRequest, names=st.lists(NAMES, min_size=1, unique=True).map(tuple)))  # fmt: skip
 def test_the_canonical_text_is_the_request(wanted: GpuRequest) -> None:
     assert parse_gpus(str(wanted)) == wanted

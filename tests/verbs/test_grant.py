@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from bareboat.engine.memory import Guest
 from bareboat.errors import BareboatError
 from bareboat.host.gpu import driver
 from bareboat.host.gpu.values import Gpu, Inventory
+from bareboat.lease.flock import FlockLeases
+from bareboat.lease.place import Place
+from bareboat.lease.values import SLOTS, Holding
 from bareboat.project.values import Resources
 from bareboat.record.codec import decode, encode
 from bareboat.verbs import grant as grants
@@ -181,12 +185,12 @@ def test_a_container_that_is_started_again_has_the_driver_of_now(lab: World, tmp
     old = lab.engine.ran[0]
     (tmp_path / "libcuda.so.999.88").rename(tmp_path / "libcuda.so.1000.1")
     kit.cdi_yaml(tmp_path / "cdi", tmp_path / "libcuda.so.1000.1")
-    new = grants.renewed(old, lab.work)
+    new = grants.renewed(old, Holding(0, "again"), lab.work)
     assert new.driver.mounts[0].target == "/opt/nv/lib/libcuda.so.1000.1"
     assert (new.driver.granted, new.driver.devices) == ("device=1", old.driver.devices)
-    assert decode(Workload, encode(new), "x") == new
+    assert decode(Workload, encode(new), "x") == new and new.driver.holder == "again"
     bare = replace(old, driver=Driver())
-    assert grants.renewed(bare, lab.work) is bare
+    assert grants.renewed(bare, Holding(0, "again"), lab.work) is bare
 
 
 def test_a_broken_specification_is_an_error_with_its_file(lab: World, tmp_path: Path) -> None:
@@ -209,6 +213,117 @@ def test_an_emulated_program_has_no_gpu(lab: World) -> None:
     other = "linux/arm64" if kit.platform() != "linux/arm64" else "linux/amd64"
     made = Environment("", "", (), (), (), "/", platform=other)
     with pytest.raises(BareboatError) as caught:
-        grant(GpuRequest(count=1), made, {}, lab.work)
+        grant(GpuRequest(count=1), made, {}, lab.work, Holding(0, "r"))
     assert caught.value.code == "gpu.platform"
-    assert grant(GpuRequest(count=1, optional=True), made, {}, lab.work) is None
+    assert grant(GpuRequest(count=1, optional=True), made, {}, lab.work, Holding(0, "r")) is None
+
+
+def meeting(lab: World) -> FlockLeases:
+    """Another process's view of who has what."""
+    return FlockLeases(Place(lab.base / "leases", True))
+
+
+def held(lab: World, *units: tuple[str, int], **more: object) -> object:
+    """Somebody has these; kept by the caller."""
+    lease = meeting(lab).take(replace(Holding(0, "theirs", "unet", units=units), **more))  # type: ignore[arg-type]
+    assert lease is not None
+    return lease
+
+
+def test_what_runs_is_told_to_others_until_it_ends(lab: World) -> None:
+    seen: list[Holding] = []
+    lab.program("look", lambda guest: seen.extend(meeting(lab).holdings()) or 0)  # type: ignore[func-returns-value]
+    request = replace(asked("device=1"), program=("look",), name="try")
+    record = run(request, lab.work)
+    assert [(h.run, h.name, h.kind, h.units, h.preemptible) for h in seen] == [
+        (record.id, "try", "session", ((kit.UUIDS[1], SLOTS),), False)]
+    assert seen[0].started > 0 and seen[0].ends == 0.0
+    assert meeting(lab).holdings() == ()
+
+
+def test_a_failed_start_gives_back(lab: World) -> None:
+    assert refused(lab, asked("device=1", env=("CUDA_VISIBLE_DEVICES=1",))).code == "gpu.numbering"
+    assert meeting(lab).holdings() == ()
+
+
+def test_a_gpu_of_others_is_passed_by_and_where_there_is_no_other_it_is_said_who_has_it(lab: World) -> None:
+    mine = held(lab, (kit.UUIDS[1], SLOTS), ends=2e9)
+    assert run(asked("1"), lab.work).gpus == "device=0"
+    other = held(lab, (kit.UUIDS[0], 3), kind="session", name="lab")
+    for words in ("1", "all", "2", "device=1"):
+        error = refused_of(lab, asked(words))
+        assert error.code == "gpu.taken" and "GPU 1 has your training unet until " in error.what
+        assert "bareboat train --gpus" in error.hint
+    assert "GPU 0 has your session lab (3/12 of it)" in refused_of(lab, asked("all")).what
+    (lab.root / "bareboat.toml").write_text('gpu = "optional"\n')
+    assert run(asked(None), lab.work).gpus == ""
+    assert any(line.startswith("without a GPU: the GPUs asked for (1) are not free") for line in lab.tell.lines)
+    del mine, other
+
+
+def refused_of(world: World, request: RunRequest) -> BareboatError:
+    with pytest.raises(BareboatError) as caught:
+        run(request, world.work)
+    return caught.value
+
+
+def test_a_lock_without_a_word_is_one_too(lab: World) -> None:
+    from bareboat.lease import units
+
+    with meeting(lab).turn():
+        pass
+    directory = os.open(lab.base / "leases", os.O_RDONLY)
+    locks = units.take(directory, [(kit.UUIDS[1], SLOTS)])
+    try:
+        assert run(asked("1"), lab.work).gpus == "device=0"
+        error = refused_of(lab, asked("device=1"))
+        assert error.code == "gpu.taken" and f"process {os.getpid()} of " in error.what
+    finally:
+        for descriptor in (*locks, directory):
+            os.close(descriptor)
+
+
+def test_shares_go_side_by_side_on_one_and_say_how_much_they_have(lab: World) -> None:
+    inside: list[str] = []
+    shares: list[tuple[tuple[str, int], ...]] = []
+
+    def first(guest: Guest) -> int:
+        inside.append(run(asked("0.5"), lab.work).gpus)
+        inside.append(run(asked("1"), lab.work).gpus)
+        shares.extend(h.units for h in meeting(lab).holdings())
+        return 0
+
+    lab.program("first", first)
+    record = run(replace(asked("0.25"), program=("first",), results=lab.base / "other"), lab.work)
+    assert (record.gpus, inside) == ("device=1", ["device=1", "device=0"])
+    assert shares == [((kit.UUIDS[1], 3),)]
+    env = dict(lab.engine.ran[0].driver.env)
+    assert (env["BAREBOAT_GPU_MEMORY_SHARE"], env["XLA_PYTHON_CLIENT_MEM_FRACTION"]) == ("0.2500", "0.23")
+    assert "BAREBOAT_GPU_MEMORY_SHARE" not in dict(lab.engine.ran[2].driver.env)
+
+
+def test_a_share_is_leased_again_when_its_container_is_started_again(lab: World) -> None:
+    run(asked("0.25"), lab.work)
+    work = lab.work
+    grants.renewed(lab.engine.ran[0], Holding(0, "again"), work)
+    assert [h.units for h in meeting(lab).holdings()] == [((kit.UUIDS[1], 3),)]
+    other = held(lab, (kit.UUIDS[1], 9))
+    with pytest.raises(BareboatError, match="not free"):
+        grants.renewed(lab.engine.ran[0], Holding(0, "third"), lab.work)
+    del other, work
+
+
+def test_what_was_leased_for_a_queued_run_is_what_it_gets(lab: World) -> None:
+    from bareboat.verbs.grant import granted_to
+
+    run(asked("1"), lab.work)
+    plain = replace(lab.engine.ran[0], driver=Driver(), gpus="")
+    load = granted_to(plain, ((kit.UUIDS[1], SLOTS), (kit.UUIDS[0], SLOTS)), lab.work)
+    assert (load.gpus, load.driver.granted) == ("device=1,0", "device=1,0")
+    assert [d.target for d in load.driver.devices][2:] == ["/dev/nvidia1", "/dev/nvidia0"]
+    share = granted_to(plain, ((kit.UUIDS[0], 4),), lab.work)
+    assert dict(share.driver.env)["BAREBOAT_GPU_MEMORY_SHARE"] == "0.3333"
+    assert granted_to(plain, (), lab.work) is plain
+    with pytest.raises(BareboatError) as caught:
+        granted_to(plain, (("GPU-gone", SLOTS),), lab.work)
+    assert caught.value.code == "gpu.gone"

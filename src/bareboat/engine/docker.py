@@ -181,7 +181,7 @@ class CommandLine:
         import tempfile
 
         client = self.facts.client
-        env = commands.environment(client, load.env, load.tty)
+        env = commands.environment(client, (*load.env, *load.driver.env), load.tty)
         with tempfile.NamedTemporaryFile("w", prefix="bareboat-env-", encoding="utf-8") as file:
             fill(file, env.file, client)
             for _ in range(3):
@@ -276,7 +276,7 @@ class CommandLine:
     def explain(self, workload: Workload) -> str:
         """The exact command line; values of variables are not shown."""
         load = self._checked(workload)
-        env = commands.environment(self.facts.client, load.env, load.tty)
+        env = commands.environment(self.facts.client, (*load.env, *load.driver.env), load.tty)
         image = next(iter(self._images.ids(load)), "IMAGE")
         making = Making(image, "bareboat-run", self._program, "FILE", self._labels(load), total_memory(), True)
         words = commands.create(self.facts.client, load, env, making).argv

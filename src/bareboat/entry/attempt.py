@@ -137,6 +137,11 @@ def _attempt(given: Given, work: Work, keeper: Keeper) -> tuple[RunRecord, Endin
     record = replace(record, attempt=entry.attempt)
     folder = Path(point.results) if point.results else None
     workload = replace(kept.workload, argv=record.argv, env=(*kept.workload.env, *point.env))
+    if given.holding is not None and given.holding.units:
+        from bareboat.verbs.grant import granted_to
+
+        workload = granted_to(workload, given.holding.units, work)
+        record = replace(record, gpus=workload.driver.granted)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         mounts = tuple(replace(m, source=folder) if m.source == kept.results else m for m in workload.mounts)

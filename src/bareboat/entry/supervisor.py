@@ -48,7 +48,7 @@ class _Log:
 def main() -> int:
     """The container's exit code, or 125."""
     answer = _Answer(TOLD)
-    container, kept, settings = _task()
+    container, kept, settings, holding = _task()
     from bareboat.wiring import work
 
     at_work = work(_Log(), **settings)
@@ -56,6 +56,8 @@ def main() -> int:
         answer.failed(RecordError("record.alive", "another process has this container", where=container.id))
         return 125
     try:
+        if holding is not None:
+            _adopt(holding, at_work)
         with at_work.store.lease(kept.keys):  # between two starts, too
             return _keep(container, kept, at_work, answer)
     except BareboatError as error:
@@ -64,7 +66,19 @@ def main() -> int:
         return error.exit_code
 
 
-def _task() -> tuple[Container, Kept, dict[str, object]]:
+def _adopt(document: object, work: Work) -> None:
+    """Go on holding the GPUs that were leased by who started this. Raises LeaseError "lease.adopt"."""
+    from bareboat.lease.values import SLOTS, Holding
+    from bareboat.record.codec import decode
+    from bareboat.verbs.lent import leases_of
+
+    holding = decode(Holding, document, "lease")
+    count = 1 + sum(1 if slots >= SLOTS else 1 + slots for _, slots in holding.units)
+    lease = leases_of(work).adopt(holding, range(TOLD + 1, TOLD + 1 + count))
+    work.lent.held[holding.run] = lease
+
+
+def _task() -> tuple[Container, Kept, dict[str, object], object]:
     import json
 
     from bareboat.record.codec import decode
@@ -78,7 +92,7 @@ def _task() -> tuple[Container, Kept, dict[str, object]]:
     document = json.loads(b"".join(chunks).decode("utf-8", "surrogatepass"))
     os.chdir("/")
     return (decode(Container, document["container"], "container"), decode(Kept, document["kept"], "container"),
-            document["settings"])
+            document["settings"], document["holding"])
 
 
 class _Answer:
@@ -136,6 +150,10 @@ def _keep(container: Container, kept: Kept, work: Work, answer: _Answer) -> int:
         if container.remove:
             containers.forget(work.store, container.id)
         code = record.exit_code if record.exit_code is not None else 125
+        if container.id in work.lent.held:
+            from bareboat.verbs.lent import give_back
+
+            give_back(container.id, work)
         work.store.runs.release(container.id)
         keeper.over(code)
     return code

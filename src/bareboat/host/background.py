@@ -23,12 +23,15 @@ def start_child(argv: tuple[str, ...], env: Mapping[str, str]) -> int:
 
 @dataclass(frozen=True)
 class Started:
-    """A supervisor to start: it reads its task from descriptor 0, answers once on descriptor 3, and logs to a file."""
+    """A supervisor to start: it reads its task from descriptor 0, answers once on descriptor 3, and logs to a file.
+    descriptors are its from 4 on, in their order.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     task: bytes
     log: Path
+    descriptors: tuple[int, ...] = ()
 
 
 def start_supervisor(what: Started, seconds: float) -> bytes:
@@ -40,14 +43,15 @@ def start_supervisor(what: Started, seconds: float) -> bytes:
     take, give = os.pipe()
     hear, tell = os.pipe()
     log = os.open(what.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    copies: list[int] = []
     try:
-        high = fcntl.fcntl(tell, fcntl.F_DUPFD_CLOEXEC, 16)
-        actions = [(os.POSIX_SPAWN_DUP2, take, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2),
-                   (os.POSIX_SPAWN_DUP2, high, 3)]
+        actions = [(os.POSIX_SPAWN_DUP2, take, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+        for number, descriptor in enumerate((tell, *what.descriptors), 3):  # by copies above them all
+            copies.append(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(16, 4 + len(what.descriptors))))
+            actions.append((os.POSIX_SPAWN_DUP2, copies[-1], number))
         os.posix_spawn(what.argv[0], what.argv, what.env, file_actions=actions, setsid=True)
-        os.close(high)
     finally:
-        for descriptor in (take, tell, log):
+        for descriptor in (take, tell, log, *copies):
             os.close(descriptor)
     answer = b""
     try:

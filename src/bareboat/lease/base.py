@@ -45,6 +45,9 @@ class Leases(Protocol):
     def problems(self) -> tuple[str, ...]:
         """What was left out at the last reading, and why, in words for doctor and queue."""
 
+    def lockers(self, unit: str) -> tuple[int, ...]:
+        """Processes that have a part of a unit locked, as far as this user is told, whatever they say of it."""
+
     def turn(self) -> AbstractContextManager[None]:
         """A context in which no other cooperating process takes or counts; given up after a while where somebody holds
         it for too long.

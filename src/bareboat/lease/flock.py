@@ -190,6 +190,10 @@ class FlockLeases:
         """As Leases.problems."""
         return tuple(self._problems)
 
+    def lockers(self, unit: str) -> tuple[int, ...]:
+        """As Leases.lockers."""
+        return tuple(dict.fromkeys(units.lockers(self._open(), unit)))
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """As Leases.turn. The locks of the units hold without it: it only spares two takers each other's half."""

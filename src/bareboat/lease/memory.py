@@ -75,6 +75,10 @@ class MemoryLeases:
         """None."""
         return ()
 
+    def lockers(self, unit: str) -> tuple[int, ...]:
+        """None: nothing is locked here."""
+        return ()
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """At once: one thread has the table."""

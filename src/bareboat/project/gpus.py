@@ -8,7 +8,8 @@ from bareboat.values import TYPE_CHECKING, dataclass
 if TYPE_CHECKING:
     from bareboat.project.values import Project
 
-GRAMMAR = 'all, a number, none, or device=0,1 with indexes or UUIDs (MIG instances: "0:1" or their UUID)'
+GRAMMAR = ('all, a number, a share of one as 0.5, none, or device=0,1 with indexes or UUIDs (MIG instances: "0:1" or '
+           "their UUID)")
 # An index, a MIG instance as GPU:INSTANCE, or a UUID as nvidia-smi -L prints it, the old MIG-GPU-…/1/0 too.
 NAME = r"(?:[0-9]{1,4}(?::[0-9]{1,3})?|[A-Z]{2,4}-[A-Za-z0-9/-]{1,96})"
 MOST = 1024  # GPUs of one machine: more is a slip of the hand
@@ -17,26 +18,29 @@ _WITHOUT_EFFECT = ("capabilities", "driver", "options")  # Docker's: the whole d
 
 @dataclass(frozen=True)
 class GpuRequest:
-    """The GPUs of a run. Exactly one of all, count and names says which; none of them: no GPU.
+    """The GPUs of a run. Exactly one of all, count, names and share says which; none of them: no GPU.
 
-    names: indexes, "GPU:INSTANCE" of MIG, or UUIDs, each once, in the order given. optional: where they cannot be had
-    the run goes on without one, and says so.
+    share: a part of one, between 0 and 1. names: indexes, "GPU:INSTANCE" of MIG, or UUIDs, each once, in the order
+    given. optional: where they cannot be had the run goes on without one, and says so.
     """
 
     all: bool = False
     count: int = 0
     names: tuple[str, ...] = ()
     optional: bool = False
+    share: float = 0.0
 
     @property
     def wanted(self) -> bool:
         """Whether any GPU is asked for."""
-        return self.all or self.count > 0 or bool(self.names)
+        return self.all or self.count > 0 or self.share > 0 or bool(self.names)
 
     def __str__(self) -> str:
-        """The canonical text, which parses to the same request: "all", "2", "device=0,1" or "none"."""
+        """The canonical text, which parses to the same request: "all", "2", "0.5", "device=0,1" or "none"."""
         if self.names:
             return f"device={','.join(self.names)}"
+        if self.share:
+            return f"{self.share:g}"
         return "all" if self.all else str(self.count) if self.count else "none"
 
 
@@ -88,7 +92,7 @@ def requested(said: str | None, project: Project | None) -> GpuRequest:
                                hint='Take one of them out, or write "optional".')
         return NO_GPU
     found = parse_gpus(gpus, f"{file}: resources.gpus") if gpus else GpuRequest(count=1 if need else 0)
-    return GpuRequest(found.all, found.count, found.names, need == "optional")
+    return GpuRequest(found.all, found.count, found.names, need == "optional", found.share)
 
 
 def _fields(text: str, where: str) -> list[str]:
@@ -113,6 +117,11 @@ def _count(value: str, text: str, where: str) -> GpuRequest:
         return GpuRequest(all=True)
     if value == "none":
         return NO_GPU
+    if value.startswith(("0.", ".")) and value.isascii() and value.replace(".", "", 1).isdigit() and len(value) < 8:
+        share = float(value)
+        if not share:
+            raise _wrong(text, where, "nothing is asked for")
+        return GpuRequest(share=share)
     if not (value.isascii() and value.isdigit()) or int(value[:9]) > MOST:
         raise _wrong(text, where, f"{value!r} is no number of GPUs" if value else "nothing is asked for")
     return GpuRequest(count=int(value))

@@ -17,7 +17,7 @@
     shared                     there while other users may read blobs and trees (store/lending.py)
     tmp/NAME                   work in progress, locked by its maker
     leases/NAME                what a living process uses, locked by it
-    locks/{store,make,claims}  lock files, never removed
+    locks/{store,make}         lock files, never removed
 
 Nothing in here holds an absolute path: a store that was copied works.
 """

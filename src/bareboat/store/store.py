@@ -21,7 +21,6 @@ TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
     from bareboat.image.limits import Limits
     from bareboat.store.check import CheckReport
-    from bareboat.store.claims import Claims
     from bareboat.store.gc import GcReport, Policy
     from bareboat.store.shared import Shared
     from bareboat.store.treewriter import Limits as TreeLimits
@@ -75,12 +74,6 @@ class Store:
     def again(self) -> Store:
         """The same store for a child process: what it is leased and holds is its own."""
         return type(self).open(self.home, self._limits, self._below)
-
-    def claims(self) -> AbstractContextManager[Claims]:
-        """What commands of this store are about to take of the machine; this process's alone within the context."""
-        from bareboat.store.claims import claims
-
-        return claims(self._layout)
 
     @property
     def limits(self) -> Limits:

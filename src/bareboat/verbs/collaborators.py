@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bareboat.store import Store
-from bareboat.values import TYPE_CHECKING, Protocol, dataclass
+from bareboat.values import TYPE_CHECKING, Protocol, dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bareboat.engine.base import Engine
+    from bareboat.lease.base import Lease, Leases
     from bareboat.registry.base import Repository
     from bareboat.registry.places import Place
     from bareboat.settings import Settings
@@ -40,6 +41,20 @@ class Quiet:
         """Nothing."""
 
 
+class Lent:
+    """Leases of GPUs that a command has taken for runs, by their ids, and not handed over yet; given back when nobody
+    has its Work any more. leases: None until somebody asks (verbs/lent.py).
+    """
+
+    def __init__(self) -> None:
+        self.leases: Leases | None = None
+        self.held: dict[str, Lease] = {}
+
+    def __del__(self) -> None:
+        for lease in self.held.values():
+            lease.release()
+
+
 @dataclass(frozen=True)
 class Work:
     """The collaborators of one command. repositories: who opens a registry or layout; None: the real ones."""
@@ -49,3 +64,4 @@ class Work:
     settings: Settings
     tell: Tell
     repositories: Callable[[Place], Repository] | None = None
+    lent: Lent = field(default_factory=Lent, compare=False)

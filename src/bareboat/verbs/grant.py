@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bareboat.errors import BareboatError, EngineError, UsageError
-from bareboat.host.gpu.choose import choose
+from bareboat.errors import EngineError, UsageError
+from bareboat.host.gpu.choose import units as all_units
 from bareboat.host.gpu.values import Inventory, Unit
+from bareboat.lease.values import SLOTS, Holding
 from bareboat.project.gpus import GpuRequest, parse_gpus
 from bareboat.values import TYPE_CHECKING, Any, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
+from bareboat.verbs.lent import give_back, lend, slots_of
+from bareboat.verbs.machine import unit_name
 from bareboat.workload import Device, Driver, Workload
 
 if TYPE_CHECKING:
     from bareboat.host.gpu.specs import Specs
 
 OWN_WAY = ("docker", "podman")  # engines that put NVIDIA's driver in themselves
+SHARE = "BAREBOAT_GPU_MEMORY_SHARE"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Grant:
     driver: Driver
     devices: tuple[Device, ...]
     units: tuple[Unit, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -38,14 +42,20 @@ class Grant:
         return {"gpus": self.gpus, "driver": self.driver, "devices": self.devices}
 
 
-def grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str], work: Work) -> Grant | None:
-    """Choose GPUs and say which; None where an optional request cannot be met, which is said too. said: the variables
-    that the user or the project set.
+def grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str], work: Work,
+          holding: Holding) -> Grant | None:
+    """Choose GPUs, lease them, and say which; None where an optional request cannot be met, which is said too. said:
+    the variables that the user or the project set; holding: for which run, and what others are told of it.
 
     Raises EngineError "gpu.*" where another cannot: a program that was to run on a GPU never runs on the CPU instead.
+    LeaseError.
     """
     try:
-        return _grant(wanted, environment, said, work)
+        try:
+            return _grant(wanted, environment, said, work, holding)
+        except BaseException:
+            give_back(holding.run, work)
+            raise
     except EngineError as e:
         if not wanted.optional or not e.code.startswith("gpu."):
             raise
@@ -53,7 +63,8 @@ def grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str],
         return None
 
 
-def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str], work: Work) -> Grant:
+def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str], work: Work,
+           holding: Holding) -> Grant:
     from bareboat.host.kernel import foreign
 
     if foreign(environment.platform):
@@ -61,38 +72,79 @@ def _grant(wanted: GpuRequest, environment: Environment, said: Mapping[str, str]
                           hint="Take the image of this machine's own platform.")
     specs = specs_of(work)
     here = machine(specs, work)
-    units = _choose(wanted, here, work)
+    units = lend(wanted, here, holding, work)
     nvidia = [unit for unit in units if unit.gpu.vendor == "nvidia"]
     notes = []
     if nvidia:
         _numbering(said, nvidia)
         notes = _check(here, environment, said, work)
+    given = _given(units, slots_of(wanted), specs, work)
+    driver = replace(given.driver, env=tuple(e for e in given.driver.env if e[0] not in said), holder=holding.run)
+    work.tell.say(", ".join(map(str, units)) + (f"; driver {here.driver}" if here.driver and nvidia else ""))
+    for note in (*notes, *given.notes):
+        work.tell.say(note)
+    return replace(given, driver=driver)
+
+
+def renewed(load: Workload, holding: Holding, work: Work) -> Workload:
+    """The workload of a container that is started again, its GPUs leased anew, and with the driver as it is now: it may
+    have been updated since.
+
+    Raises EngineError "gpu.*" where its GPUs are not there any more, or somebody has them; LeaseError.
+    """
+    if not load.driver.granted:
+        return load
+    specs = specs_of(work)
+    share = float(dict(load.driver.env).get(SHARE, 0.0))
+    units = lend(replace(parse_gpus(load.driver.granted), share=share), machine(specs, work), holding, work)
+    if work.engine.name in OWN_WAY:
+        return load
+    driver, _ = _driver(units, specs)
+    return replace(load, driver=replace(driver, env=load.driver.env, granted=load.driver.granted, holder=holding.run))
+
+
+def granted_to(load: Workload, held: Sequence[tuple[str, int]], work: Work) -> Workload:
+    """A queued run's workload with the units that are leased for it, as Holding.units: which GPUs they are here, what
+    of the driver goes in, and of a share the variables that say so. Leases nothing.
+
+    Raises EngineError "gpu.gone" where one is not there any more, and what granting raises.
+    """
+    specs = specs_of(work)
+    here = {unit_name(unit): unit for unit in all_units(machine(specs, work).gpus)}
+    missing = [name for name, _ in held if name not in here]
+    if missing:
+        raise EngineError("gpu.gone", f"the GPU {missing[0]} is not there any more", hint="see: bareboat gpus")
+    if not held:
+        return load
+    said = dict(load.env)
+    given = _given([here[name] for name, _ in held], min(slots for _, slots in held), specs, work)
+    driver = replace(given.driver, env=tuple(e for e in given.driver.env if e[0] not in said))
+    return replace(load, gpus=given.gpus, driver=driver, devices=given.devices)
+
+
+def _given(units: Sequence[Unit], slots: int, specs: Specs, work: Work) -> Grant:
+    """What the engine in force is told of these units and given for them."""
+    nvidia = [unit for unit in units if unit.gpu.vendor == "nvidia"]
     gpus = f"device={','.join(unit.name for unit in nvidia)}" if nvidia else ""
+    notes: list[str] = []
     if work.engine.name in OWN_WAY:
         gpus = _podmans(nvidia, specs) if work.engine.name == "podman" and nvidia else gpus
         driver, devices = Driver(), _amd(units)
     else:
-        driver, more = _driver(units, specs)
-        notes += more
-        driver, devices = replace(driver, env=tuple(e for e in driver.env if e[0] not in said)), ()
-    work.tell.say(", ".join(map(str, units)) + (f"; driver {here.driver}" if here.driver and nvidia else ""))
-    for note in notes:
-        work.tell.say(note)
+        driver, notes = _driver(units, specs)
+        devices = ()
     granted = f"device={','.join(unit.name for unit in units)}"
-    return Grant(gpus, replace(driver, granted=granted), devices, units)
+    driver = replace(driver, env=(*driver.env, *share_variables(slots)), granted=granted)
+    return Grant(gpus, driver, devices, tuple(units), tuple(notes))
 
 
-def renewed(load: Workload, work: Work) -> Workload:
-    """The workload of a container that is started again, with the driver as it is now: it may have been updated since.
-
-    Raises EngineError "gpu.*" where its GPUs are not there any more.
-    """
-    if not load.driver.granted or work.engine.name in OWN_WAY:
-        return load
-    specs = specs_of(work)
-    units = choose(parse_gpus(load.driver.granted), machine(specs, work))
-    driver, _ = _driver(units, specs)
-    return replace(load, driver=replace(driver, env=load.driver.env, granted=load.driver.granted))
+def share_variables(slots: int) -> tuple[tuple[str, str], ...]:
+    """What tells frameworks to keep to a share of the memory; nothing makes them."""
+    if slots >= SLOTS:
+        return ()
+    share = slots / SLOTS
+    return ((SHARE, f"{share:.4f}"), ("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{share * 0.9:.2f}"),
+            ("TF_FORCE_GPU_ALLOW_GROWTH", "true"))
 
 
 def specs_of(work: Work) -> Specs:
@@ -109,32 +161,6 @@ def machine(specs: Specs, work: Work) -> Inventory:
 
     here = inventory(work.settings.gpu_nvml)
     return here if here.gpus else replace(inventory_of(specs), missing=here.missing, broken=here.broken)
-
-
-def _choose(wanted: GpuRequest, here: Inventory, work: Work) -> tuple[Unit, ...]:
-    """The units; a number of them with regard to what containers have, and commands that start at this moment take."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if not wanted.count:
-        return choose(wanted, here, visible)
-    with work.store.claims() as claims:
-        units = choose(wanted, here, visible, _held(work) | {name.removeprefix("gpu-") for name in claims.others})
-        claims.take([f"gpu-{unit.name}" for unit in units])
-    return units
-
-
-def _held(work: Work) -> set[str]:
-    """Names of the units that this user's running containers were granted."""
-    from bareboat.verbs import containers
-    from bareboat.verbs.runs import load
-
-    found: set[str] = set()
-    for run, _ in containers.known(work.store):
-        if work.store.runs.is_alive(run):
-            try:
-                found.update(load(work.store, run).gpus.removeprefix("device=").split(","))
-            except BareboatError:
-                continue  # it ends at this moment
-    return found
 
 
 def _driver(units: Sequence[Unit], specs: Specs) -> tuple[Driver, list[str]]:

@@ -108,9 +108,13 @@ def start(seen: Seen, work: Work) -> Container:
         raise UsageError("container.once", "what it was started from was not kept", where=seen.container.id)
     kept = decode(Kept, document, f"container {seen.container.id}")
     if kept.workload.driver.granted:
+        from bareboat.lease.values import Holding
         from bareboat.verbs.grant import renewed
 
-        kept = replace(kept, workload=renewed(kept.workload, work))
+        limits = kept.workload.limits
+        holding = Holding(0, seen.container.id, seen.container.name, "session", cpus=limits.cpus or 0.0,
+                          memory=limits.memory or 0, preemptible=False)
+        kept = replace(kept, workload=renewed(kept.workload, holding, work))
     return launch(seen.container, _with_image(kept, work), work)
 
 
@@ -138,13 +142,24 @@ def launch(container: Container, kept: Kept, work: Work) -> Container:
     if container.boot != boot:
         container = replace(container, boot=boot)
         containers.write(work.store, container)
-    task = json.dumps({"container": encode(container), "kept": encode(kept),
-                       "settings": _settings(work)}).encode("utf-8", "surrogatepass")
+    if kept.workload.driver.holder:
+        from bareboat.verbs.lent import begun
+
+        begun(container.id, container.name, container.rules.max_time, work)
+    lease = work.lent.held.get(container.id)
+    task = json.dumps({"container": encode(container), "kept": encode(kept), "settings": _settings(work),
+                       "holding": encode(lease.holding) if lease else None}).encode("utf-8", "surrogatepass")
     log = work.store.runs.path(container.id) / LOG
     argv = (sys.executable, "-m", "bareboat.entry.supervisor")
     env = {**os.environ, "BAREBOAT_HOME": os.fspath(work.store.home)}
-    with work.store.lease(kept.keys):
-        answer = start_supervisor(Started(argv, env, task, log), START_SECONDS)
+    if work.settings.leases_path is not None:
+        env["BAREBOAT_LEASES_PATH"] = os.fspath(work.settings.leases_path)
+    try:
+        with work.store.lease(kept.keys):
+            answer = start_supervisor(Started(argv, env, task, log, lease.descriptors if lease else ()), START_SECONDS)
+    finally:
+        if lease is not None:  # the supervisor has it now
+            work.lent.held.pop(container.id).release()
     if not answer:
         raise EngineError("container.supervisor", "its supervisor ended before the program had started",
                           where=str(log), hint=_last(log))

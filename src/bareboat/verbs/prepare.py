@@ -124,9 +124,9 @@ def prepare(request: RunRequest, project: Project | None, environment: Environme
     results = next((m.source for m in mounts if m.kind == "results"), None)
     data = {m.source: m for m in reversed(mounts) if m.kind == "data"}
     record = RunRecord(
-        id=run_id(os.urandom(6)), name=request.name, created=timestamp(time.time()), argv=load.argv, env=env,
-        withheld=withheld, cwd=load.cwd, plan=environment.plan, plan_blob=environment.plan_blob,
-        locks=environment.locks, project=project.name if project else "",
+        id=load.driver.holder or run_id(os.urandom(6)), name=request.name, created=timestamp(time.time()),
+        argv=load.argv, env=env, withheld=withheld, cwd=load.cwd, plan=environment.plan,
+        plan_blob=environment.plan_blob, locks=environment.locks, project=project.name if project else "",
         root=os.fspath(project.root) if project else "",
         mounts=(*_recorded_startup(project), *(_recorded(m, project) for m in mounts if m.kind != "tmpfs")),
         tmpfs=load.tmpfs, limits=load.limits,
@@ -320,11 +320,17 @@ def _gpus(request: RunRequest, project: Project | None, environment: Environment
     """What is granted of this machine's GPUs; None where none are asked for, which is found without an import."""
     if request.resources.gpus is None and (project is None or not (project.gpu or project.resources.gpus)):
         return None
+    from bareboat.lease.values import Holding
     from bareboat.project.gpus import requested
     from bareboat.verbs.grant import grant
 
     wanted = requested(request.resources.gpus, project)
-    return grant(wanted, environment, said, work) if wanted.wanted else None
+    if not wanted.wanted:
+        return None
+    resources = _resources(request, project)
+    holding = Holding(0, run_id(os.urandom(6)), request.name or (project.name if project else ""), "session",
+                      cpus=resources.cpus or 0.0, memory=resources.memory or 0, started=time.time(), preemptible=False)
+    return grant(wanted, environment, said, work, holding)
 
 
 def _user(request: RunRequest) -> tuple[int, int]:

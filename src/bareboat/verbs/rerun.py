@@ -142,7 +142,13 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
     say_emulated(prepared.workload.platform, work)
     work.tell.say(f"repeating run {old.id} as {identity}, results in {folder}/results")
     with output(old, request) as (out, err):
-        new = by.execute(replace(prepared, stdout=out, stderr=err), work)
+        try:
+            new = by.execute(replace(prepared, stdout=out, stderr=err), work)
+        finally:
+            if prepared.workload.driver.holder:
+                from bareboat.verbs.lent import give_back
+
+                give_back(identity, work)
     return Repetition(old, new, compare(old, new, reader(work.store), request.tolerance), folder)
 
 
@@ -217,7 +223,7 @@ def _prepare(old: RunRecord, request: RerunRequest, work: Work, made: _Made) -> 
         host_env = {name: value for name, value in host_env.items() if name not in HERE}
     env = _env(old, request, work, host_env)
     taken = {mount.target for mount in made.mounts}
-    gpus = rerun_gpus.granted(old, request.gpus, made.environment, env, work)
+    gpus = rerun_gpus.granted(old, request.gpus, (made.environment, made.identity), env, work)
     keys = (*made.environment.trees, *made.environment.bytecode)
     load = Workload(
         root=Rootfs(lowers(store, made.environment.trees, made.environment.bytecode), made.environment.plan_blob),

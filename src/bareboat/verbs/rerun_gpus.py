@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 _ABOUT = ("CUDA_VISIBLE_DEVICES", "NVIDIA_DISABLE_REQUIRE")  # what of the record's variables a grant looks at
 
 
-def granted(old: RunRecord, asked: str | None, environment: Environment, env: Mapping[str, str],
+def granted(old: RunRecord, asked: str | None, made: tuple[Environment, str], env: Mapping[str, str],
             work: Work) -> Grant | None:
     """What a repetition gets: what was asked for, else as many as recorded; a record from elsewhere gets none unasked,
-    since a GPU's driver is a way into the kernel. Raises EngineError "gpu.*" where they cannot be had.
+    since a GPU's driver is a way into the kernel. made: the image, and the id of the repetition. Raises EngineError
+    "gpu.*" where they cannot be had.
     """
     if asked is None and not old.gpus:
         return None
@@ -32,6 +33,11 @@ def granted(old: RunRecord, asked: str | None, environment: Environment, env: Ma
     wanted = parse_gpus(asked) if asked is not None else GpuRequest(count=count)
     if not wanted.wanted:
         return None
+    import time
+
+    from bareboat.lease.values import Holding
     from bareboat.verbs.grant import grant
 
-    return grant(wanted, environment, {name: env[name] for name in _ABOUT if name in env}, work)
+    environment, run = made
+    holding = Holding(0, run, f"rerun of {old.id[:6]}", "session", started=time.time(), preemptible=False)
+    return grant(wanted, environment, {name: env[name] for name in _ABOUT if name in env}, work, holding)

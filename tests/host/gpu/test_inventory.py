@@ -194,8 +194,8 @@ def test_which_are_chosen(text: str, visible: str | None, taken: str) -> None:
 
 def test_what_containers_have_is_taken_last() -> None:
     here = some(0, 9, 5)
-    assert [u.name for u in choose(parse_gpus("1"), here, None, {"0"})] == ["2"]
-    assert [u.name for u in choose(parse_gpus("2"), here, None, {"0", "1", "2"})] == ["0", "2"]
+    assert [u.name for u in choose(parse_gpus("1"), here, None, {"0": 1})] == ["2"]
+    assert [u.name for u in choose(parse_gpus("2"), here, None, {"0": 1, "1": 1, "2": 1})] == ["0", "2"]
 
 
 @pytest.mark.parametrize(("text", "visible", "code"), [

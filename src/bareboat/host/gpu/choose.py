@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 
 from bareboat.errors import EngineError
 from bareboat.host.gpu.values import Gpu, Inventory, Unit
 from bareboat.project.gpus import GpuRequest
+
+NONE: Mapping[str, int] = {}
 
 
 def units(gpus: Iterable[Gpu]) -> list[Unit]:
@@ -15,11 +17,11 @@ def units(gpus: Iterable[Gpu]) -> list[Unit]:
 
 
 def choose(wanted: GpuRequest, here: Inventory, visible: str | None = None,
-           held: Collection[str] = ()) -> tuple[Unit, ...]:
+           last: Mapping[str, int] = NONE) -> tuple[Unit, ...]:
     """The units of a request, in the order of their indexes: by name as said, by number those with least to do.
 
     visible: the caller's own CUDA_VISIBLE_DEVICES, which bounds "all" and a number as it bounds a program outside.
-    held: names of units that containers have, used or not; these are taken last.
+    last: of names of units, where they are in the order before anything else is looked at; 0 where it is not said.
     Raises EngineError "gpu.none", "gpu.too-few", "gpu.unknown", "gpu.mig".
     """
     have = units(here.gpus)
@@ -32,12 +34,13 @@ def choose(wanted: GpuRequest, here: Inventory, visible: str | None = None,
         return tuple(dict.fromkeys(found))
     if visible is not None:
         have = _visible(visible, have)
-    count = len(have) if wanted.all else wanted.count
+    count = len(have) if wanted.all else 1 if wanted.share else wanted.count
     if count > len(have) or not have:
         bound = f" that CUDA_VISIBLE_DEVICES={visible} leaves" if visible is not None else ""
         raise EngineError("gpu.too-few", f"{count or 'all'} GPUs are asked for, and {len(have)} are here{bound}",
                           hint="`bareboat gpus` lists them.")
-    taken = sorted(have, key=lambda unit: (unit.name in held, unit.busy))[:count]  # stable: of equals the lowest index
+    # stable: of equals the lowest index
+    taken = sorted(have, key=lambda unit: (last.get(unit.name, 0), unit.busy))[:count]
     return tuple(unit for unit in have if unit in taken)
 
 
