@@ -186,6 +186,9 @@ class Settings:
         "The CA file that a registry's certificate may also be signed by.",
         shown="certs.d",
     )
+    cluster_repository: str | None = _setting(
+        "cluster.repository", "text", None, "The repository of a registry to which images of runs on a cluster are "
+        "pushed, as ghcr.io/lab/runs.", shown="none")
     scratch: str = _setting(
         "scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.", choices=("tmpfs", "disk")
     )

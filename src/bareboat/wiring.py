@@ -171,4 +171,10 @@ def scheduler(name: str, work: Work) -> Scheduler:
         from bareboat.verbs.nodes import log_of
 
         return Slurm(work.store.queue / "submissions", os.environ, log_of(work.store))
+    if name == "kubernetes":
+        from bareboat.engine.kubernetes.kubernetes import Kubernetes
+        from bareboat.host.kernel import platform
+        from bareboat.verbs.cluster import Carrying
+
+        return Carrying(Kubernetes(platform().removeprefix("linux/")), work)
     raise UsageError("usage.scheduler", f"there is no scheduler {name!r} yet", hint="local")

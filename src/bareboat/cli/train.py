@@ -20,6 +20,7 @@ EXAMPLES = """\
   bareboat train --after unet -- python src/test.py
   bareboat train --name lr --sweep lr=0.1,0.01 --sweep seed=1..5 --max-parallel 4 -- python src/train.py {lr} {seed}
   bareboat train --engine slurm --partition batch --gpus 4 -- torchrun src/train.py
+  bareboat train --engine kubernetes --dry-run -- python src/train.py
 """
 ENGINES = ("bubblewrap", "docker", "podman")
 SCHEDULERS = ("local", "slurm", "kubernetes")
@@ -32,6 +33,18 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("slurm", "--reservation", "NAME", "Slurm's reservation"),
     ("slurm", "--gres", "WORDS", "other resources, or GPUs of a kind: gpu:a100:2"),
     ("slurm", "--sbatch", "WORDS", "more words for sbatch, as they are"),
+    ("kubernetes", "--namespace", "NAME", "the namespace (the kubeconfig's)"),
+    ("kubernetes", "--context", "NAME", "the context of the kubeconfig (its current one)"),
+    ("kubernetes", "--repository", "HOST/PATH", "where its image is pushed (the setting cluster.repository)"),
+    ("kubernetes", "--results-claim", "CLAIM[:PATH]", "the PersistentVolumeClaim for results (bareboat-results)"),
+    ("kubernetes", "--data-claim", "CLAIM[:PATH]", "the claim that has the data, mounted read-only at /data"),
+    ("kubernetes", "--queue", "NAME", "a local queue of Kueue, which lets it start"),
+    ("kubernetes", "--priority-class", "NAME", "the PriorityClass"),
+    ("kubernetes", "--service-account", "NAME", "the ServiceAccount, whose token the program does not get"),
+    ("kubernetes", "--image-pull-secret", "NAME", "what the nodes log in to the registry with; may be repeated"),
+    ("kubernetes", "--node-selector", "KEY=VALUE", "a label that its node must have; may be repeated"),
+    ("kubernetes", "--toleration", "KEY[=VALUE][:EFFECT]", "a taint that its node may have; may be repeated"),
+    ("kubernetes", "--gpu-resource", "NAME", "what GPUs are called there (nvidia.com/gpu)"),
 )
 
 
@@ -78,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sweeping.configure(parser)
     add("--nodes", type=int, default=1, metavar="N", help="nodes of a cluster that each attempt takes (1)")
     for scheduler, flag, metavar, text in OPTIONS:
-        add(flag, metavar=metavar, dest=f"option_{flag[2:].replace('-', '_')}", help=f"{scheduler}: {text}")
+        add(flag, metavar=metavar, action="append", dest=f"option_{flag[2:].replace('-', '_')}", help=f"{scheduler}: {text}")
     add("--dry-run", action="store_true", help="show what would be sent, send nothing")
     add("--json", action="store_true", help="what was sent, for programs")
 
@@ -159,7 +172,7 @@ def _options(o: argparse.Namespace, scheduler: str) -> tuple[tuple[str, str], ..
         if owner != scheduler:
             raise UsageError("usage.scheduler", f"{flag} is for {owner}, and this goes to {scheduler}", where=flag,
                              hint=f"--engine {owner}, or leave it out")
-        found.append((flag[2:], value))
+        found += [(flag[2:], word) for word in value]
     return tuple(found)
 
 

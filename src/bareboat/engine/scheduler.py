@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bareboat.record.values import RunRecord
 from bareboat.training.values import Observation, Point, Training
 from bareboat.values import Protocol, dataclass
 from bareboat.workload import Workload
@@ -16,7 +17,8 @@ class Submission:
 
     workload: of all of them, with the first point's argv; what a point says goes over it. folder: a directory of this
     submission alone, which outlives the command and which the nodes see, for what the scheduler needs. image: the
-    pushed reference by digest, where the scheduler wants one ("" else). node: the argv by which a node carries out a
+    pushed reference by digest, where the scheduler wants one ("" else). record: what is known of all of the runs
+    before they start. node: the argv by which a node carries out a
     point; the scheduler adds the run's id as its last word.
     """
 
@@ -28,6 +30,7 @@ class Submission:
     name: str = ""
     image: str = ""
     node: tuple[str, ...] = ()
+    record: RunRecord | None = None
 
 
 class Scheduler(Protocol):

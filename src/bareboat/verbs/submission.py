@@ -148,7 +148,8 @@ def submission_of(id: str, template: Template, points: tuple[Point, ...], name: 
         node = (sys.executable, "-m", "bareboat.entry.node", os.fspath(own))
         if id != "dry-run":
             lay_out(own, template, points)
-    return Submission(id, template.training, template.kept.workload, points, own, name, node=node)
+    return Submission(id, template.training, template.kept.workload, points, own, name, node=node,
+                      record=template.kept.record)
 
 
 def bare_template(submission: Submission) -> bytes:

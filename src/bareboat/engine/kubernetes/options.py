@@ -77,6 +77,8 @@ def parse_options(words: tuple[tuple[str, str], ...]) -> Options:
             said["gpu_resource"] = _key(value, where)
         elif name == "architecture":
             said["architecture"] = value
+        elif name == "repository":
+            pass  # of the image: verbs/cluster.py
         else:
             raise UsageError("kubernetes.option", f"{name!r} is no option of --scheduler kubernetes", where=where)
     return Options(**said, pull_secrets=tuple(dict.fromkeys(secrets)),  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from bareboat.values import Any, dataclass
 from bareboat.workload import Workload
 
 CONTAINER = "program"
-START = "/run/bareboat"
+START = "/run/bareboat-pod"  # beside /run/bareboat, where images have scripts of their own
 RESULTS, DATA = ("/results", "/app/results"), ("/data", "/app/data")  # the second of each is a link in the image
 PORT = 29500  # where the first node is met, as torchrun has it
 SLACK = 1800  # seconds that bringing the image may take before the cluster itself ends an attempt

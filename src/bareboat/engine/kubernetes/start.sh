@@ -96,10 +96,10 @@ interrupt() {
 }
 
 later() { # USR2 to this shell when a command has ended well
+    before=$!
+    trap '[ "$!" = "$before" ] || kill "$!" 2>/dev/null; exit' TERM
     "$@" &
-    awaited=$!
-    trap 'kill "$awaited" 2>/dev/null; exit' TERM
-    wait "$awaited" && kill -USR2 "$$"
+    wait "$!" && kill -USR2 "$$"
 }
 other_ended() { until [ -d "$over" ]; do sleep 2; done; }
 
