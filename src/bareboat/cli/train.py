@@ -91,7 +91,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sweeping.configure(parser)
     add("--nodes", type=int, default=1, metavar="N", help="nodes of a cluster that each attempt takes (1)")
     for scheduler, flag, metavar, text in OPTIONS:
-        add(flag, metavar=metavar, action="append", dest=f"option_{flag[2:].replace('-', '_')}", help=f"{scheduler}: {text}")
+        add(flag, metavar=metavar, action="append", dest=f"option_{flag[2:].replace('-', '_')}",
+            help=f"{scheduler}: {text}")
     add("--dry-run", action="store_true", help="show what would be sent, send nothing")
     add("--json", action="store_true", help="what was sent, for programs")
 

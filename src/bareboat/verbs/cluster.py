@@ -98,7 +98,7 @@ def pushed(submission: Submission, work: Work) -> Submission:
 
     repository = _repository(submission, work)
     if not repository:
-        raise UsageError("cluster.repository", "the nodes of a cluster get the image from a registry, and none is named",
+        raise UsageError("cluster.repository", "the nodes of a cluster get the image from a registry: none is named",
                          where=f"--{OPTION}", hint=f"--{OPTION} ghcr.io/lab/runs, or {SETTING} in the settings")
     carried = travelling(submission)
     plan = image_plan(_record(submission), work)
