@@ -27,7 +27,6 @@ from bareboat.training.values import Need, Point, Training
 from bareboat.values import replace
 from bareboat.verbs.collaborators import Quiet, Work
 from bareboat.verbs.launch import Kept
-from bareboat.verbs.nodes import log_of
 from bareboat.verbs.polling import refresh
 from bareboat.verbs.submission import Queue, Template, packed, placed, submission_of
 from bareboat.verbs.train import hand_over
@@ -75,7 +74,7 @@ class Yard:
         self.work = Work(self.store, Bubblewrap(self.home), Settings(home=self.home), Quiet())
         environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home),
                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-        self.slurm = Slurm(self.store.queue / "submissions", environ, log_of(self.store))
+        self.slurm = Slurm(self.store.queue / "submissions", environ, self.store.runs.path)
         self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm,
                            self.store.queue)
 

@@ -168,9 +168,8 @@ def scheduler(name: str, work: Work) -> Scheduler:
         return LocalQueue(SqliteLedger(at.queue), at, lambda: wake(at), bare_template)
     if name == "slurm":
         from bareboat.engine.slurm.slurm import Slurm
-        from bareboat.verbs.nodes import log_of
 
-        return Slurm(work.store.queue / "submissions", os.environ, log_of(work.store))
+        return Slurm(work.store.queue / "submissions", os.environ, work.store.runs.path)
     if name == "kubernetes":
         from bareboat.engine.kubernetes.kubernetes import Kubernetes
         from bareboat.host.kernel import platform

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bareboat.errors import EngineError
+from bareboat.queue.base import Entry
 from bareboat.store import Store
 from bareboat.training.values import Point
-from bareboat.values import dataclass
+from bareboat.values import dataclass, replace
 from bareboat.verbs.submission import Template, packed, unpacked
 
 TEMPLATE, POINTS, MACHINE = "template", "points", "machine"
@@ -87,15 +87,12 @@ def check(task: Task, folder: Path, home: Path) -> None:
                               where=os.fspath(tree), hint="send it again, or: bareboat build")
 
 
-def log_of(store: Store) -> Callable[[str, bool], Iterator[bytes]]:
-    """The log of a run, which its node writes on the file system that is shared."""
-    from bareboat.store import runlog
+def noted(store: Store, entry: Entry) -> Entry:
+    """The entry with what its node has written down since it was last seen."""
+    from bareboat.engine.slurm import notes
 
-    def read(run: str, follow: bool) -> Iterator[bytes]:
-        from bareboat.verbs.lookup import living
-
-        folder = store.runs.path(run)
-        pieces = runlog.follow(folder, living(store, run)) if follow else runlog.pieces(folder)
-        return (piece.data for piece in pieces)
-
-    return read
+    note = notes.read(store.queue / "submissions" / entry.submission, entry.run)
+    if note is None or note.attempt < max(entry.attempt, 1):
+        return entry
+    return replace(entry, state=note.state, reason=note.reason, attempt=note.attempt, exit_code=note.exit_code,
+                   where=note.where, started=note.started, ended=note.ended)

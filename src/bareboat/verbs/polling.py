@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from bareboat.engine.scheduler import Scheduler, Submission
 
 
+PAUSE = 0.5  # seconds between two questions while something is waited for
+
+
 def refresh(queue: Queue) -> tuple[str, ...]:
     """Ask the schedulers about runs that are not over, and write down what they say. Returns a line for each scheduler
     that could not be asked: its runs are as they were last seen, and what they are now is not known.
@@ -41,6 +44,25 @@ def refresh(queue: Queue) -> tuple[str, ...]:
                 what = _submission(entry.submission, queue)
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
     return tuple(problems)
+
+
+def stop_afar(entries: list[Entry], queue: Queue) -> None:
+    """Have the end of runs at their scheduler; what becomes of each is written down when it says so. Raises EngineError
+    where it cannot be told: then nothing has changed.
+    """
+    for name in sorted({entry.scheduler for entry in entries}):
+        own = [entry for entry in entries if entry.scheduler == name]
+        queue.scheduler(name).stop([entry.job for entry in own if entry.job])
+        for entry in own:
+            if entry.job:
+                queue.ledger.move(entry.run, (entry.state, entry.attempt), wanted="cancelled")
+                continue
+            from bareboat.engine.slurm.notes import mark
+
+            mark(queue.folder / "submissions" / entry.submission, entry.run)  # its job may have come through
+            queue.ledger.move(entry.run, (entry.state, entry.attempt), wanted="cancelled", state="cancelled",
+                              reason="stopped", ended=time.time())
+    refresh(queue)
 
 
 def _all_sent(entries: list[Entry], scheduler: Scheduler, queue: Queue) -> list[Entry]:

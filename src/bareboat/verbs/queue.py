@@ -124,6 +124,8 @@ def _decided(work: Work, queue: Queue) -> tuple[Decision, dict[str, str], View]:
 
 def _wait_of(entry: Entry, decision: Decision, held: dict[str, str]) -> Wait:
     uid = os.geteuid()
+    if entry.scheduler != "local":
+        return Wait(uid, entry.run, entry.reason)
     for wait in decision.waits:
         if (wait.uid, wait.run) == (uid, entry.run):
             return wait

@@ -36,7 +36,17 @@ def ledger_of(store: Store) -> Iterator[SqliteLedger | None]:
 def entry_of(store: Store, text: str) -> Entry | None:
     """The queued run that a name, an id or the beginning of one means; None where none does."""
     with ledger_of(store) as ledger:
-        return None if ledger is None else found(ledger, text)
+        entry = None if ledger is None else found(ledger, text)
+        return entry if entry is None else _noted(store, entry)
+
+
+def _noted(store: Store, entry: Entry) -> Entry:
+    """The entry with what its node has written down since, where it is with a scheduler that nobody asks here."""
+    if entry.scheduler == "slurm" and not final(entry.state):
+        from bareboat.verbs.nodes import noted
+
+        return noted(store, entry)
+    return entry
 
 
 def meant(ledger: Ledger, text: str) -> list[Entry]:
@@ -57,17 +67,20 @@ def stop(text: str, queue: Queue, wait: bool = True) -> bool:
     if not entries:
         return False
     going = [entry for entry in entries if not final(entry.state)]
-    many = len(going) > 1
-    if many:
-        ledger.cancel(going[0].submission, "stopped", time.time())
-    for entry in [] if many else going:
-        cancel(ledger, entry.run, time.time())
-    if any(entry.scheduler == "local" for entry in going):
-        queue.wake()
-    for scheduler in {entry.scheduler for entry in going} - {"local"}:
-        queue.scheduler(scheduler).stop([e.job for e in going if e.scheduler == scheduler and e.job])
+    if any(entry.scheduler != "local" for entry in going):
+        from bareboat.verbs.polling import stop_afar
+
+        stop_afar(going, queue)  # all runs of a submission are with one scheduler
+    else:
+        many = len(going) > 1
+        if many:
+            ledger.cancel(going[0].submission, "stopped", time.time())
+        for entry in [] if many else going:
+            cancel(ledger, entry.run, time.time())
+        if going:
+            queue.wake()
     for entry in going:
-        if wait and entry.scheduler == "local":
+        if wait:
             until_over(entry.run, queue)
     return True
 
@@ -123,7 +136,13 @@ def until_over(run: str, queue: Queue) -> Entry | None:
         entry = found(queue.ledger, run)
         if entry is None or final(entry.state):
             return entry
-        if time.monotonic() - woken > 5.0 and entry.scheduler == "local":
+        if entry.scheduler != "local":
+            from bareboat.verbs.polling import PAUSE, refresh
+
+            refresh(queue)
+            time.sleep(PAUSE)
+            continue
+        if time.monotonic() - woken > 5.0:
             queue.wake()
             woken = time.monotonic()
         time.sleep(LOOK)
@@ -193,5 +212,5 @@ def record_for(ledger: Ledger, entry: Entry) -> RunRecord:
 def alive(store: Store, run: str, ledger: Ledger) -> bool:
     """Whether something of a run may still come: it is not over, or its process is just ending."""
     entry = found(ledger, run)
-    return (entry is not None and not final(entry.state)) or store.runs.is_alive(run)
+    return (entry is not None and not final(_noted(store, entry).state)) or store.runs.is_alive(run)
 

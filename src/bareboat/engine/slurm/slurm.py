@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from bareboat.engine.slurm.answers import Job, Row
 from bareboat.engine.slurm.script import Part, parts_of, runs_file, script
 from bareboat.errors import EngineError, UsageError
 from bareboat.host.process import Command, Completed, ProcessError, run
+from bareboat.record.states import final
 from bareboat.training.values import Observation, Point
 from bareboat.values import replace
 
 ARRAY_MOST = 1001  # Slurm's own default of MaxArraySize
+LOOK = 1.0  # seconds between two questions while a log is followed
 ASK, SEND = 20.0, 130.0  # seconds; sbatch itself tries again for two minutes where the controller is full
 AT_ONCE = 200  # jobs on one command line
 REFUSED, SENT = "refused", "sent"  # files of a submission
@@ -30,14 +33,14 @@ class Slurm:
     """engine.scheduler.Scheduler over Slurm's commands.
 
     folder: has the folder of every submission, on a file system that the nodes see. environ: of the caller; of it
-    goes to the nodes what KEPT says, so that no password of a shell's lies in the controller's files. log: the file
-    that a run's output goes to. start: runs a command.
+    goes to the nodes what KEPT says, so that no password of a shell's lies in the controller's files. runs: the folder
+    of a run, where its log is. start: runs a command.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], log: Callable[[str, bool], Iterator[bytes]],
+    def __init__(self, folder: Path, environ: Mapping[str, str], runs: Callable[[str], Path],
                  start: Callable[[Command], Completed] = run) -> None:
         self.name = "slurm"
-        self.folder, self.environ, self.log, self.start = folder, environ, log, start
+        self.folder, self.environ, self.runs, self.start = folder, environ, runs, start
 
     # Scheduler
 
@@ -107,8 +110,31 @@ class Slurm:
 
     def logs(self, job: str, follow: bool = False) -> Iterator[bytes]:
         """As Scheduler.logs: the run's log is a file on the file system that the nodes share."""
+        from bareboat.store import runlog
+
         known = answers.job_of(job)
-        return iter(()) if known is None else self.log(known.run, follow)
+        if known is None:
+            return
+        folder = self.runs(known.run)
+        pieces = runlog.follow(folder, self._going(job)) if follow else runlog.pieces(folder)
+        for piece in pieces:
+            yield piece.data
+
+    def _going(self, job: str) -> Callable[[], bool]:
+        """Whether a job is not over, as far as that is known; asks only every so often."""
+        asked, going = 0.0, True
+
+        def look() -> bool:
+            nonlocal asked, going
+            if going and time.monotonic() - asked > LOOK:
+                try:
+                    seen = self.poll([job]).get(job)
+                except EngineError:
+                    seen = None
+                going, asked = seen is None or not final(seen.state), time.monotonic()
+            return going
+
+        return look
 
     def explain(self, submission: Submission) -> str:
         """As Scheduler.explain; where Slurm cannot be asked, with its default for the size of arrays."""
