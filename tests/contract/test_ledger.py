@@ -50,6 +50,15 @@ def test_order_is_priority_and_then_first_come(ledger: Ledger) -> None:
     assert ledger.counts() == {"pending": 4} and ledger.counts("aa") == {"pending": 2}
 
 
+def test_many_are_moved_in_one_step_and_those_alone_that_are_as_they_were_seen(ledger: Ledger) -> None:
+    ledger.add(added("aa", count=4))
+    ledger.move("aa0001", ("pending", 0), state="running", attempt=1)
+    seen = [(f"aa000{n}", "pending", 0) for n in (3, 1, 0)]
+    assert ledger.moves([*seen, ("none", "pending", 0)], state="failed", reason="x") == ["aa0003", "aa0000"]
+    assert [e.state for e in ledger.entries()] == ["failed", "running", "pending", "failed"]
+    assert ledger.moves([], state="failed") == []
+
+
 def test_only_who_saw_the_present_state_moves_it(ledger: Ledger) -> None:
     ledger.add(added("aa"))
     assert ledger.move("aa0000", ("pending", 0), state="running", attempt=1, where="node7", boot="b",

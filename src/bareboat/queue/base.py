@@ -96,6 +96,9 @@ class Ledger(Protocol):
     def move(self, run: str, expected: tuple[str, int], **changes: object) -> bool:
         """Change fields of an entry whose (state, attempt) is still what the caller saw; False when it is not."""
 
+    def moves(self, seen: Collection[tuple[str, str, int]], **changes: object) -> list[str]:
+        """As move of each (run, state, attempt), in one step; the runs that were still so, in their order."""
+
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """Note the scheduler's name of each run: (run, job)."""
 

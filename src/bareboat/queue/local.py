@@ -52,7 +52,7 @@ class LocalQueue:
     def resume(self, submission: Submission, point: Point) -> str:
         """As Scheduler.resume. Raises EngineError "local.refused" where it is not over."""
         entry = found(self._ledger, point.run)
-        if entry is None or not final(entry.state) or not again(self._ledger, entry):
+        if entry is None or not final(entry.state) or not again(self._ledger, [entry]):
             raise EngineError("local.refused", "the run is not over, or not in the queue", where=point.run)
         self._wake()
         return point.run

@@ -109,6 +109,10 @@ class MemoryLedger:
         self._entries[run] = replace(entry, **changes)  # type: ignore[arg-type]
         return True
 
+    def moves(self, seen: Collection[tuple[str, str, int]], **changes: object) -> list[str]:
+        """As Ledger.moves."""
+        return [run for run, state, attempt in seen if self.move(run, (state, attempt), **changes)]
+
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """As Ledger.jobs."""
         for run, job in names:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bareboat.errors import BareboatError
 from bareboat.queue.base import Entry, Ledger
 from bareboat.record.states import final
+from bareboat.values import replace
 
 
 def found(ledger: Ledger, text: str) -> Entry | None:
@@ -33,7 +36,8 @@ def cancel(ledger: Ledger, run: str, now: float, reason: str = "stopped") -> boo
     return False
 
 
-def again(ledger: Ledger, entry: Entry) -> bool:
-    """A run that is over waits for one more attempt; False when it is not as the caller saw it any more."""
-    return ledger.move(entry.run, (entry.state, entry.attempt), state="pending", reason="", wanted="", failures=0,
-                       losses=0, not_before=0.0, ended=0.0, exit_code=None, job="")
+def again(ledger: Ledger, entries: Sequence[Entry]) -> list[Entry]:
+    """Runs that are over wait for one more attempt, in one step; those that were still as the caller saw them."""
+    moved = set(ledger.moves([(e.run, e.state, e.attempt) for e in entries], state="pending", reason="", wanted="",
+                             failures=0, losses=0, not_before=0.0, ended=0.0, exit_code=None, job=""))
+    return [replace(e, state="pending", reason="") for e in entries if e.run in moved]

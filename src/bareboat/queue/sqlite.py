@@ -172,14 +172,19 @@ class SqliteLedger:
 
     def move(self, run: str, expected: tuple[str, int], **changes: object) -> bool:
         """As Ledger.move; durable when it returns."""
+        return bool(self.moves(((run, *expected),), **changes))
+
+    def moves(self, seen: Collection[tuple[str, str, int]], **changes: object) -> list[str]:
+        """As Ledger.moves; durable when it returns."""
         wrong = set(changes) - _FIELDS
         if wrong or not changes:
             raise TypeError(f"no fields of an entry that change: {sorted(wrong)}")
         columns = ", ".join(f"{_COLUMN.get(name, name)}=?" for name in changes)
+        values = tuple(map(_plain, changes.values()))
         with self._writing() as db:
-            done = db.execute(f"UPDATE runs SET {columns} WHERE run=? AND state=? AND attempt=?",
-                              (*map(_plain, changes.values()), run, *expected))
-            return done.rowcount == 1
+            return [run for run, state, attempt in seen if db.execute(
+                f"UPDATE runs SET {columns} WHERE run=? AND state=? AND attempt=?",
+                (*values, run, state, attempt)).rowcount == 1]
 
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """As Ledger.jobs."""

@@ -104,14 +104,12 @@ def resume(text: str, queue: Queue, failed: bool = False) -> list[Entry]:
             raise UsageError("resume.going", f"{text} is {going.state} already", hint=f"bareboat logs -f {text}")
         raise UsageError("resume.done", f"every run of {text} has succeeded",
                          hint="name one of its runs to start it again")
-    done = []
     for entry in over:
         other = found(ledger, entry.name) if entry.name else None
         if other is not None and other.run != entry.run and not final(other.state):
             raise UsageError("resume.name", f"the name {entry.name!r} is another run's by now ({other.run[:8]})",
                              hint=f"stop that one first: bareboat stop {entry.name}")
-        if again(ledger, entry):
-            done.append(replace(entry, state="pending", reason=""))
+    done = again(ledger, over)
     _send_again(done, queue)
     return done
 
