@@ -26,7 +26,7 @@ from bareboat.store import Store
 from bareboat.training.values import Point, Training
 from bareboat.verbs.collaborators import Quiet, Work
 from bareboat.verbs.launch import Kept
-from bareboat.verbs.submission import Queue, Template, packed, placed
+from bareboat.verbs.submission import Queue, Template, keep, packed, placed
 from bareboat.workload import Mount
 
 
@@ -56,7 +56,9 @@ class Yard:
         points = placed(tuple(Point("", f"{name}{i if i else ''}" if name else "", i, argv)
                               for i, argv in enumerate(argvs)), self.results)
         template = Template(Kept(load, record, self.results), training)
-        self.ledger.add(Added(os.urandom(6).hex(), packed(template), points, created=time.time(), name=name))
+        added = Added(os.urandom(6).hex(), packed(template), points, created=time.time(), name=name)
+        keep(self.store, added, template)
+        self.ledger.add(added)
         return [point.run for point in points]
 
     def wake(self) -> None:

@@ -24,7 +24,7 @@ from bareboat.values import replace
 
 
 class FakeHands:
-    """A machine of processes that are numbers. living: run → attempt; written: how attempts ended, by run and number."""
+    """Processes that are numbers. living: run → attempt; written: how attempts ended, by run and number."""
 
     def __init__(self, training: Training) -> None:
         self.how = training
@@ -325,7 +325,7 @@ TestLife = Life.TestCase
 def test_a_worker_that_starts_before_it_writes_is_caught() -> None:
     """The control: without the write before the start, one that dies between the two starts a run twice."""
     place = Place()
-    run, = place.add()
+    place.add()
 
     class Careless(Worker):
         def launch(self, run: str, lease: object) -> None:  # type: ignore[override]

@@ -146,3 +146,46 @@ def test_the_clock_jumps_by_a_day(yard: Yard, days: int) -> None:
     yard.ledger.move(run, ("pending", 0), not_before=time.time() - days * 86400.0, created=time.time() - days * 86400.0)
     yard.wake()
     assert yard.over(run).state == "succeeded"
+
+
+def test_a_queue_is_made_anew_of_submissions_and_records(yard: Yard) -> None:
+    """Damaged beyond reading: what ran is known by its records, what runs is found again, what waited waits, held."""
+    from bareboat.verbs.rebuild import rebuild
+
+    done, = yard.submit("echo done", name="done")
+    failed, = yard.submit("exit 3")
+    going, = yard.submit("echo up; while [ ! -e /results/go ]; do sleep 0.05; done")
+    later, = yard.submit("echo later", training=Training(after=(going,)))
+    yard.wake()
+    yard.over(done)
+    yard.over(failed)
+    yard.until(going, lambda _: "up" in yard.said(going))
+    yard.ledger.close()
+    file = yard.store.queue / "ledger.sqlite"
+    file.write_bytes(b"\0" * file.stat().st_size)
+    made = rebuild(yard.work, yard.queue)
+    yard.workers.clear()
+    assert (made.submissions, made.runs, made.waiting) == (4, 4, 1) and made.aside and made.aside.exists()
+    assert [yard.entry(run).state for run in (done, failed, going, later)] == [
+        "succeeded", "failed", "running", "pending"]
+    assert yard.entry(failed).exit_code == 3
+    yard.worker()
+    (yard.results / going / "go").touch()
+    assert yard.over(going).state == "succeeded" and yard.entry(going).attempt == 1
+    from bareboat.verbs.queue import hold
+
+    assert yard.entry(later).state == "pending"
+    hold(yard.queue, held=False)
+    assert yard.over(later).state == "succeeded"
+
+
+def test_what_is_readable_of_a_damaged_file_is_kept(yard: Yard) -> None:
+    from bareboat.verbs.rebuild import rebuild
+
+    yard.submit("echo a", name="a")
+    stopped, = yard.submit("echo b", name="b")
+    assert queued.stop("b", yard.queue)
+    yard.kill_worker()
+    yard.ledger.close()
+    rebuild(yard.work, yard.queue)
+    assert yard.entry(stopped).state == "cancelled" and yard.entry("a").state == "pending"

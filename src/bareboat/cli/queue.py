@@ -11,6 +11,7 @@ from bareboat.values import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bareboat.queue.policy import Wait
+    from bareboat.verbs.collaborators import Work
     from bareboat.verbs.queue import Listing, Row
     from bareboat.verbs.submission import Queue
     from bareboat.verbs.train import Sent
@@ -33,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too; of a sweep, every run")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--rebuild", action="store_true", help="make the queue's file anew of what was submitted and of "
+                        "run records, where it is damaged")
     form.add_argument("--csv", action="store_true", help="of a sweep: a row for each run, for spreadsheets")
 
 
@@ -51,6 +54,9 @@ def command(options: argparse.Namespace) -> int:
         from bareboat.verbs.worker import serve
 
         return serve(at_work, collaborators, float("inf"))
+    if options.rebuild:
+        rebuilt(at_work, collaborators)
+        return 0
     if options.what:
         if options.what not in ("hold", "release"):
             return sweep(options, collaborators)
@@ -87,6 +93,19 @@ def sweep(options: argparse.Namespace, queue: Queue) -> int:
         sys.stderr.write(f"{line}\n")
     print(report(outcomes(id, queue.ledger), options))
     return 0
+
+
+def rebuilt(work: Work, queue: Queue) -> None:
+    """Make the queue's file anew, and say what it has."""
+    import sys
+
+    from bareboat.verbs.rebuild import rebuild
+
+    made = rebuild(work, queue)
+    print(f"{made.runs} runs of {made.submissions} submissions, {made.waiting} of which wait again")
+    if made.aside:
+        print(f"the damaged file is {made.aside}")
+    sys.stderr.write("nothing starts until you have looked (bareboat queue), and say: bareboat queue release\n")
 
 
 def rows(found: Listing) -> Iterator[tuple[str, ...]]:

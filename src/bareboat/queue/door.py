@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
+import signal
+import time
 from pathlib import Path
 
 LOCK, WAKE, HELD = "worker.lock", "wake", "held"
@@ -33,7 +36,31 @@ def hold(folder: Path) -> int:
     except BlockingIOError:
         os.close(lock)
         return -1
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d" % os.getpid(), 0)
     return lock
+
+
+def end_worker(folder: Path, seconds: float = 10.0) -> bool:
+    """Ask the worker to end, and wait until it has; attempts go on. Whether there is none now."""
+    end = time.monotonic() + seconds
+    while is_held(folder):
+        if time.monotonic() > end:
+            return False
+        try:
+            pidfd = os.pidfd_open(int((folder / LOCK).read_bytes()))
+        except (OSError, ValueError, AttributeError):
+            time.sleep(0.01)
+            continue
+        try:
+            if is_held(folder):  # whoever has it is who wrote its number, and the number is its own while it lives
+                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+            select.select((pidfd,), (), (), 0.5)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
+    return True
 
 
 def set_held(folder: Path, held: bool) -> None:

@@ -84,11 +84,11 @@ class SqliteLedger:
         """As Ledger.find."""
         text = str(_plain(text))
         with self._reading() as db:
-            row = db.execute(f"SELECT {_ENTRY} FROM runs WHERE name=? AND name<>'' ORDER BY seq DESC LIMIT 1",
+            row = db.execute(f"SELECT {ENTRY_COLUMNS} FROM runs WHERE name=? AND name<>'' ORDER BY seq DESC LIMIT 1",
                              (text,)).fetchone()
             if row is not None:
                 return as_entry(row)
-            found = db.execute(f"SELECT {_ENTRY} FROM runs WHERE run>=? AND run<? LIMIT 6",
+            found = db.execute(f"SELECT {ENTRY_COLUMNS} FROM runs WHERE run>=? AND run<? LIMIT 6",
                                (text, text + "\U0010ffff")).fetchall() if text else []
         exact = [row for row in found if row[0] == text]
         if len(exact or found) == 1:
@@ -100,7 +100,8 @@ class SqliteLedger:
         where, values = _where(states, submission)
         bound = f" LIMIT {int(most)}" if most else ""
         with self._reading() as db:
-            rows = db.execute(f"SELECT {_ENTRY} FROM runs{where} ORDER BY priority DESC, seq{bound}", values).fetchall()
+            rows = db.execute(f"SELECT {ENTRY_COLUMNS} FROM runs{where} ORDER BY priority DESC, seq{bound}",
+                              values).fetchall()
         return [as_entry(row) for row in rows]
 
     def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
@@ -109,7 +110,7 @@ class SqliteLedger:
         bound = f" LIMIT {int(most)}" if most else ""
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT {_ENTRY} FROM runs WHERE state='pending' AND scheduler='local' AND (not_before<=? OR "
+                f"SELECT {ENTRY_COLUMNS} FROM runs WHERE state='pending' AND scheduler='local' AND (not_before<=? OR "
                 f"not_before>?){others} ORDER BY priority DESC, seq{bound}", (now, now + SKEW, *without)).fetchall()
         return [as_entry(row) for row in rows]
 
@@ -283,7 +284,7 @@ class SqliteLedger:
 
 
 _COLUMN = {"where": "node"}
-_ENTRY = ", ".join({"index": "idx", "where": "node"}.get(f.name, f.name) for f in fields(Entry))
+ENTRY_COLUMNS = ", ".join({"index": "idx", "where": "node"}.get(f.name, f.name) for f in fields(Entry))
 
 
 def _plain(value: object) -> Any:

@@ -21,13 +21,14 @@ from bareboat.training.rules import Step
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs import containers
-from bareboat.verbs.submission import Templates
+from bareboat.verbs.submission import Templates, is_over
 
 if TYPE_CHECKING:
     from bareboat.store import Store
     from bareboat.verbs.collaborators import Work
 
 FORKED_MOST = 60  # descriptors that can be handed to a fork
+OPEN = frozenset(("pending", "running"))
 ENDING, LOG = "ending.json", "attempt.log"
 
 
@@ -138,6 +139,11 @@ class LocalHands:
 
     def settled(self, entry: Entry, step: Step) -> None:
         """As Hands.settled."""
+        try:
+            if final(step.state) and not OPEN & set(self._ledger.counts(entry.submission)):
+                is_over(self._work.store, entry.submission, self._templates.body(entry.submission)[1])
+        except BareboatError as error:
+            self._work.tell.say(f"{entry.run}: {error.code}: {error.what}")
 
 
 def environment(store: Store) -> dict[str, str]:

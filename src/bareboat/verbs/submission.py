@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bareboat.errors import QueueError, RecordError
 from bareboat.lease.base import Leases
-from bareboat.queue.base import Entry, Ledger
+from bareboat.queue.base import Added, Entry, Ledger
 from bareboat.queue.policy import Bounds
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.training.values import Point, Training
@@ -88,12 +88,54 @@ def unpacked(data: bytes, where: str) -> Template:
                          hint="it was sent by another version of bareboat: send it again") from None
 
 
-def keep(store: Store, id: str, template: Template) -> None:
-    """Keep from gc what the runs of a submission need; durable."""
-    kept, record = template.kept, template.kept.record
-    trees = [key for key in kept.keys if key != record.plan_blob and ":" not in key]
-    store.put_json(KIND, id, {"pins": [*(f"blob:{digest}" for digest in record.blobs), *(f"tree:{k}" for k in trees),
-                                       *(f"tree:{key}" for _, key in record.overlays)]})
+def keep(store: Store, added: Added, template: Template) -> None:
+    """Keep from gc what the runs of a submission need, and the submission itself, should the ledger's file be damaged;
+    durable.
+    """
+    from bareboat.record.codec import encode
+
+    store.put_json(KIND, added.id, {
+        "pins": [*_blobs(template), *_trees(template)], "id": added.id, "name": added.name, "created": added.created,
+        "priority": added.priority, "scheduler": added.scheduler, "template": added.template.decode("ascii"),
+        "points": encode(added.points)})
+
+
+def is_over(store: Store, added_id: str, template: Template) -> None:
+    """Its runs are over: what can be made again need not be kept for them. Idempotent."""
+    document = store.get_json(KIND, added_id)
+    pins = _blobs(template)
+    if isinstance(document, dict) and document.get("pins") != pins:
+        store.put_json(KIND, added_id, {**document, "pins": pins})
+
+
+def _blobs(template: Template) -> list[str]:
+    return [f"blob:{digest}" for digest in template.kept.record.blobs]
+
+
+def _trees(template: Template) -> list[str]:
+    record = template.kept.record
+    keys = [key for key in template.kept.keys if key != record.plan_blob and ":" not in key]
+    return [f"tree:{key}" for key in (*keys, *(key for _, key in record.overlays))]
+
+
+def added_of(document: object, where: str) -> Added:
+    """The submission that keep wrote. Raises RecordError "record.malformed"."""
+    from bareboat.record.codec import decode
+
+    told = decode(_Document, document, where)
+    return Added(told.id, told.template.encode("ascii"), told.points, told.scheduler, told.priority, told.created,
+                 told.name)
+
+
+@dataclass(frozen=True)
+class _Document:
+    id: str
+    template: str
+    points: tuple[Point, ...]
+    name: str = ""
+    created: float = 0.0
+    priority: int = 0
+    scheduler: str = "local"
 
 
 def pinned(store: Store, id: str) -> None:

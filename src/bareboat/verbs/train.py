@@ -60,7 +60,7 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
     training = template.training
     name = request.run.name
     added = Added(id, packed(template), points, training.scheduler, training.priority, time.time(), name)
-    keep(work.store, id, template)
+    keep(work.store, added, template)
     try:
         queue.ledger.add(added)
     except BareboatError:
