@@ -101,8 +101,7 @@ class Place:
         self.worker = self.fresh()
 
     def fresh(self) -> Worker:
-        worker = Worker(self.ledger, self.leases, self.hands, uid=os.geteuid(), now=lambda: self.time)
-        return worker
+        return Worker(self.ledger, self.leases, self.hands, uid=os.geteuid(), now=lambda: self.time)
 
     def add(self, count: int = 1, id: str = "aa", **more: object) -> list[str]:
         points = tuple(Point(f"{id}{i:04}", "", i, ("true",)) for i in range(count))

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too; of a sweep, every run")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
-    parser.add_argument("--rebuild", action="store_true", help="make the queue's file anew of what was submitted and of "
+    parser.add_argument("--rebuild", action="store_true", help="make the queue's file anew of what was sent and of "
                         "run records, where it is damaged")
     form.add_argument("--csv", action="store_true", help="of a sweep: a row for each run, for spreadsheets")
 

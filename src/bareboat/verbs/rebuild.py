@@ -1,4 +1,4 @@
-"""queue --rebuild: the ledger made anew, where its file is damaged: of what is readable in it, of what was submitted, and
+"""queue --rebuild: the ledger made anew where its file is damaged: of what is readable in it, of what was submitted and
 of the run records. What none of them knows waits again, held until its user has looked.
 """
 
