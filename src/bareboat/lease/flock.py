@@ -141,6 +141,8 @@ class FlockLeases:
                 found.append(held)
             except ValueError as error:
                 problems.append(f"{name}: {error}")
+                if uid == self._uid:
+                    self._sweep(directory, name)
         problems += [f"uid {uid} has {n} holdings, of which {HOLDINGS_MOST} are looked at"
                      for uid, n in counts.items() if n > HOLDINGS_MOST]
         self._noted("holding-", problems)
