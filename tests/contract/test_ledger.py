@@ -50,6 +50,14 @@ def test_order_is_priority_and_then_first_come(ledger: Ledger) -> None:
     assert ledger.counts() == {"pending": 4} and ledger.counts("aa") == {"pending": 2}
 
 
+def test_what_is_over_is_listed_by_its_end(ledger: Ledger) -> None:
+    ledger.add(added("aa", count=5))
+    for n, (state, ended) in enumerate([("failed", 7.0), ("succeeded", 9.0), ("running", 0.0), ("cancelled", 7.0)]):
+        ledger.move(f"aa000{n}", ("pending", 0), state=state, ended=ended)
+    assert [e.run for e in ledger.ended(10)] == ["aa0001", "aa0003", "aa0000"]
+    assert [e.run for e in ledger.ended(1)] == ["aa0001"]
+
+
 def test_many_are_moved_in_one_step_and_those_alone_that_are_as_they_were_seen(ledger: Ledger) -> None:
     ledger.add(added("aa", count=4))
     ledger.move("aa0001", ("pending", 0), state="running", attempt=1)

@@ -67,6 +67,9 @@ class Ledger(Protocol):
     def entries(self, states: Collection[str] = (), submission: str = "", most: int = 0) -> list[Entry]:
         """Those in these states (all of them when empty), by priority and then in the order of submission."""
 
+    def ended(self, most: int) -> list[Entry]:
+        """Of those that are over so many, the last that ended first."""
+
     def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
         """As entries, those of the local queue that wait and may start, but for some submissions'. One whose next
         attempt is further away than any rule lets one wait is due: the clock was set back.

@@ -50,6 +50,11 @@ class MemoryLedger:
         found.sort(key=lambda e: -e.priority)
         return found[:most] if most else found
 
+    def ended(self, most: int) -> list[Entry]:
+        """As Ledger.ended."""
+        found = [e for e in reversed(list(self._entries.values())) if e.ended > 0]
+        return sorted(found, key=lambda e: -e.ended)[:most]
+
     def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
         """As Ledger.due."""
         found = [e for e in self.entries(("pending",)) if e.scheduler == "local" and e.submission not in without

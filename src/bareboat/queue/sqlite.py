@@ -104,6 +104,14 @@ class SqliteLedger:
                               values).fetchall()
         return [as_entry(row) for row in rows]
 
+    def ended(self, most: int) -> list[Entry]:
+        """As Ledger.ended."""
+        with self._reading() as db:
+            rows = db.execute(f"SELECT {ENTRY_COLUMNS} FROM runs WHERE ended>0 ORDER BY ended DESC, seq DESC "
+                              "LIMIT ?",
+                              (most,)).fetchall()
+        return [as_entry(row) for row in rows]
+
     def due(self, now: float, without: Collection[str] = (), most: int = 0) -> list[Entry]:
         """As Ledger.due."""
         others = f" AND submission NOT IN ({','.join('?' * len(without))})" if without else ""

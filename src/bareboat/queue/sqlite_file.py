@@ -30,6 +30,7 @@ MAKE = (
     "CREATE INDEX by_submission ON runs(submission, state)",
     "CREATE INDEX by_time ON runs(not_before) WHERE state='pending' AND not_before>0",
     "CREATE INDEX submissions_by_name ON submissions(name) WHERE name<>''",
+    "CREATE INDEX by_end ON runs(ended) WHERE ended>0",
     "CREATE INDEX by_name ON runs(name, seq) WHERE name<>''",
 )
 MIGRATIONS: dict[int, tuple[str, ...]] = {}  # schema → what makes the next one of it

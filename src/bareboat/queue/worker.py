@@ -238,7 +238,8 @@ class Worker:
                     ending = Ending("lost", None, f"it could not be started: {error}")
                     step = follow(ending, self._training(entry).retry, entry.failures, entry.losses)
                     self.ledger.move(run, ("running", began.attempt), state=step.state, reason=step.reason,
-                                     losses=entry.losses + 1, not_before=self.now() + step.wait)
+                                     losses=entry.losses + 1, not_before=self.now() + step.wait,
+                                     ended=self.now() if final(step.state) else 0.0)
                     return
                 self.say(f"{run} attempt {began.attempt} started")
                 self.going[run] = Going(began, pidfd)

@@ -90,9 +90,7 @@ def listing(work: Work, queue: Queue, *, every: bool = False) -> Listing:
     pending.sort(key=lambda row: order.get((row.uid, row.run), last))
     rows += pending
     if every:
-        over = queue.ledger.entries(("succeeded", "failed", "cancelled"))
-        over.sort(key=lambda entry: -entry.ended)
-        rows += [_own(entry, templates, None, None) for entry in over[:SHOWN]]
+        rows += [_own(entry, templates, None, None) for entry in queue.ledger.ended(SHOWN)]
     return Listing(tuple(rows), view.machine, (*problems, *queue.leases.problems()), door.starts_nothing(queue.folder))
 
 
