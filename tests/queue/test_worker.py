@@ -291,7 +291,7 @@ class Life(RuleBasedStateMachine):
     def resume(self, run: str) -> None:
         entry = self.place.entry(run)
         if final(entry.state):
-            again(self.place.ledger, entry)
+            again(self.place.ledger, [entry])
 
     @rule(seconds=st.sampled_from((0.3, 5.0, 100.0, 86400.0, -86400.0)))
     def time_passes(self, seconds: float) -> None:
