@@ -217,6 +217,13 @@ def _check(here: Inventory, environment: Environment, said: Mapping[str, str], w
     return [note] if note else []
 
 
+def feasible(environment: Environment, said: Mapping[str, str], work: Work) -> list[str]:
+    """Notes on a run that shall get GPUs of this machine later. Raises EngineError "gpu.*" where driver and CUDA can
+    never go together.
+    """
+    return _check(machine(specs_of(work), work), environment, said, work)
+
+
 def _numbering(said: Mapping[str, str], nvidia: Sequence[Unit]) -> None:
     """Refuse a CUDA_VISIBLE_DEVICES by this machine's numbers: CUDA would see no GPU and say nothing.
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, UsageError
-from bareboat.project.gpus import NO_GPU
+from bareboat.project.gpus import GpuRequest
 from bareboat.queue.base import Added, Entry
 from bareboat.training.values import Point, Training
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs import containers
 from bareboat.verbs.collaborators import Work
+from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.launch import Kept
 from bareboat.verbs.prepare import RunRequest
@@ -22,6 +23,7 @@ from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, pla
 if TYPE_CHECKING:
     from bareboat.engine.scheduler import Submission
 
+ROOM = 32 << 20  # bytes without which a run is not worth a start
 Spread = Callable[[Point], tuple[Point, ...]]  # a run to the points of a sweep; ids and folders are given later
 
 
@@ -105,16 +107,17 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     if asked.name:
         _check_name(asked.name, work, queue)
     training = replace(request.training, after=tuple(_before(word, work, queue) for word in request.training.after))
-    gpus = _gpus(request)
+    wanted = _gpus(request)
     bare = replace(asked, tty=False, interactive=False, resources=replace(asked.resources, gpus="none"))
     made, environment = prepare_run(bare, work)
     after(environment, work)
-    made = _with_needs(made, training, work)
-    need = replace(training.need, gpus=_count(gpus, work), cpus=made.workload.limits.cpus or 0.0,
+    local = training.scheduler == "local"
+    gpus = _here(wanted, environment, made, work) if local else _afar(wanted)
+    need = replace(training.need, gpus=gpus, cpus=made.workload.limits.cpus or 0.0,
                    memory=made.workload.limits.memory or 0)
     training = replace(training, need=need)
-    if training.scheduler == "local":
-        _feasible(training, environment, made, work)
+    if local:
+        _feasible(training, made, work)
     record = made.record
     if made.code is not None:
         folder, rules = made.code
@@ -131,11 +134,15 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     if not points:
         raise UsageError("train.empty", "there is no run to be sent: the sweep has no points")
     kept = replace(Kept.of(replace(made, record=record)), code=None)
-    return Template(kept, training, gpus), placed(points, made.results, asked.name if request.spread else "")
+    return Template(kept, training, str(wanted)), placed(points, made.results, asked.name if request.spread else "")
 
 
-def _with_needs(made: Prepared, training: Training, work: Work) -> Prepared:
-    return made
+def _afar(wanted: GpuRequest) -> float:
+    """The same for a cluster, which knows best what it has. Raises UsageError "train.gpus"."""
+    if wanted.all:
+        raise UsageError("train.gpus", "which GPUs are all of a cluster's is not known here", where="--gpus",
+                         hint="say how many each node shall give: --gpus 4")
+    return wanted.share or float(wanted.count)
 
 
 def _check_name(name: str, work: Work, queue: Queue) -> None:
@@ -169,53 +176,54 @@ def _before(word: str, work: Work, queue: Queue) -> str:
     return entry.run
 
 
-def _gpus(request: TrainRequest) -> str:
-    """The canonical text of what is asked for; a share of a GPU as a decimal."""
+def _gpus(request: TrainRequest) -> GpuRequest:
+    """What is asked for, by the command line or else the project."""
     from bareboat.project import find_root, load
     from bareboat.project.gpus import parse_gpus, requested
 
-    said = request.gpus
-    if said is not None:
-        try:
-            share = float(said)
-        except ValueError:
-            share = 0.0
-        if 0 < share < 1:
-            return f"{share:g}"
     run, project = request.run, None
-    if said is None and (run.project_run or not run.words) and not run.code:
+    if request.gpus is None and (run.project_run or not run.words) and not run.code:
         project = load(run.project or find_root(Path.cwd()))
-    found = parse_gpus(said) if said is not None else requested(None, project)
+    found = parse_gpus(request.gpus) if request.gpus is not None else requested(None, project)
     if found.names:
         raise UsageError("train.gpus", "the queue chooses which GPUs a run gets",
                          where="--gpus", hint=f"say how many: --gpus {len(found.names)}")
-    return str(found if found.wanted else NO_GPU)
+    return found
 
 
-def _count(gpus: str, work: Work) -> float:
-    if gpus == "none":
+def _here(wanted: GpuRequest, environment: Environment, made: Prepared, work: Work) -> float:
+    """How many GPUs, or which share of one, a run of this machine's queue takes. Raises EngineError "gpu.*",
+    "train.infeasible" for what this machine never has.
+    """
+    if not wanted.wanted:
         return 0.0
-    if gpus == "all":
-        from bareboat.verbs.grant import machine, specs_of
+    from bareboat.verbs.grant import feasible
+    from bareboat.verbs.machine import machine_of
 
-        return float(len(machine(specs_of(work), work).gpus))
-    return float(gpus)
+    there = len(machine_of(work).units)
+    asked = float(there) if wanted.all else wanted.share or float(wanted.count)
+    if not there:
+        if wanted.optional:
+            work.tell.say("this machine has no GPU: the run goes without one")
+            return 0.0
+        raise EngineError("gpu.none", "a GPU is asked for, and this machine has none", where="--gpus",
+                          hint="bareboat gpus says why; leave it out, or send it to a cluster: --engine slurm")
+    if asked > there:
+        raise EngineError("train.infeasible", f"{asked:g} GPUs are asked for, and this machine has {there}: it would "
+                          "wait for ever", where="--gpus", hint=f"ask for at most {there}")
+    for note in feasible(environment, dict(made.workload.env), work):
+        work.tell.say(note)
+    return asked
 
 
-def _feasible(training: Training, environment: object, made: Prepared, work: Work) -> None:
-    """Refuse now what could never start here. Raises EngineError "train.infeasible", "gpu.*"."""
+def _feasible(training: Training, made: Prepared, work: Work) -> None:
+    """Refuse now what could never start here. Raises EngineError "train.infeasible", "train.disk"."""
     need = training.need
-    if need.gpus:
-        from bareboat.verbs.grant import machine, specs_of
-
-        here = machine(specs_of(work), work)
-        if not here.gpus:
-            raise EngineError("gpu.none", "a GPU is asked for, and this machine has none",
-                              hint="; ".join(here.missing) or "leave out --gpus, or send it to a cluster")
-        if need.gpus > len(here.gpus):
-            raise EngineError("train.infeasible", f"{need.gpus:g} GPUs are asked for, and this machine has "
-                              f"{len(here.gpus)}: it would wait for ever", where="--gpus",
-                              hint=f"ask for at most {len(here.gpus)}")
+    for place in {made.results or work.store.home, work.store.home}:
+        free = os.statvfs(place)
+        if free.f_bavail * free.f_frsize < ROOM:
+            raise EngineError("train.disk", "there is hardly any room left, and the run would fail for it",
+                              where=os.fspath(place), hint="free some space there, for one with: bareboat gc")
     cores = os.cpu_count() or 1
     if need.cpus > cores:
         raise EngineError("train.infeasible", f"{need.cpus:g} CPUs are asked for, and this machine has {cores}: it "
