@@ -1,0 +1,95 @@
+"""The checkpoint folder of a run on disk: read with suspicion, since the program writes it; no link is followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from bareboat.errors import RecordError
+from bareboat.training.checkpoints import FOLDER, HEAD, TAIL, Found, marked, newest, superfluous, temporary, whole
+
+LISTED = 100_000  # entries that are looked at
+
+
+def prepared(results: Path) -> Path:
+    """The checkpoint folder below a run's results, made where there is none.
+
+    Raises RecordError "checkpoints.folder" where something else is in its place: what it leads to is not touched.
+    """
+    folder = results / FOLDER
+    try:
+        os.mkdir(folder, 0o755)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(folder).st_mode):
+            raise RecordError("checkpoints.folder", "is no folder any more, but a file or a link",
+                              where=os.fspath(folder), hint="put the folder back, or remove it to begin anew") from None
+    except OSError as error:
+        raise RecordError("checkpoints.folder", f"cannot be made: {error.strerror}", where=os.fspath(folder)) from None
+    return folder
+
+
+def found(folder: Path, marker: str = "") -> list[Found]:
+    """What is in it, each judged; [] where the folder is gone or is no folder."""
+    entries: list[Found] = []
+    try:
+        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        for name in sorted(os.listdir(here))[:LISTED]:
+            try:
+                about = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if stat.S_ISDIR(about.st_mode):
+                    complete = not temporary(name) and _marked(here, name, marker)
+                elif stat.S_ISREG(about.st_mode):
+                    complete = not temporary(name) and name != marker and _whole(here, name)
+                else:
+                    continue
+            except OSError:
+                continue  # it vanished, or cannot be read
+            entries.append(Found(name, about.st_mtime_ns, complete))
+    finally:
+        os.close(here)
+    return entries
+
+
+def resume_from(folder: Path, marker: str = "") -> str:
+    """The name of the newest complete one, "" where there is none."""
+    last = newest(found(folder, marker))
+    return last.name if last is not None else ""
+
+
+def prune(folder: Path, keep: int, marker: str = "") -> list[str]:
+    """Remove complete ones beyond the newest so many; their names. What cannot be removed stays."""
+    from bareboat.host.files import remove_tree
+
+    gone = []
+    for entry in superfluous(found(folder, marker), keep):
+        path = folder / entry.name
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                remove_tree(path)
+            else:
+                os.unlink(path)
+        except OSError:
+            continue
+        gone.append(entry.name)
+    return gone
+
+
+def _marked(here: int, name: str, marker: str) -> bool:
+    inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    try:
+        return marked(set(os.listdir(inside)), marker)
+    finally:
+        os.close(inside)
+
+
+def _whole(here: int, name: str) -> bool:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=here)
+    try:
+        size = os.fstat(file).st_size
+        return whole(size, os.pread(file, HEAD, 0), os.pread(file, TAIL, max(size - TAIL, 0)))
+    finally:
+        os.close(file)
