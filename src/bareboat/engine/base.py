@@ -18,6 +18,9 @@ class Live(Protocol):
     def signal(self, number: int) -> bool:
         """Signal the program itself (not its children). False: it is gone, or not there yet."""
 
+    def warn(self, number: int) -> int:
+        """Send a signal to every process of the container that catches it, which none of them dies of; how many."""
+
     def kill(self, reason: str) -> None:
         """End every process of the container at once; reason becomes the outcome's, where there is none yet."""
 

@@ -177,6 +177,12 @@ class Attached:
         """Signal the program itself, by the first process of the container."""
         return self._did(commands.kill(self.client, self.id, signal.Signals(number).name))
 
+    def warn(self, number: int) -> int:
+        """The program, where this machine's /proc shows that it catches the signal: only it can be named to engines."""
+        first = self._first()
+        pids = self._members(first)[:1] if first else []
+        return int(bool(pids) and processes.catches(pids[0], number) and self.signal(number))
+
     def kill(self, reason: str) -> None:
         """End it; where it does not run yet, it is removed, and never will."""
         self.reason = self.reason or reason

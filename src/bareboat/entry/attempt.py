@@ -14,9 +14,8 @@ import time
 from bareboat.errors import BareboatError
 from bareboat.lease.values import Holding
 from bareboat.queue.base import Entry
-from bareboat.record.values import RunRecord, timestamp
+from bareboat.record.values import timestamp
 from bareboat.supervisor.keeper import Keeper
-from bareboat.supervisor.rules import Rules
 from bareboat.training.values import Ending, Point
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs import containers
@@ -27,7 +26,9 @@ from bareboat.verbs.submission import Template, record_of
 
 if TYPE_CHECKING:
     from bareboat.lease.base import Lease
+    from bareboat.verbs.attempt import Task
     from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.execute import Prepared
 
 OWN = 3  # the run's lock; the lease's descriptors follow
 
@@ -69,24 +70,41 @@ def main() -> int:
     lease: Lease | None = None
     if given.holding is not None:
         lease = leases(at_work.settings).adopt(given.holding, _behind(OWN))
-    folder = store.runs.path(run)
     code = 125
     try:
-        keeper = Keeper(os.fspath(folder), facts_of(given.template.kept.workload, at_work), Rules())
-        keeper.attempt = given.entry.attempt
-        _list(given, at_work)
-        try:
-            ending = _carried_out(given, at_work, keeper)
-            code = 125 if ending.code is None else ending.code
-            write_ending(folder, given.entry.attempt, ending)
-        finally:
-            if lease is not None:
-                lease.release()
-            containers.forget(store, run)
-            store.runs.release(run)
-            keeper.over(code)
+        code = _made_and_kept(given, at_work, lease)
     except OSError as error:
         _Log().say(f"{error}")
+    return code
+
+
+def _made_and_kept(given: Given, work: Work, lease: Lease | None) -> int:
+    """From the start to the end, which is durable before lease and run are free; the exit code."""
+    from bareboat.verbs.attempt import failed_start, ready, rules_of
+
+    store, run = work.store, given.entry.run
+    folder = store.runs.path(run)
+    keeper, code = None, 125
+    try:
+        try:
+            prepared = ready(_task(given), work)
+        except BareboatError as error:
+            _Log().say(f"{error.code}: {error.what} {error.where}")
+            ending = failed_start(error)
+        else:
+            keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work), rules_of(given.template.training))
+            keeper.attempt = given.entry.attempt
+            _list(given, work)
+            ending = _carried_out(given, work, keeper, prepared)
+        code = 125 if ending.code is None else ending.code
+        write_ending(folder, given.entry.attempt, ending)
+    finally:
+        if lease is not None:
+            lease.release()
+        containers.forget(store, run)
+        store.runs.release(run)
+        if keeper is not None:
+            keeper.over(code)
     return code
 
 
@@ -110,45 +128,25 @@ def _list(given: Given, work: Work) -> None:
         labels=record.labels, remove=True, boot=given.entry.boot))
 
 
-def _carried_out(given: Given, work: Work, keeper: Keeper) -> Ending:
-    entry = given.entry
+def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -> Ending:
+    from bareboat.verbs.attempt import carry_out, failed_start
+
     try:
-        record, ending = _attempt(given, work, keeper)
-        _Log().say(f"attempt {entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
-        return ending
+        record, ending = carry_out(prepared, given.template.training, work, keeper)
     except BareboatError as error:
         _Log().say(f"{error.code}: {error.what} {error.where}")
-        return Ending("start", error.exit_code, f"{error.code}: {error.what}")
+        return failed_start(error)
+    _Log().say(f"attempt {given.entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
+    return ending
 
 
-def _attempt(given: Given, work: Work, keeper: Keeper) -> tuple[RunRecord, Ending]:
-    """Until verbs/attempt.py is there: the run with its arguments, variables and results folder."""
-    from pathlib import Path
+def _task(given: Given) -> Task:
+    from bareboat.verbs.attempt import Task
 
-    from bareboat.record.states import again
-    from bareboat.verbs.attempts import of_record
-    from bareboat.verbs.execute import execute
-    from bareboat.verbs.runs import load
-
-    kept, point, entry = given.template.kept, given.point, given.entry
-    record = record_of(given.template, point)
-    if entry.attempt > 1 and (work.store.runs.path(point.run) / "record.json").exists():
-        record = again(load(work.store, point.run), at=timestamp(time.time()))
-    record = replace(record, attempt=entry.attempt)
-    folder = Path(point.results) if point.results else None
-    workload = replace(kept.workload, argv=record.argv, env=(*kept.workload.env, *point.env))
-    if given.holding is not None and given.holding.units:
-        from bareboat.verbs.grant import granted_to
-
-        workload = granted_to(workload, given.holding.units, work)
-        record = replace(record, gpus=workload.driver.granted)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        mounts = tuple(replace(m, source=folder) if m.source == kept.results else m for m in workload.mounts)
-        workload = replace(workload, mounts=mounts)
-    prepared = replace(kept.prepared(), workload=workload, record=record, results=folder)
-    record = execute(prepared, work, keeper)
-    return record, of_record(record)
+    template = given.template
+    kept = replace(template.kept, record=record_of(template, given.point))
+    units = given.holding.units if given.holding is not None else ()
+    return Task(kept, template.training, given.point, given.entry.attempt, units, given.granted)
 
 
 def _behind(first: int) -> tuple[int, ...]:

@@ -131,6 +131,47 @@ def members(pid: int) -> list[int]:
     return found
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal (SigCgt of proc(5)); False when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"SigCgt:"):
+                    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    except OSError:
+        pass
+    return False
+
+
+def warn(init: int, number: int) -> int:
+    """Signal every process in the pid namespace of init, but it, that catches the signal; how many.
+
+    What is asked of a number is asked once a descriptor holds what it names: a stranger who got the number since is
+    seen to be one, and one who gets it later is not signalled.
+    """
+    try:
+        wanted = os.stat(f"/proc/{init}/ns/pid").st_ino
+    except OSError:
+        return 0
+    told = 0
+    for pid in members(init):
+        if pid == init:
+            continue
+        try:
+            descriptor = os.pidfd_open(pid)
+        except OSError:
+            continue
+        try:
+            meant = os.stat(f"/proc/{pid}/ns/pid").st_ino == wanted and catches(pid, number)
+        except OSError:
+            meant = False
+        if meant:
+            told += signal_by(descriptor, number)
+        else:
+            os.close(descriptor)
+    return told
+
+
 def state(pid: int) -> str:
     """R, S, D, T, Z … as proc(5) has them; "X" when it is gone."""
     try:

@@ -26,6 +26,12 @@ class Inhabited:
         """The program itself."""
         return processes.signal_program(self._outer, number)
 
+    def warn(self, number: int) -> int:
+        """Those that catch it."""
+        for init in processes.children(self._outer):
+            return processes.warn(init, number)
+        return 0
+
     def kill(self, reason: str) -> None:
         """Everything: a pid namespace dies with its first process."""
         self._kill(reason)

@@ -12,7 +12,7 @@ from bareboat.errors import BareboatError, EngineError
 from bareboat.host.loop import Loop
 from bareboat.supervisor import wire
 from bareboat.supervisor.control import Control, Peer
-from bareboat.supervisor.rules import Rules, warnings_before
+from bareboat.supervisor.rules import Rules, warned_at, warnings_before
 from bareboat.values import TYPE_CHECKING, Any
 from bareboat.workload import Port
 
@@ -74,11 +74,11 @@ class Keeper:
             if handle.pidfd >= 0:
                 os.close(handle.pidfd)
         if self.ending:
-            self._stop(self.rules.stop_signal, self.rules.stop_seconds)
+            self._interrupt()
         if self.rules.max_time:
             for before in warnings_before(self.rules.max_time):
                 self._announce(loop, before)
-            loop.after(self.rules.max_time, self._time_is_over)
+            loop.after(warned_at(self.rules), self._time_is_over)
         if self._idle is not None:
             self._idle.start(loop, live)
         if self._checkup is not None:
@@ -183,6 +183,39 @@ class Keeper:
         if loop is not None and seconds >= 0:
             loop.after(seconds, lambda: live.kill(f"killed {seconds:g} s after it was asked to stop"))
 
+    def _do_interrupt(self, peer: Peer, request: dict[str, Any]) -> None:
+        """cause: why. Answered at once; a second one changes nothing, but that a user's stop is the last word."""
+        cause = str(request["cause"])
+        if self.ending:
+            self.ending = cause if cause == STOPPED else self.ending
+        else:
+            self.ending = cause
+            self._interrupt()
+        peer.answer({})
+
+    def _interrupt(self) -> None:
+        """The warning and its grace, then the stop signal, then the end; the grace is before the end where nothing in
+        there listens to the warning.
+        """
+        live, loop, rules = self.live, self.loop, self.rules
+        if live is None:
+            return  # when it has started
+        if self.paused:
+            live.unpause()
+            self.paused = False
+        heard = live.warn(rules.warning) if rules.warning and rules.grace else 0
+        if rules.grace:
+            self.note(f"bareboat: interrupted: {self.ending}" + (f"; {rules.grace:g} s to save its state" if heard
+                                                                 else ""))
+        if heard and loop is not None:
+            loop.after(rules.grace, lambda: self._stop_if_there(rules.stop_seconds))
+        else:
+            self._stop(rules.stop_signal, max(rules.stop_seconds, rules.grace))
+
+    def _stop_if_there(self, seconds: float) -> None:
+        if self.live is not None:
+            self._stop(self.rules.stop_signal, seconds)
+
     def _do_pause(self, peer: Peer, _request: dict[str, Any]) -> None:
         live = self._running()
         if self.paused:
@@ -284,5 +317,6 @@ class Keeper:
         """Stop it for a reason of its own rules."""
         if self.live is not None and not self.ending:
             self.ending = why
-            self.note(f"bareboat: stopping this container: {why}")
-            self._stop(self.rules.stop_signal, self.rules.stop_seconds)
+            if not self.rules.grace:
+                self.note(f"bareboat: stopping this container: {why}")
+            self._interrupt()

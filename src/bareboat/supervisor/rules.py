@@ -23,7 +23,8 @@ class Health:
 @dataclass(frozen=True)
 class Rules:
     """stop_signal: what asks the program to end; stop_seconds: how long it has, then it is killed. restart: how often a
-    failed program is started again, 0 for never. max_time, idle_stop: seconds, 0 for no end.
+    failed program is started again, 0 for never. max_time, idle_stop: seconds, 0 for no end. warning, grace: the signal
+    and the seconds before stop_signal when it is interrupted, training.values.Interrupt; 0 for neither.
     """
 
     stop_signal: int = TERM
@@ -32,11 +33,20 @@ class Rules:
     health: Health | None = None
     max_time: float = 0.0
     idle_stop: float = 0.0
+    warning: int = 0
+    grace: float = 0.0
 
 
 def backoff(attempt: int) -> float:
     """Seconds before a start that follows so many: doubled each time, from a tenth of a second to a minute."""
     return float(min(0.1 * 2 ** min(max(attempt - 1, 0), 10), 60.0))
+
+
+def warned_at(rules: Rules) -> float:
+    """When the interruption for the time limit begins, in seconds from the start: so early that grace and the time
+    until it is killed fit before the limit, where that is not more than half of it.
+    """
+    return max(rules.max_time - rules.grace - rules.stop_seconds, rules.max_time / 2) if rules.grace else rules.max_time
 
 
 def warnings_before(seconds: float) -> tuple[float, ...]:

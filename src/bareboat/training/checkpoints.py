@@ -1,8 +1,8 @@
 """Which entries of a checkpoint folder are complete, and which of them is the newest: by name and form. Pure.
 
-A file counts when it was renamed into place, which is told by its name: a temporary one is never one. A directory counts
-when it has a marker in it, the file that its framework writes last. A file whose format says how long it must be and is
-not that long was cut off by whatever killed its writer.
+A file counts when it was renamed into place, which is told by its name: a temporary one is never one. A directory
+counts when it has a marker in it, the file that its framework writes last. A file whose format says how long it must be
+and is not that long was cut off by whatever killed its writer.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ def whole(size: int, head: bytes, tail: bytes) -> bool:
         return False
     if head.startswith(_ZIP):
         at = tail.rfind(_END)
-        return at >= 0 and len(tail) - at >= 22 and at + 22 + int.from_bytes(tail[at + 20:at + 22], "little") == len(tail)
+        comment = int.from_bytes(tail[at + 20:at + 22], "little")
+        return at >= 0 and len(tail) - at >= 22 and at + 22 + comment == len(tail)
     if len(head) >= 9 and head[8:9] == b"{":  # safetensors: the length of a JSON header, then the header
         return 8 + int.from_bytes(head[:8], "little") <= size
-    if head.startswith(b"\x80\x05") or head.startswith(b"\x80\x04"):  # a pickle ends with STOP
+    if head.startswith((b"\x80\x05", b"\x80\x04")):  # a pickle ends with STOP
         return tail.endswith(b".")
     return True
 

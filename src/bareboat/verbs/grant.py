@@ -122,6 +122,17 @@ def granted_to(load: Workload, held: Sequence[tuple[str, int]], work: Work) -> W
     return replace(load, gpus=given.gpus, driver=driver, devices=given.devices)
 
 
+def granted_by_others(load: Workload, granted: str, work: Work) -> Workload:
+    """As granted_to, of GPUs that a scheduler has leased by itself, as --gpus has them."""
+    from bareboat.host.gpu.choose import choose
+
+    specs = specs_of(work)
+    said = dict(load.env)
+    given = _given(choose(parse_gpus(granted), machine(specs, work)), SLOTS, specs, work)
+    driver = replace(given.driver, env=tuple(e for e in given.driver.env if e[0] not in said))
+    return replace(load, gpus=given.gpus, driver=driver, devices=given.devices)
+
+
 def _given(units: Sequence[Unit], slots: int, specs: Specs, work: Work) -> Grant:
     """What the engine in force is told of these units and given for them."""
     nvidia = [unit for unit in units if unit.gpu.vendor == "nvidia"]
