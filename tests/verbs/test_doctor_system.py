@@ -63,7 +63,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def test_a_machine_without_a_word_is_in_order(made: Made) -> None:
     found = made.found()
-    assert set(found) == {"settings", "cgroups", "subuid, subgid", "shared store", "CDI", "engine"}
+    assert set(found) == {"settings", "cgroups", "subuid, subgid", "shared store", "CDI", "leases", "engine"}
     assert all(c.ok for lines in found.values() for c in lines)
     assert "bubblewrap (default)" in made.one("engine").detail
 
@@ -151,3 +151,17 @@ def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     assert code == int(any(c["fatal"] and not c["ok"] for c in found.values()))
     main(["doctor", "--system"])
     assert " settings " in capsys.readouterr().out
+
+
+def test_where_users_agree_on_gpus_is_roots(made: Made) -> None:
+    made.write("dev/kfd", "")
+    assert not made.one("leases").ok and "install -d -m 1777 /run/lock/bareboat" in made.one("leases").remedy
+    folder = made.root / "run/lock/bareboat"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    if ME == 0:
+        assert not made.one("leases").ok and "0755" in made.one("leases").detail
+        folder.chmod(0o1777)
+        assert made.one("leases").ok
+        os.chown(folder, 12345, 12345)
+        assert not made.one("leases").ok

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from tests.world_kit import Heard
 from bareboat.cli import gpus as cli
 from bareboat.cli import main
 from bareboat.engine.memory import MemoryEngine
+from bareboat.lease import units
+from bareboat.lease.flock import FlockLeases
+from bareboat.lease.place import Place
+from bareboat.lease.values import SLOTS, Holding
 from bareboat.record.values import RunRecord
 from bareboat.settings import Settings
 from bareboat.store import Store
-from bareboat.verbs import containers, enter
+from bareboat.verbs import containers, enter, lease_checks
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.containers import Container, Seen
 from bareboat.verbs.gpu_checks import checks
@@ -29,7 +34,7 @@ from bareboat.verbs.gpus import Holder, gpus, none
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     kit.none_real(monkeypatch)
-    settings = Settings(home=tmp_path / "home", gpu_cdi=str(tmp_path / "cdi"))
+    settings = Settings(home=tmp_path / "home", gpu_cdi=str(tmp_path / "cdi"), leases_path=tmp_path / "leases")
     return Work(Store.open(settings.home), MemoryEngine({}), settings, Heard())
 
 
@@ -63,6 +68,56 @@ def test_who_uses_which(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     document = cli.document(found)
     assert [g["index"] for g in document["gpus"]] == [0, 1]  # type: ignore[attr-defined, index]
     json.dumps(document)
+
+
+def test_who_has_them_leased_whoever_it_is(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "listed", lambda store: [])
+    lab = with_nvml(work, kit.TWO + f"proc {kit.UUIDS[0]}|{os.getpid()}|{kit.GIB}\n", tmp_path, monkeypatch)
+    view = FlockLeases(Place(tmp_path / "leases", True))
+    began = time.mktime((2026, 1, 2, 10, 12, 0, 0, 0, -1))
+    held = [view.take(Holding(0, "abc", "unet", units=((kit.UUIDS[0], SLOTS),), started=began, ends=began + 60)),
+            view.take(Holding(0, "def", kind="session", units=((kit.UUIDS[1], 3),), started=began, ending=True))]
+    found = gpus(lab)
+    me = found.rows[0].leases[0].user
+    assert [(lessee.run, lessee.share) for row in found.rows for lessee in row.leases] == [("abc", 1.0), ("def", 0.25)]
+    assert (found.rows[0].users[0].container, found.rows[0].users[0].name) == ("abc", "unet")
+    lines = [line.strip() for row in found.rows for line in cli._users(row)]
+    assert lines[0] == (f"{me}: training unet, since Fri 02 Jan 10:12, until Fri 02 Jan 10:13, which has passed")
+    assert lines[1].startswith("unet: ")
+    assert lines[2] == f"{me}: session def, 0.25 of it, since Fri 02 Jan 10:12, asked to end"
+    document = cli.document(found)
+    assert document["gpus"][1]["leases"][0]["kind"] == "session"  # type: ignore[index]
+    del held
+
+
+def test_who_locks_without_a_word(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "listed", lambda store: [])
+    lab = with_nvml(work, kit.TWO, tmp_path, monkeypatch)
+    assert [row.leases for row in gpus(lab).rows] == [(), ()]
+    directory = os.open(tmp_path / "leases", os.O_RDONLY)
+    locks = units.take(directory, [(kit.UUIDS[1], SLOTS)])
+    [line] = cli._users(gpus(lab).rows[1])
+    assert f"'s process {os.getpid()} has it locked" in line
+    (tmp_path / f"leases/holding-{os.geteuid()}-x-0").symlink_to("/etc/shadow")
+    assert [why for why in gpus(lab).missing if "symbolic link" in why]
+    for descriptor in (*locks, directory):
+        os.close(descriptor)
+
+
+def test_doctor_says_where_users_agree(work: Work, tmp_path: Path) -> None:
+    [line] = lease_checks.checks(work)
+    assert line.ok and "made when it is first needed" in line.detail and not (tmp_path / "leases").exists()
+    view = FlockLeases(Place(tmp_path / "leases", True))
+    lease = view.take(Holding(0, "abc"))
+    [line] = lease_checks.checks(work)
+    assert line.ok and line.detail.endswith(": 1 held, 0 users")
+    (tmp_path / f"leases/page-{os.geteuid()}-0").symlink_to("/etc/shadow")
+    [line] = lease_checks.checks(work)
+    assert not line.ok and "symbolic link" in line.detail and "ls -la" in line.remedy
+    (tmp_path / "leases").chmod(0o777)
+    [line] = lease_checks.checks(work)
+    assert not line.ok and "sticky" in line.detail
+    del lease
 
 
 def test_mig_instances_below_their_gpu(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import sys
 from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bareboat.verbs.gpus import Gpus, GpuUser, Row
+    from bareboat.verbs.gpus import Gpus, GpuUser, Lessee, Row
 
 SUMMARY = "GPUs of this machine: memory, use, MIG instances, and who uses them, in containers and outside."
 EXAMPLES = """\
@@ -63,15 +63,37 @@ def _head(row: Row) -> tuple[str, ...]:
 
 
 def _users(row: Row) -> list[str]:
-    """A line for each process, and for each container without one."""
+    """A line for each lease, for each process, and for each container of ours that has neither."""
     from bareboat.cli.plain import plain
 
-    using = {user.container for user in row.users}
-    lines = [*map(_user, row.users), *(f"{h.name or h.container} holds it, without a process on it"
-                                       for h in row.holders if h.container not in using)]
+    using = {user.container for user in row.users} | {lessee.run for lessee in row.leases}
+    lines = [*map(_lessee, row.leases), *map(_user, row.users),
+             *(f"{h.name or h.container} holds it, without a process on it"
+               for h in row.holders if h.container not in using)]
     if row.gpu.mig and row.mig is None:
         lines = ["in MIG mode: used by its instances" if row.gpu.migs else "in MIG mode, without an instance"]
     return [f"       {plain(line)}" for line in lines]
+
+
+def _lessee(lessee: Lessee) -> str:
+    import time
+
+    if not lessee.kind:
+        return f"{lessee.user}'s process {lessee.run} has it locked, and does not say for what"
+    share = f"{lessee.share:.2g} of it, " if lessee.share < 1 else ""
+    words = [f"{lessee.user}: {lessee.kind} {lessee.name or lessee.run}, {share}"
+             f"since {_clock(lessee.since) if lessee.since else 'some time ago'}"]
+    if lessee.ends:
+        words.append(f"until {_clock(lessee.ends)}" + (", which has passed" if lessee.ends < time.time() else ""))
+    return ", ".join(words) + (", asked to end" if lessee.ending else "")
+
+
+def _clock(seconds: float) -> str:
+    """The time of the day, with the day where it is another."""
+    import time
+
+    at = time.localtime(min(seconds, 1e11))
+    return time.strftime("%H:%M" if at[:3] == time.localtime()[:3] else "%a %d %b %H:%M", at)
 
 
 def _user(user: GpuUser) -> str:
@@ -90,7 +112,8 @@ def document(found: Gpus) -> dict[str, object]:
     for row in found.rows:
         of = row.mig or row.gpu
         about = {name: value for name, value in asdict(of).items() if name not in ("migs", "processes")}
-        about |= {"processes": [asdict(user) for user in row.users], "containers": [asdict(h) for h in row.holders]}
+        about |= {"processes": [asdict(user) for user in row.users], "containers": [asdict(h) for h in row.holders],
+                  "leases": [asdict(lessee) for lessee in row.leases]}
         if row.mig is None:
             listed.append({**about, "instances": []})
         else:

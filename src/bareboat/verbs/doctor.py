@@ -135,4 +135,11 @@ def _gpu(work: Work) -> Iterator[Check]:
     yield from checks(work)
 
 
-CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (_store, _shared, _disk, _uv, _archive, _index, _proxy, _gpu)
+def _leases(work: Work) -> Iterator[Check]:
+    from bareboat.verbs.lease_checks import checks
+
+    yield from checks(work)
+
+
+CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (
+    _store, _shared, _disk, _uv, _archive, _index, _proxy, _gpu, _leases)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from bareboat import settings as table
 from bareboat.engine.base import Check, Engine
-from bareboat.errors import BareboatError
+from bareboat.errors import BareboatError, LeaseError
 from bareboat.settings import Settings, SettingsError
 from bareboat.values import dataclass
 
 NOBODY = 65534
+OPEN = "is open to everybody, and root's"
 DELEGATED = ("cpu", "memory", "pids")
 _DELEGATE = ("write [Service] and below it Delegate=cpu cpuset io memory pids into /etc/systemd/system/user@.service.d/"
              "delegate.conf, then: systemctl daemon-reload; until then limits are watched, not kept by the kernel")
@@ -175,6 +176,28 @@ def _gpus(machine: Machine, chosen: Settings) -> Iterator[Check]:
                     f"chown {machine.administrator} {file}; chmod 644 {file}")
 
 
+def _leases(machine: Machine, chosen: Settings) -> Iterator[Check]:
+    """The directory in which users agree on GPUs: root's, or whoever came first can remove the locks that he made."""
+    from bareboat.lease.place import MODE, PLACES, place
+
+    root = machine.root
+    matters = (root / "proc/driver/nvidia/version").exists() or (root / "dev/kfd").exists()
+    try:
+        at = place(chosen.leases_path, [root / p.relative_to("/") for p in PLACES])
+        status = at.path.stat()
+    except (LeaseError, FileNotFoundError):
+        path = chosen.leases_path or PLACES[0]
+        yield Check("leases", not matters, f"{path} is not there: the first user to need it will own it",
+                    f"install -d -m 1777 {path}, and for every start of the machine docs/administration.md, "
+                    "\"Leases of GPUs\"")
+        return
+    mode = stat.S_IMODE(status.st_mode)
+    wrong = [f"belongs to uid {status.st_uid}"] if status.st_uid != machine.administrator else []
+    wrong += [f"has mode {mode:04o}"] if mode != MODE else []
+    yield Check("leases", not wrong, f"{at.path} {' and '.join(wrong) or OPEN}",
+                f"chown {machine.administrator} {at.path}; chmod 1777 {at.path}")
+
+
 def _engine(machine: Machine, chosen: Settings) -> Iterator[Check]:
     source = chosen.source("engine")
     lines = machine.engine(chosen).checks()
@@ -206,4 +229,4 @@ def _program(machine: Machine, chosen: Settings) -> Iterator[Check]:
 
 
 CHECKS: tuple[Callable[[Machine, Settings], Iterator[Check]], ...] = (
-    _namespaces, _cgroups, _subids, _shared, _gpus, _engine, _program)
+    _namespaces, _cgroups, _subids, _shared, _gpus, _leases, _engine, _program)

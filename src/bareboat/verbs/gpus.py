@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bareboat.errors import BareboatError
-from bareboat.host.gpu.values import Gpu, Inventory, Mig
+from bareboat.host.gpu.values import Gpu, Inventory, Mig, Unit
+from bareboat.lease.values import SLOTS, Holding
 from bareboat.store import Store
 from bareboat.verbs.collaborators import Work
 
@@ -13,7 +14,8 @@ from bareboat.verbs.collaborators import Work
 @dataclass(frozen=True)
 class GpuUser:
     """A process on a GPU. memory: bytes there, None where it is not told. container, name: of bareboat's, "" for a
-    process outside. user, command: "" where this user may not see them.
+    process outside; of another user's the run that has the GPU leased. user, command: "" where this user may not see
+    them.
     """
 
     pid: int
@@ -33,13 +35,31 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Lessee:
+    """A run or session of any user that has the GPU leased. kind: "training", "session" or "serving"; "" where a
+    process (run: its number) has it locked and nobody says for what. share: of 1; since, ends: seconds since the epoch,
+    0 for not known; ending: it was asked to make room.
+    """
+
+    user: str
+    run: str
+    name: str = ""
+    kind: str = ""
+    share: float = 1.0
+    since: float = 0.0
+    ends: float = 0.0
+    ending: bool = False
+
+
+@dataclass(frozen=True)
 class Row:
-    """A GPU, or a MIG instance of one, with who uses it."""
+    """A GPU, or a MIG instance of one, with who uses it. holders: this user's containers; leases: everybody's."""
 
     gpu: Gpu
     mig: Mig | None
     users: tuple[GpuUser, ...]
     holders: tuple[Holder, ...]
+    leases: tuple[Lessee, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,10 +89,44 @@ def gpus(work: Work) -> Gpus:
 
         here = inventory(work.settings.gpu_nvml)
     owners, granted = _containers(work.store)
-    rows = tuple(row for gpu in here.gpus for row in _rows(gpu, owners, granted))
+    held, wrong = _holdings(work) if here.gpus else ((), ())
+    rows = tuple(_leased(row, held, work) for gpu in here.gpus for row in _rows(gpu, owners, granted))
     cuda = ".".join(map(str, here.cuda)) if here.cuda else ""
     files = tuple(spec.file for spec in specs.specs if spec.kind in KINDS.values())
-    return Gpus(here.driver, cuda, rows, files, tuple(dict.fromkeys((*here.missing, *missing))))
+    return Gpus(here.driver, cuda, rows, files, tuple(dict.fromkeys((*here.missing, *missing, *wrong))))
+
+
+def _holdings(work: Work) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
+    """What is leased on this machine, and what is wrong with what some tell of it."""
+    from bareboat.verbs.lent import leases_of
+
+    try:
+        leases = leases_of(work)
+        return leases.holdings(), tuple(f"leases: {problem}" for problem in leases.problems())
+    except BareboatError as error:
+        return (), (f"leases: {error.where}: {error.what}",)
+
+
+def _leased(row: Row, held: tuple[Holding, ...], work: Work) -> Row:
+    """The row with who has it leased, and whose of them the processes are that no container of ours has."""
+    from bareboat.verbs.lent import leases_of, user_name, user_of
+    from bareboat.verbs.machine import unit_name
+
+    if row.gpu.mig and row.mig is None:
+        return row
+    unit = unit_name(Unit(row.gpu, row.mig))
+    here = [holding for holding in held if unit in dict(holding.units)]
+    found = [Lessee(user_name(h.uid), h.run, h.name, h.kind, dict(h.units)[unit] / SLOTS, h.started, h.ends, h.ending)
+             for h in here]
+    try:
+        lockers = () if here else leases_of(work).lockers(unit)
+    except BareboatError:
+        lockers = ()  # which is told
+    found += [Lessee(user_of(pid), str(pid)) for pid in lockers]
+    by = {lessee.user: lessee for lessee in found if lessee.kind}
+    users = tuple(u if u.container or u.user not in by or len(by) < len(here) else
+                  replace(u, container=by[u.user].run, name=by[u.user].name) for u in row.users)
+    return replace(row, users=users, leases=tuple(found))
 
 
 def _rows(gpu: Gpu, owners: dict[int, Holder], granted: dict[str, list[Holder]]) -> list[Row]:
