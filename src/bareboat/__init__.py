@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __version__ = "0.1.0.dev0"
-__all__ = ["container", "create", "record", "run"]
+__all__ = ["container", "create", "queued", "record", "run", "train"]
 
 
 def __getattr__(name: str) -> object:

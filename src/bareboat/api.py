@@ -5,21 +5,29 @@
     record.exit_code, record.results.files
     sweep = bareboat.create("python", "src/run.py", name="sweep")
     sweep.start(); sweep.wait(); sweep.remove()
+    sent = bareboat.train("python", "src/train.py", "{lr}", name="lr", sweep={"lr": [0.1, 0.01]})
+    sent.wait(), [(o.parameters, o.state) for o in sent.outcomes()]
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bareboat.errors import UsageError
 from bareboat.verbs.collaborators import Quiet, Tell
 
 if TYPE_CHECKING:
     from bareboat.record.values import RunRecord
+    from bareboat.training.values import Training
     from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.submission import Queue
+    from bareboat.verbs.sweep import Outcome
+
+Said = TypeVar("Said")
 
 
 def run(*program: str, project: str | os.PathLike[str] = ".", env: Mapping[str, str] | None = None,
@@ -138,3 +146,128 @@ def container(name: str) -> Container:
     if seen.container.engine not in ("", at_work.engine.name):
         at_work = work(Quiet(), engine=seen.container.engine)
     return Container(seen.container.id, seen.container.name, at_work)
+
+
+class Queued:
+    """Unattended runs that were sent together, one or those of a sweep; made by train() and queued(). They outlive this
+    process. name: as the command line has it, an id where they have no name. Methods raise BareboatError.
+    """
+
+    def __init__(self, name: str, runs: Sequence[str], submission: str) -> None:
+        self.name, self.runs, self._submission = name, tuple(runs), submission
+        self._word = self.runs[0] if len(self.runs) == 1 else submission
+
+    def outcomes(self) -> list[Outcome]:
+        """How each of them went, as far as it has, in the order in which they were sent."""
+        from bareboat.verbs.sweep import outcomes
+        from bareboat.wiring import work
+
+        with _queue(work(Quiet())) as queue:
+            return [point for point in outcomes(self._submission, queue.ledger).points if point.run in self.runs]
+
+    def wait(self) -> int:
+        """When all are over, their exit code: of several the first that is not 0."""
+        from bareboat.verbs.queued import wait
+
+        return self._do(wait) or 0
+
+    def stop(self) -> None:
+        """What waits never starts, what runs is interrupted with its grace; returns when all are over."""
+        from bareboat.verbs.queued import stop
+
+        self._do(stop)
+
+    def resume(self, *, failed: bool = False) -> list[str]:
+        """One more attempt of those that failed or were cancelled, or failed alone; their ids."""
+        from bareboat.verbs.queued import resume
+
+        return [entry.run for entry in self._do(lambda word, queue: resume(word, queue, failed))]
+
+    def logs(self, run: str = "") -> bytes:
+        """What one of them wrote so far, of all attempts: the only one where run is not said."""
+        from bareboat.store.runlog import pieces
+        from bareboat.wiring import store
+
+        return b"".join(piece.data for piece in pieces(store().runs.path(self._one(run))))
+
+    def record(self, run: str = "") -> RunRecord:
+        """The record of one of them, as it is now: the only one where run is not said."""
+        return record(self._one(run))
+
+    def _one(self, run: str) -> str:
+        if run in self.runs or (not run and len(self.runs) == 1):
+            return run or self.runs[0]
+        raise UsageError("usage.run", f"{run!r} is none of its {len(self.runs)} runs" if run else
+                         f"there are {len(self.runs)} runs, and one of them is meant here", hint="an id of .runs")
+
+    def _do(self, verb: Callable[[str, Queue], Said]) -> Said:
+        from bareboat.wiring import work
+
+        with _queue(work(Quiet())) as queue:
+            return verb(self._word, queue)
+
+
+Sweep = Mapping[str, Iterable[object]] | Sequence[Mapping[str, object]]
+
+
+def train(*program: str, project: str | os.PathLike[str] = ".", env: Mapping[str, str] | None = None, name: str = "",
+          sweep: Sweep | None = None, how: Training | None = None) -> Queued:
+    """Send a program for execution, unattended: it is queued, and what it was sent with is fixed.
+
+    sweep: {"lr": [0.1, 0.01], "seed": range(5)} for a grid, or a list of points {"lr": 0.1, "seed": 1}; {lr} in the
+    program and in env stands for its value. how: what it needs, when it is tried again, which scheduler has it
+    (bareboat.training.values); how.need says GPUs, CPUs and memory. Raises BareboatError as run does, and what
+    verbs.train.train raises.
+    """
+    from bareboat.project.values import Resources
+    from bareboat.training.values import Training
+    from bareboat.verbs.prepare import RunRequest
+    from bareboat.verbs.sweep import given, spread
+    from bareboat.verbs.train import TrainRequest
+    from bareboat.verbs.train import train as train_verb
+    from bareboat.wiring import work
+
+    if not program or not all(isinstance(word, str) for word in program):
+        raise UsageError("usage.no-program", "train takes the program and its words as strings",
+                         hint='bareboat.train("python", "src/train.py")')
+    how = how or Training()
+    points = None if sweep is None else given(sweep)
+    if points is not None and not name:
+        name = f"sweep-{os.urandom(2).hex()}"
+    words = tuple(f"{k}={v}" for k, v in (env or {}).items())
+    request = RunRequest(
+        program=program, project=Path(project).absolute(), env=words, name=name, interactive=False, tty=False,
+        resources=Resources(memory=how.need.memory or None, cpus=how.need.cpus or None))
+    gpus = f"{how.need.gpus:g}" if how.need.gpus else None
+    at_work = work(Quiet())
+    with _queue(at_work) as queue:
+        asked = TrainRequest(request, how, gpus, spread=spread(points, words) if points else None)
+        sent = train_verb(asked, at_work, queue)
+        runs = [entry.run for entry in queue.ledger.entries(submission=sent.id)]
+    return Queued(name or runs[0], runs, sent.id)
+
+
+def queued(name: str) -> Queued:
+    """Unattended runs by name or id, of a run or of a sweep. Raises QueueError "queue.unknown"."""
+    from bareboat.verbs.queued import ledger_unknown, meant
+    from bareboat.wiring import work
+
+    with _queue(work(Quiet())) as queue:
+        entries = meant(queue.ledger, name)
+    if not entries:
+        raise ledger_unknown(name)
+    return Queued(name, [entry.run for entry in entries], entries[0].submission)
+
+
+@contextmanager
+def _queue(at_work: Work) -> Iterator[Queue]:
+    """The queue's collaborators for one call: a connection to its file is not kept, for threads and forks."""
+    from bareboat.wiring import queue
+
+    made = queue(at_work)
+    try:
+        yield made
+    finally:
+        close = getattr(made.ledger, "close", None)
+        if close is not None:
+            close()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bareboat.errors import BareboatError, UsageError
 from bareboat.queue.base import Added
 from bareboat.queue.memory import MemoryLedger
-from bareboat.training.sweep import grid
+from bareboat.training.sweep import Sweep, grid
 from bareboat.training.values import Point
 from bareboat.verbs.submission import placed
-from bareboat.verbs.sweep import meant, outcomes, spread, sweep_of, swept
+from bareboat.verbs.sweep import given, meant, outcomes, spread, sweep_of, swept
 
 
 def ledger_with(*words: str, name: str = "lr", argv: tuple[str, ...] = ("t", "{lr}")) -> MemoryLedger:
@@ -32,6 +34,24 @@ def test_a_file_and_words_are_one_grid(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         swept([], tmp_path)
     assert error.value.code == "sweep.file-unreadable"
+
+
+def test_grids_and_points_of_python() -> None:
+    assert given({"lr": [0.1, 1e-5], "big": (True, None)}) == Sweep(("lr", "big"), (
+        ("0.1", "true"), ("0.1", "None"), ("1e-05", "true"), ("1e-05", "None")))
+    assert given([{"a": 1, "b": "x y"}, {"b": "{a}", "a": 2}]).rows == (("1", "x y"), ("2", "{a}"))
+
+
+@pytest.mark.parametrize(("values", "code"), [
+    ({}, "sweep.values"), ([], "sweep.values"), ({"a": []}, "sweep.values"), ({"a": "abc"}, "sweep.values"),
+    ({"a": ["\0"]}, "sweep.values"), ({"a b": [1]}, "sweep.parameter"), ({"a": [1], "A": [1]}, "sweep.twice"),
+    ([{"a": 1}, {"b": 1}], "sweep.file-row"), ({"a": itertools.count()}, "sweep.too-many"),
+    ({"a": range(1000), "b": range(1000)}, "sweep.too-many"), ([{"a": 1}] * 100_001, "sweep.too-many"),
+])
+def test_what_is_no_sweep_of_python(values: Any, code: str) -> None:
+    with pytest.raises(UsageError) as error:
+        given(values)
+    assert error.value.code == code
 
 
 def test_values_of_e_are_filled_and_names_without_a_value_are_left() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice, product
+from math import prod
 from pathlib import Path
 
 from bareboat.errors import UsageError
 from bareboat.queue.base import Entry, Ledger
 from bareboat.record.states import STATES, final
-from bareboat.training.sweep import Sweep, grid
+from bareboat.training.sweep import POINTS_MOST, Sweep, check_names, grid, too_many, whole
 from bareboat.training.sweep_command import check_fits, points
 from bareboat.training.values import Point
 from bareboat.values import dataclass
@@ -68,6 +70,34 @@ def swept(words: Sequence[str], file: Path | None = None) -> Sweep:
     except OSError as error:
         raise UsageError("sweep.file-unreadable", f"cannot be read: {error.strerror}", where=str(file)) from None
     return grid(words, from_file(content, str(file)))
+
+
+def given(values: Mapping[str, Iterable[object]] | Sequence[Mapping[str, object]]) -> Sweep:
+    """A grid of values by name, or points, as Python has them: text as it is, True and False as true and false, the
+    rest by str(). Raises UsageError "sweep.…".
+    """
+    if isinstance(values, Mapping):
+        if any(isinstance(listed, (str, bytes)) for listed in values.values()):
+            raise UsageError("sweep.values", "the values of a parameter are a list", hint='{"lr": [0.1, 0.01]}')
+        names = tuple(values)
+        lists = [[_word(value, name) for value in islice(listed, POINTS_MOST + 1)] for name, listed in values.items()]
+        count = prod(map(len, lists)) if lists else 0
+        rows = tuple(product(*lists)) if count <= POINTS_MOST else ()
+    else:
+        names, count = tuple(values[0]) if values else (), len(values)
+        if any(set(point) != set(names) for point in values):
+            raise UsageError("sweep.file-row", "every point has the same parameters")
+        rows = tuple(tuple(_word(point[name], name) for name in names) for point in values[:POINTS_MOST])
+    check_names(names, "sweep")
+    if count > POINTS_MOST:
+        raise too_many(f"{count:,} points", ", ".join(names))
+    if not names or not count:
+        raise UsageError("sweep.values", "there is no point in it")
+    return Sweep(names, rows)
+
+
+def _word(value: object, name: str) -> str:
+    return whole(("true" if value else "false") if isinstance(value, bool) else str(value), name)
 
 
 def spread(sweep: Sweep, env: Sequence[str] = ()) -> Spread:
