@@ -58,7 +58,8 @@ saves=$BAREBOAT_CHECKPOINTS
 echo "$BAREBOAT_RUN $BAREBOAT_ATTEMPT $BAREBOAT_FENCE ${BAREBOAT_RESUME##*/}" >> "$results/attempts"
 save() {
     [ -d "$saves/step-$1" ] && return
-    mkdir "$saves/.step-$1.tmp" && echo "$1" > "$saves/.step-$1.tmp/state" && mv "$saves/.step-$1.tmp" "$saves/step-$1"
+    mkdir "$saves/.step-$1.tmp" && echo "$1" > "$saves/.step-$1.tmp/state" && : > "$saves/.step-$1.tmp/.complete" &&
+        mv "$saves/.step-$1.tmp" "$saves/step-$1"
 }
 warn() { trap "save ${1%%:*}; exit ${1##*:}" USR1; }
 exits() {

@@ -64,7 +64,7 @@ def end_worker(folder: Path, seconds: float = 10.0) -> bool:
 
 
 def set_held(folder: Path, held: bool) -> None:
-    """Whether the worker starts anything. Idempotent."""
+    """Whether the worker starts anything; the directory is there. Idempotent."""
     if held:
         os.close(os.open(folder / HELD, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     else:
