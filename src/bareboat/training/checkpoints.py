@@ -19,8 +19,8 @@ MARKERS = (".complete", ".metadata", "trainer_state.json", "_CHECKPOINT_METADATA
 _TEMPORARY = re.compile(r"^[.#]|~$|\.(?:tmp|temp|part|partial|incomplete|crdownload|lock|swp)(?:[-._].*)?$"
                         r"|(?:^|[-._])(?:tmp|partial|incomplete)(?:[-._]|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
-HEAD, TAIL = 16, 65557  # bytes that known() looks at: a zip's end record has a comment of up to 64 KiB behind it
-_ZIP, _END, _HDF5 = b"PK\x03\x04", b"PK\x05\x06", b"\x89HDF\r\n\x1a\n"
+HEAD, TAIL = 1 << 20, 65557  # bytes that whole() looks at: a zip's end record has up to 64 KiB of comment behind it
+_ZIP, _END = b"PK\x03\x04", b"PK\x05\x06"
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def whole(size: int, head: bytes, tail: bytes) -> bool:
     """Whether a file's own format says that it is all there; True for a format that does not say, False when empty.
 
     head: its first HEAD bytes; tail: its last TAIL at most. Zip (PyTorch, Keras, NumPy): PKWARE's appnote 4.3.16;
-    safetensors: its format's first 8 bytes; HDF5: superblock versions 0 to 3 begin with the signature, and libhdf5
-    writes a file's end first, so that only an empty one is told here.
+    safetensors: the header says where the last tensor ends. Of HDF5 it cannot be told: rename it into place.
     """
     if not size:
         return False
@@ -55,11 +54,24 @@ def whole(size: int, head: bytes, tail: bytes) -> bool:
         at = tail.rfind(_END)
         comment = int.from_bytes(tail[at + 20:at + 22], "little")
         return at >= 0 and len(tail) - at >= 22 and at + 22 + comment == len(tail)
-    if len(head) >= 9 and head[8:9] == b"{":  # safetensors: the length of a JSON header, then the header
-        return 8 + int.from_bytes(head[:8], "little") <= size
+    if len(head) >= 9 and head[8:9] == b"{":
+        return _tensors_end(head) <= size
     if head.startswith((b"\x80\x05", b"\x80\x04")):  # a pickle ends with STOP
         return tail.endswith(b".")
     return True
+
+
+def _tensors_end(head: bytes) -> int:
+    """Where a safetensors file must end: 8 bytes of length, a JSON header of that length, then the tensors."""
+    import json
+
+    length = int.from_bytes(head[:8], "little")
+    try:
+        header = json.loads(head[8:8 + length])
+        ends = [int(row["data_offsets"][1]) for name, row in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return 8 + length  # too long to be looked at, cut off, or another format
+    return 8 + length + max(ends, default=0)
 
 
 def newest(found: Iterable[Found]) -> Found | None:

@@ -20,6 +20,7 @@ from bareboat.record.states import final
 from bareboat.record.tolerance import Tolerance
 from bareboat.record.values import SESSION, RunRecord, run_id, timestamp
 from bareboat.record.verdict import Verdict, compare
+from bareboat.training.checkpoints import FOLDER
 from bareboat.verbs import rerun_gpus, rerun_mounts
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.diff import reader
@@ -138,6 +139,8 @@ def rerun(request: RerunRequest, work: Work, by: Steps | None = None) -> Repetit
 
     prepared = _prepare(old, request, work, _Made(made, mounts, identity, results, by))
     _make_folder(results)
+    if any(name == "BAREBOAT_CHECKPOINTS" for name, _ in old.env):  # it was an unattended run's
+        (results / FOLDER).mkdir(exist_ok=True)
     prepared = replace(prepared, workload=again(prepared.workload, old, work))
     say_emulated(prepared.workload.platform, work)
     work.tell.say(f"repeating run {old.id} as {identity}, results in {folder}/results")
