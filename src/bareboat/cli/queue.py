@@ -28,9 +28,10 @@ WAITING = 40  # runs of one user that wait and are shown; --json has all
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which of them."""
-    parser.add_argument("what", nargs="?", metavar="SWEEP|worker|hold|release", help="a sweep: its runs with their "
-                        "parameters; worker: carry runs out in the foreground, until ^C (attempts go on); hold: start "
-                        "nothing more of yours; release: go on")
+    parser.add_argument("what", nargs="?", metavar="SWEEP|worker|hold|release|unit", help="a sweep: its runs with "
+                        "their parameters; worker: carry runs out in the foreground, until ^C (attempts go on); hold: "
+                        "start nothing more of yours; release: go on; unit: write a user unit of systemd's that "
+                        "starts the worker with the machine")
     parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too; of a sweep, every run")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
@@ -48,6 +49,12 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.verbs.queue import listing
     from bareboat.wiring import queue, work
 
+    if options.what == "unit":
+        from bareboat.verbs.queue_unit import write
+
+        written = write()
+        print("\n".join([f"{written.path} is written; to put it to use:", *(f"  {c}" for c in written.commands)]))
+        return 0
     at_work = work(Reporter(options.level))
     collaborators = queue(at_work)
     if options.what == "worker":

@@ -23,7 +23,9 @@ EARLY = (
     "bareboat.store.codetree", "bareboat.engine.bubblewrap", "bareboat.engine.choice", "bareboat.sandbox.session",
     "bareboat.sandbox.box", "bareboat.sandbox.root", "bareboat.supervisor.keeper", "bareboat.host.process",
     "bareboat.lease.flock", "bareboat.lease.place", "bareboat.record.codec", "bareboat.record.states", "json",
-    "bareboat.builder.stacking", "traceback", "socket",
+    "bareboat.builder.stacking", "bareboat.verbs.attempt", "bareboat.store.checkpoints", "bareboat.host.facts",
+    "bareboat.settings_values", "bareboat.verbs.grant", "bareboat.host.gpu.inventory", "bareboat.host.gpu.specs",
+    "bareboat.host.gpu.driver", "bareboat.host.gpu.fromcdi", "resource", "traceback", "socket",
 )
 
 
