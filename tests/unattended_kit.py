@@ -43,7 +43,7 @@ QUICK = Interrupt(grace=20.0, kill=5.0)
 #   say:TEXT err:TEXT   a line of output or of errors
 #   await:NAME          until results/NAME is there
 #   forever
-#   save:N half:N       a complete checkpoint step-N; one that is being written
+#   save:N half:N       a complete checkpoint step-N; one that has not been finished
 #   warn:N:CODE         on SIGUSR1: save N and exit with CODE
 #   deaf                neither SIGUSR1 nor SIGTERM ends it
 #   exit:CODE exits:A,B,C   by attempt, the last of them from there on
@@ -74,7 +74,7 @@ step() {
         await:*) while [ ! -e "$results/${1#await:}" ]; do sleep 0.05; done ;;
         forever) while :; do sleep 0.05; done ;;
         save:*) save "${1#save:}" ;;
-        half:*) mkdir "$saves/.step-${1#half:}.tmp"; echo half > "$saves/.step-${1#half:}.tmp/state" ;;
+        half:*) mkdir "$saves/step-${1#half:}"; echo half > "$saves/step-${1#half:}/state" ;;
         warn:*) warn "${1#warn:}" ;;
         deaf) trap : USR1 TERM ;;
         exit:*) exit "${1#exit:}" ;;
@@ -260,7 +260,13 @@ def attempts(harness: Harness, run: str) -> list[tuple[int, str, str]]:
 
 def checkpoints(harness: Harness, run: str) -> list[str]:
     """The complete ones."""
-    return sorted(p.name for p in (harness.results(run) / "checkpoints").glob("step-*"))
+    return sorted(p.parent.name for p in (harness.results(run) / "checkpoints").glob("step-*/.complete"))
+
+
+def said(harness: Harness, run: str, follow: bool = False) -> bytes:
+    """What the program wrote, of all attempts, without what bareboat says beside it."""
+    lines = harness.logs(run, follow).splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(b"bareboat: "))
 
 
 def over(seen: Observation) -> bool:

@@ -53,14 +53,9 @@ class Local(SchedulerHarness):
             door.set_held(self.yard.store.queue, False)
             self.yard.wake()
 
-    def logs(self, run: str, follow: bool = False) -> bytes:
-        """Without what bareboat noted between what the program wrote."""
-        lines = super().logs(run, follow).splitlines(keepends=True)
-        return b"".join(line for line in lines if not line.startswith(b"bareboat: "))
-
     def left(self) -> list[str]:
         until(lambda: not [run for run in self.jobs if self.yard.store.runs.is_alive(run)], 10.0)
-        return []
+        return [f"a lease of {holding.run}" for holding in self.yard.queue.leases.holdings()]
 
     def close(self) -> None:
         super().close()

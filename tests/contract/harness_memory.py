@@ -67,14 +67,13 @@ def probe_function(at: Trainee) -> Generator[float, tuple[int, ...], int]:
     steps, warned = list(at.argv[4:]), ""
 
     def half(number: str, content: str) -> Path:
-        made = saves / f".step-{number}.tmp"
-        made.mkdir()
-        (made / "state").write_text(content)
-        return made
+        (saves / f"step-{number}").mkdir()
+        (saves / f"step-{number}/state").write_text(content)
+        return saves / f"step-{number}"
 
     def save(number: str) -> None:
         if not (saves / f"step-{number}").exists():
-            half(number, number).rename(saves / f"step-{number}")
+            (half(number, number) / ".complete").touch()
 
     while steps:
         word, _, rest = steps.pop(0).partition(":")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.unattended_kit import QUICK, Harness, attempts, checkpoints, go, over, probe
+from tests.unattended_kit import QUICK, Harness, attempts, checkpoints, go, over, probe, said
 
 from bareboat.errors import EngineError
 from bareboat.training.values import Interrupt, Need, Point, Retry, Training
@@ -73,7 +73,7 @@ def test_a_run_that_succeeds(harness: Harness) -> None:
     run = one(harness, "say:hello", "err:and bad", "say:bye")
     seen = harness.wait(run, over)
     assert (seen.state, seen.attempt, seen.exit_code) == ("succeeded", 1, 0)
-    assert sorted(harness.logs(run).splitlines()) == [b"and bad", b"bye", b"hello"]
+    assert sorted(said(harness, run).splitlines()) == [b"and bad", b"bye", b"hello"]
     assert attempts(harness, run) == [(1, f"{run}.1", "")]
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_fails(harness: Harness, steps: tuple[str, ...], code: int) -
     run = one(harness, "say:before", *steps)
     seen = harness.wait(run, over)
     assert (seen.state, seen.attempt, seen.exit_code) == ("failed", 1, code)
-    assert harness.logs(run) == b"before\n"
+    assert said(harness, run) == b"before\n"
 
 
 def test_a_program_that_is_not_there(harness: Harness) -> None:
@@ -117,12 +117,12 @@ def test_what_follows_an_exit_code(harness: Harness, codes: str, retry: Retry, e
 def test_the_log_has_every_attempt_in_order(harness: Harness) -> None:
     run = one(harness, "say:first", "later:say:again", "exits:75,75,0")
     harness.wait(run, over)
-    assert harness.logs(run) == b"first\n" + b"first\nagain\n" * 2
+    assert said(harness, run) == b"first\n" + b"first\nagain\n" * 2
 
 
 def test_a_log_that_is_followed_ends_with_the_run(harness: Harness) -> None:
     run = one(harness, "say:one", "exits:75,0")
-    assert harness.logs(run, follow=True) == b"one\n" * 2
+    assert said(harness, run, follow=True) == b"one\n" * 2
     assert harness.observe(run).state == "succeeded"  # type: ignore[union-attr]
 
 
@@ -211,7 +211,7 @@ def test_stop_of_one_that_catches_nothing_does_not_wait_for_the_grace(harness: H
     harness.stop(run)
     seen = harness.wait(run, over)
     assert (seen.state, seen.attempt) == ("cancelled", 1)
-    assert harness.logs(run) == b"began\n"
+    assert said(harness, run) == b"began\n"
 
 
 def test_stop_lets_a_program_save(harness: Harness) -> None:
@@ -230,7 +230,7 @@ def test_stop_of_one_that_is_ending_and_of_one_that_heeds_nothing(harness: Harne
     harness.stop(run, run)
     seen = harness.wait(run, over)
     assert (seen.state, seen.attempt) == ("cancelled", 1)
-    assert harness.logs(run) == b"began\n"
+    assert said(harness, run) == b"began\n"
 
 
 def test_stop_of_one_that_is_starting_leaves_it_cancelled_or_done(harness: Harness) -> None:
@@ -273,7 +273,7 @@ def test_one_that_was_stopped_is_resumed_from_its_checkpoint(harness: Harness) -
     seen = harness.wait(run, lambda seen: over(seen) and seen.attempt == 2)
     assert (seen.state, seen.exit_code) == ("succeeded", 0)
     assert attempts(harness, run) == [(1, f"{run}.1", ""), (2, f"{run}.2", "step-1")]
-    assert harness.logs(run) == b"began\n"
+    assert said(harness, run) == b"began\n"
 
 
 def test_one_that_failed_is_resumed_with_all_its_retries(harness: Harness) -> None:
@@ -311,7 +311,7 @@ def test_runs_of_one_submission_have_words_and_results_of_their_own(harness: Har
     runs = harness.submit(*(Point("", argv=probe(f"say:{n}", "env:N"), env=(("N", str(n)),)) for n in range(5)))
     for number, run in enumerate(runs):
         assert harness.wait(run, over).state == "succeeded"
-        assert harness.logs(run) == f"{number}\n".encode()
+        assert said(harness, run) == f"{number}\n".encode()
         assert (harness.results(run) / "env-N").read_text() == str(number)
     assert len({harness.results(run) for run in runs}) == 5
 

@@ -82,7 +82,7 @@ class Reviving(MemoryScheduler):
 
 
 def half_written(folder: Path) -> str:
-    found = sorted(folder.iterdir(), key=lambda entry: entry.name.lstrip("."))
+    found = sorted(folder.iterdir())
     return str(found[-1]) if found else ""
 
 

@@ -298,7 +298,8 @@ class MemoryScheduler:
 
 
 def _newest(folder: Path) -> str:
-    """The newest complete checkpoint, as BAREBOAT_RESUME has it: what is being written has a name with a dot before."""
-    found = sorted((entry.stat().st_mtime_ns, entry.name) for entry in folder.iterdir()
-                   if not entry.name.startswith("."))
-    return str(folder / found[-1][1]) if found else ""
+    """The newest complete checkpoint, as BAREBOAT_RESUME has it."""
+    from bareboat.store.checkpoints import resume_from
+
+    last = resume_from(folder, "")
+    return str(folder / last) if last else ""
