@@ -15,6 +15,7 @@ from tests.faults.crash import crashes, has_strace
 from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_disks
 from tests.faults.kills import kills
 from tests.faults.kit import rounds
+from tests.faults.leases import leases
 from tests.faults.registry_table import FAULTS, OPERATIONS, controls, table
 from tests.faults.rot import rot
 from tests.sandbox_kit import need_sandbox
@@ -54,6 +55,16 @@ def test_row_5_rot() -> None:
 
 def test_row_5_catches_a_check_that_reads_nothing() -> None:
     assert rot(60, control=True).bad != []
+
+
+def test_row_17_holders_of_leases_are_killed() -> None:
+    figures = leases(rounds(150))
+    assert figures.bad == [] and figures.counts["takes"] > 0, figures.line()
+
+
+def test_row_17_catches_takers_that_lock_nothing_and_locks_that_stay() -> None:
+    assert leases(30, control="no locks").counts["double"] > 0
+    assert leases(8, control="files that stay", settled=0.05).counts["leaked"] > 0
 
 
 def test_row_18_containers_of_which_a_process_is_killed() -> None:
