@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from bareboat.values import dataclass
 # The first whose parent every user may write to, or that the administrator has made: facts that all users see alike.
 PLACES = (Path("/run/lock/bareboat"), Path("/dev/shm/bareboat-leases"), Path("/tmp/bareboat-leases"))
 MODE = 0o1777
-_PATIENCE = 1.0  # seconds in which another process may be in the middle of making it
 _HINT = ("its owner or the administrator puts it right: a directory of root's with mode 1777; docs/administration.md, "
          "\"Leases of GPUs\"")
 
@@ -44,37 +42,42 @@ def place(said: Path | None = None, places: Iterable[Path] = PLACES) -> Place:
 
 def open_place(at: Place) -> int:
     """A descriptor of it, made where it is missing. Raises LeaseError "lease.directory"."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        descriptor = _open(at)
-        wrong = _wrong(os.fstat(descriptor), at)
-        if not wrong:
-            return descriptor
+    descriptor = _open(at)
+    wrong = _wrong(os.fstat(descriptor), at)
+    if wrong:
         os.close(descriptor)
-        if time.monotonic() > end:
-            raise LeaseError("lease.directory", wrong, where=str(at.path), hint=_HINT)
-        time.sleep(0.01)
+        raise LeaseError("lease.directory", wrong, where=str(at.path), hint=_HINT)
+    return descriptor
 
 
 def _open(at: Place) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        try:
+            return os.open(at.path, flags)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise LeaseError("lease.directory", f"cannot be used: {error.strerror}", where=str(at.path),
+                             hint=_HINT) from None
+        try:
+            _make(at.path)
+        except OSError as error:
+            raise LeaseError("lease.directory", f"cannot be made: {error.strerror}", where=str(at.path),
+                             hint=_HINT) from None
+
+
+def _make(path: Path) -> None:
+    """It appears open to everybody, whatever the umask and whenever this process is killed; or another's is there."""
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
+    os.mkdir(draft)
     try:
-        return os.open(at.path, flags)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise LeaseError("lease.directory", f"is no directory that can be used: {error.strerror}", where=str(at.path),
-                         hint=_HINT) from None
-    try:
-        os.mkdir(at.path, MODE)
-        descriptor = os.open(at.path, flags)
-        os.fchmod(descriptor, MODE)  # the umask bounds what mkdir gives
-        return descriptor
-    except FileExistsError:
-        return os.open(at.path, flags)
-    except OSError as error:
-        raise LeaseError("lease.directory", f"cannot be made: {error.strerror}", where=str(at.path), hint=_HINT) from (
-            None)
+        os.chmod(draft, MODE)
+        os.rename(draft, path)  # over nothing, or over an empty one of this user's
+    except OSError:
+        os.rmdir(draft)
+        if not os.path.lexists(path):
+            raise
 
 
 def _wrong(status: os.stat_result, at: Place) -> str:
