@@ -171,3 +171,10 @@ def test_a_submission_is_cancelled_in_one_step(ledger: Ledger) -> None:
     assert [(e.state, e.wanted, e.ended) for e in ledger.entries(submission="aa")] == [
         ("cancelled", "cancelled", 5.0), ("running", "cancelled", 0.0), ("failed", "", 0.0)]
     assert ledger.find("bb0000").state == "pending"
+
+
+def test_a_note_is_kept(ledger: Ledger) -> None:
+    assert ledger.noted("use") == ""
+    ledger.note("use", "1.5 1000")
+    ledger.note("use", "2.5 1000")
+    assert ledger.noted("use") == "2.5 1000" and ledger.noted("other") == ""

@@ -234,6 +234,21 @@ def test_a_template_that_cannot_be_read_ends_its_runs_and_no_others() -> None:
     assert place.entry(good).state == "running"
 
 
+def test_use_is_told_and_outlives_the_worker() -> None:
+    place = Place(Training(need=Need(gpus=2)))
+    clock = [50.0]
+    place.worker.clock = lambda: clock[0]
+    run, = place.add()
+    place.worker.turn()
+    clock[0] += 30.0
+    place.time += 86400.0  # the clock was set: it does not count
+    assert place.worker.use() == pytest.approx(60.0)
+    place.hands.end(run, Ending("exit", 0))
+    place.worker.turn()
+    assert place.leases.pages()[0].use == pytest.approx(60.0, rel=0.01)
+    assert place.fresh().use() == pytest.approx(60.0, rel=0.01)
+
+
 def test_a_holding_says_what_it_has_and_until_when() -> None:
     place = Place(Training(need=Need(gpus=1, cpus=2, seconds=60)))
     run, = place.add(priority=3)

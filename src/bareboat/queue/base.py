@@ -105,5 +105,11 @@ class Ledger(Protocol):
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """Note the scheduler's name of each run: (run, job)."""
 
+    def note(self, key: str, value: str) -> None:
+        """Keep a text of the worker's own under a name."""
+
+    def noted(self, key: str) -> str:
+        """What was kept; "" where nothing was."""
+
     def forget(self, runs: Collection[str]) -> int:
         """Drop runs that are over, and submissions that have none left; how many went. Others stay."""

@@ -18,6 +18,7 @@ class MemoryLedger:
         self._entries: dict[str, Entry] = {}
         self._points: dict[str, Point] = {}
         self._submissions: dict[str, Added] = {}
+        self._notes: dict[str, str] = {}
 
     def add(self, submission: Added) -> None:
         """As Ledger.add."""
@@ -123,6 +124,14 @@ class MemoryLedger:
         for run, job in names:
             if run in self._entries:
                 self._entries[run] = replace(self._entries[run], job=job)
+
+    def note(self, key: str, value: str) -> None:
+        """As Ledger.note."""
+        self._notes[key] = value
+
+    def noted(self, key: str) -> str:
+        """As Ledger.noted."""
+        return self._notes.get(key, "")
 
     def forget(self, runs: Collection[str]) -> int:
         """Drop runs that are over."""

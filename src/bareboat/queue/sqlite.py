@@ -200,6 +200,18 @@ class SqliteLedger:
         with self._writing() as db:
             db.executemany("UPDATE runs SET job=? WHERE run=?", ((job, run) for run, job in names))
 
+    def note(self, key: str, value: str) -> None:
+        """As Ledger.note."""
+        with self._writing() as db:
+            db.execute("INSERT INTO notes(key, value) VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+                       (key, value))
+
+    def noted(self, key: str) -> str:
+        """As Ledger.noted."""
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM notes WHERE key=?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
     def forget(self, runs: Collection[str]) -> int:
         """Drop runs that are over, and submissions that have none left; how many went."""
         with self._writing() as db:

@@ -12,8 +12,9 @@ from pathlib import Path
 from bareboat.errors import QueueError
 from bareboat.host.files import filesystem
 
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION = 0x62617265  # "bare": that the file is a ledger, and no database of somebody else's
+NOTES = "CREATE TABLE notes(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 MAKE = (
     """CREATE TABLE submissions(
         id TEXT PRIMARY KEY, template BLOB NOT NULL, scheduler TEXT NOT NULL, priority INTEGER NOT NULL,
@@ -26,6 +27,7 @@ MAKE = (
         ended REAL NOT NULL DEFAULT 0, exit_code INTEGER, scheduler TEXT NOT NULL, job TEXT NOT NULL DEFAULT '',
         node TEXT NOT NULL DEFAULT '', boot TEXT NOT NULL DEFAULT '', wanted TEXT NOT NULL DEFAULT '',
         point TEXT NOT NULL)""",
+    NOTES,
     "CREATE INDEX by_state ON runs(state, priority DESC, seq)",
     "CREATE INDEX by_submission ON runs(submission, state)",
     "CREATE INDEX by_time ON runs(not_before) WHERE state='pending' AND not_before>0",
@@ -33,7 +35,7 @@ MAKE = (
     "CREATE INDEX by_end ON runs(ended) WHERE ended>0",
     "CREATE INDEX by_name ON runs(name, seq) WHERE name<>''",
 )
-MIGRATIONS: dict[int, tuple[str, ...]] = {}  # schema → what makes the next one of it
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: (NOTES,)}  # schema → what makes the next one of it
 
 
 def opened(folder: Path, name: str, patience: float,

@@ -7,6 +7,7 @@ goes on from there. What it does to the machine is done by the hands that it is 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection
 
 from bareboat.errors import BareboatError
@@ -14,6 +15,7 @@ from bareboat.lease.base import Lease, Leases
 from bareboat.lease.values import Holding, Page, Wish
 from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Bounds, Decision, Machine, View, decide
+from bareboat.queue.used import Used
 from bareboat.queue.waiting import waiting
 from bareboat.record.states import final
 from bareboat.training.rules import Step, follow
@@ -59,11 +61,14 @@ class Hands(Protocol):
 
 @dataclass
 class Going:
-    """An attempt that runs: its process, and whether it was asked to end."""
+    """An attempt that runs: its process, whether it was asked to end, and when it began, by a clock that nobody sets, 0
+    where this worker did not see it.
+    """
 
     entry: Entry
     pidfd: int = -1
     asked: str = ""
+    began: float = 0.0
 
 
 class Worker:
@@ -75,6 +80,7 @@ class Worker:
                  say: Callable[[str], None] = lambda _: None, bounds: Bounds = NO_BOUNDS) -> None:
         self.ledger, self.leases, self.hands = ledger, leases, hands
         self.uid, self.now, self.say, self.bounds = uid, now, say, bounds
+        self.clock: Callable[[], float] = time.monotonic
         self.going: dict[str, Going] = {}
         self.held: Callable[[], bool] = lambda: False  # whether somebody said that nothing shall start
         self.watched: Callable[[int], None] = lambda _: None  # told of each pidfd that is to be looked at
@@ -134,6 +140,8 @@ class Worker:
             losses=losses, not_before=now + step.wait if step.wait else 0.0, ended=now if final(step.state) else 0.0,
             exit_code=ending.code, wanted="" if step.state == "pending" else entry.wanted)
         if done:
+            used = self._used().plus(training.need, self._seconds(entry), now)
+            self.ledger.note("use", f"{used.amount} {used.at}")
             self.say(f"{entry.run} attempt {entry.attempt}: {ending.cause} {ending.code} {ending.reason}: {step.state}")
             self.hands.settled(replace(entry, state=step.state, reason=step.reason, exit_code=ending.code), step)
 
@@ -242,7 +250,7 @@ class Worker:
                                      ended=self.now() if final(step.state) else 0.0)
                     return
                 self.say(f"{run} attempt {began.attempt} started")
-                self.going[run] = Going(began, pidfd)
+                self.going[run] = Going(began, pidfd, began=self.clock())
                 self.watched(pidfd)
             finally:
                 self.hands.disown(run)
@@ -261,8 +269,26 @@ class Worker:
         self._page, self._published = page, now
 
     def use(self) -> float:
-        """Recent use, as Page.use has it."""
-        return 0.0
+        """Recent use, as Page.use has it: what is over, and what runs so far."""
+        now = self.now()
+        used = self._used().until(now)
+        for going in self.going.values():
+            used = used.plus(self._training(going.entry).need, self._seconds(going.entry), now)
+        return used.amount
+
+    def _used(self) -> Used:
+        amount, _, at = self.ledger.noted("use").partition(" ")
+        try:
+            return Used(float(amount), float(at))
+        except ValueError:
+            return Used()
+
+    def _seconds(self, entry: Entry) -> float:
+        """How long an attempt has run: by a clock that nobody sets, where this worker saw it begin."""
+        going = self.going.get(entry.run)
+        if going is not None and going.began:
+            return self.clock() - going.began
+        return self.now() - entry.started
 
     def _forget(self, run: str) -> None:
         going = self.going.pop(run, None)
