@@ -27,6 +27,9 @@ from bench.room import room
 from bench.start import start
 from bench.subject import REPOSITORY, install, remove
 from bench.travel import pull, push
+from bench.unattended import unattended
+
+ALONE = ("queue",)  # figures without a peer
 
 
 def main() -> int:
@@ -35,7 +38,8 @@ def main() -> int:
     work = options.work or Path(tempfile.mkdtemp(prefix="bareboat-bench-", dir="/var/tmp"))
     work.mkdir(parents=True, exist_ok=True)
     environments = tuple(BY_NAME[name] for name in options.environments.split(","))
-    place = Place(work, install(work), connect(options.peers.resolve(), work))
+    docker = connect(options.peers.resolve(), work) if options.peers else None
+    place = Place(work, install(work), docker)  # type: ignore[arg-type]  # the figures of ALONE do not ask for it
     if options.rounds:
         place = replace(place, rounds=options.rounds)
     if options.pairs:
@@ -49,6 +53,7 @@ def main() -> int:
         "room": lambda: room(place),
         "memory": lambda: memory(place),
         "notebook": lambda: notebook(place),
+        "queue": lambda: unattended(place),
         "pull": lambda: pull(place),
         "push": lambda: push(place),
         "cold": lambda: cold(place, environments),  # last: it empties the caches that builds mount
@@ -73,8 +78,9 @@ def main() -> int:
             (out / "figures.md").write_text(text)
             (out / "figures.svg").write_text(plot(figures))
     finally:
-        place.docker.forget_everything("bench-base-uv", "bench-base-pip", "bench-base", "bench-small-uv",
-                                       "bench-small-pip", "bench-real-uv", "bench-real-pip", "bench-warmer")
+        if docker is not None:
+            docker.forget_everything("bench-base-uv", "bench-base-pip", "bench-base", "bench-small-uv",
+                                     "bench-small-pip", "bench-real-uv", "bench-real-pip", "bench-warmer")
         if not options.work:
             remove(work)
     return 0 if not failed and all(g.met for f in figures for r in f.rows for g in r.goals) else 1
@@ -82,17 +88,21 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--peers", type=Path, required=True,
-                        help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker")
+    parser.add_argument("--peers", type=Path,
+                        help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker; not for --only "
+                        + ",".join(ALONE))
     parser.add_argument("--only", default="", help="figures, with commas: start, metal, added, imports, room, memory, "
-                        "notebook, pull, push, cold; then nothing is written to docs/ unless --out says where")
+                        "notebook, queue, pull, push, cold; then nothing is written to docs/ unless --out says where")
     parser.add_argument("--environments", default="small,real", help="small, real (about 1 GB of downloads a round)")
     parser.add_argument("--rounds", type=int, help="rounds of the long figures; 5 unless told, 12 at most")
     parser.add_argument("--pairs", type=int, help="pairs of the short figures; 21 and 31 unless told")
     parser.add_argument("--work", type=Path, help="keep and reuse this folder for stores; else a new one, removed "
                         "at the end; needs 30 GB")
     parser.add_argument("--out", type=Path, help="where figures.md and figures.svg go")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.peers is None and (not options.only or set(options.only.split(",")) - set(ALONE)):
+        parser.error("--peers is needed")
+    return options
 
 
 if __name__ == "__main__":

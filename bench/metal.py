@@ -23,10 +23,10 @@ ENTER = ("for d in proc sys dev; do mount --rbind /$d $0/$d; done; "
 def metal(place: Place) -> Figure:
     """The same Python and numpy, the same file in the page cache; a process of its own for each sample."""
     project, root = place.project(SMALL), place.plain(SMALL)
-    _furnish(project, root)
-    inside, bare = partial(_inside, place, project), partial(_bare, place, root)
-    inside(), bare()
-    pairs = [(inside(), bare()) if n % 2 else tuple(reversed((bare(), inside()))) for n in range(place.pairs)]
+    furnish(project, root)
+    inside, outside = partial(_inside, place, project), partial(bare, place, root)
+    inside(), outside()
+    pairs = [(inside(), outside()) if n % 2 else tuple(reversed((outside(), inside()))) for n in range(place.pairs)]
     rows = []
     for what in pairs[0][0]:
         row = Row(what, SMALL.name, Series("bareboat", tuple(p[0][what] * 1000 for p in pairs)),
@@ -41,7 +41,7 @@ def metal(place: Place) -> Figure:
         "without namespaces but the one for its mounts, without seccomp, without overlay.",))
 
 
-def _furnish(project: Path, root: Path) -> None:
+def furnish(project: Path, root: Path) -> None:
     """One file for both, by a hard link, and the program beside it."""
     data = project / "data"
     for folder in (data, root / "bench"):
@@ -58,7 +58,8 @@ def _inside(place: Place, project: Path) -> dict[str, float]:
     return dict(json.loads(place.subject.run(project, "python", "/data/load.py", "/data/file")))
 
 
-def _bare(place: Place, root: Path) -> dict[str, float]:
+def bare(place: Place, root: Path) -> dict[str, float]:
+    """What the work takes outside."""
     done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-ec", ENTER, root],
                           env=place.subject.env, capture_output=True, stdin=subprocess.DEVNULL, check=True)
     return dict(json.loads(done.stdout))

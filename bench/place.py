@@ -13,7 +13,9 @@ from bench.subject import Subject, copy, make_project, remove
 
 @dataclass(frozen=True)
 class Place:
-    """work: scratch space on a disk. rounds: pairs of the long figures; short ones take more."""
+    """work: scratch space on a disk. docker: None where only figures without it are taken. rounds: pairs of the long
+    figures; short ones take more.
+    """
 
     work: Path
     subject: Subject

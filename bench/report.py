@@ -34,8 +34,8 @@ def machine(place: Place) -> list[tuple[str, str]]:
         ("its Python", platform.python_version()),
         ("uv, for both", says(place.subject.uv, "--version")),
         ("bubblewrap", says(place.subject.bwrap, "--version")),
-        ("Docker", place.docker.cli("version", "--format", "{{.Server.Version}}").strip()),
-        ("buildx", place.docker.cli("buildx", "version").split()[-2]),
+        *([("Docker", place.docker.cli("version", "--format", "{{.Server.Version}}").strip()),
+           ("buildx", place.docker.cli("buildx", "version").split()[-2])] if place.docker else []),
         ("load of the machine at the end", f"{os.getloadavg()[1]:.1f} (five minutes)"),
     ]
 

@@ -18,17 +18,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Subject:
-    """venv: where bareboat is installed; home: its store; cache: uv's."""
+    """venv: where bareboat is installed; home: its store; cache: uv's; more: variables besides."""
 
     venv: Path
     home: Path
     cache: Path
+    more: tuple[tuple[str, str], ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
         # As a user's shell: nothing that keeps Python from caching bytecode, or that points pip elsewhere.
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_", "UV_", "BAREBOAT_"))}
-        return {**kept, "BAREBOAT_HOME": str(self.home), "UV_CACHE_DIR": str(self.cache)}
+        return {**kept, "BAREBOAT_HOME": str(self.home), "UV_CACHE_DIR": str(self.cache), **dict(self.more)}
 
     @property
     def python(self) -> Path:
