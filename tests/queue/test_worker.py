@@ -355,3 +355,84 @@ def test_a_worker_that_starts_before_it_writes_is_caught() -> None:
         assert len(set(place.hands.log)) == len(place.hands.log)
 
 
+
+
+class Died(BaseException):
+    """kill -9."""
+
+
+class Mortal:
+    """Something of the worker's that dies at one of its calls, before the call or after it."""
+
+    def __init__(self, behind: object, fuse: list[float]) -> None:
+        self._behind, self._fuse = behind, fuse
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._behind, name)
+        if not callable(found) or name in ("turn", "changed"):
+            return found
+
+        def call(*args: object, **more: object) -> object:
+            self._fuse[0] -= 0.5
+            if self._fuse[0] == 0:
+                raise Died
+            value = found(*args, **more)
+            self._fuse[0] -= 0.5
+            if self._fuse[0] == 0:
+                raise Died
+            return value
+
+        return call
+
+
+def lives(die_at: float, ends: list[Ending | None]) -> tuple[Place, str, bool]:
+    """A run carried through its attempts by a worker that dies at one call, and then by others; whether it died."""
+    place = Place(Training(need=Need(gpus=1), retry=Retry(retries=2)))
+    run, = place.add()
+    fuse = [die_at]
+    place.worker = Worker(Mortal(place.ledger, fuse), Mortal(place.leases, fuse),  # type: ignore[arg-type]
+                          Mortal(place.hands, fuse), uid=os.geteuid(), now=lambda: place.time)  # type: ignore[arg-type]
+    died = False
+    for _ in range(60):
+        try:
+            place.worker.turn()
+        except Died:
+            died = True
+            place.hands.owned.clear()  # the kernel frees what it had; what the attempt's process has stays
+            kept = {lease._key for lease in place.hands.leases.values()}
+            held = place.leases._table.held
+            for key in [key for key in held if key not in kept]:
+                del held[key]
+            place.worker = place.fresh()
+            continue
+        if run in place.hands.living and ends:
+            place.hands.end(run, ends.pop(0))
+        if final(place.entry(run).state):
+            break
+        place.time += 5.0
+    return place, run, died
+
+
+@pytest.mark.parametrize("ends", [
+    [Ending("exit", 0)],
+    [Ending("exit", 3), Ending("exit", 0)],
+    [None, Ending("preempted", 75), Ending("exit", 0)],
+    [Ending("exit", 1)] * 3,
+], ids=["succeeds", "retried", "lost and preempted", "fails"])
+def test_a_worker_killed_at_every_call_loses_nothing_and_starts_nothing_twice(ends: list[Ending | None]) -> None:
+    whole, run, _ = lives(0.25, list(ends))  # never: it is not a multiple
+    wanted = whole.entry(run)
+    tried = 0
+    while True:
+        tried += 1
+        place, run, died = lives(tried * 0.5, list(ends))
+        entry = place.entry(run)
+        assert entry.state == wanted.state, (tried, entry)
+        assert len(set(place.hands.log)) == len(place.hands.log), tried
+        assert place.leases.holdings() == (), tried
+        # one that died between the row and the start is a loss that no program knew of; each end is counted once
+        assert entry.failures == wanted.failures and entry.attempt <= wanted.attempt + 1, (tried, entry)
+        assert len([a for a in place.hands.log if a[0] == run]) == len(ends), tried
+        if not died:
+            break
+    assert tried > 20
