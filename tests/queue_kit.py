@@ -33,9 +33,9 @@ from bareboat.workload import Mount
 class Yard:
     """A store with a queue in it. sh: what is submitted is a script for the shell."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, results: Path | None = None) -> None:
         kit.need_sandbox()
-        self.home, self.results = base / "home", base / "results"
+        self.home, self.results = base / "home", results or base / "results"
         self.store = Store.open(self.home)
         self.results.mkdir(exist_ok=True)
         self.tree = kit.skeleton(base / "tree")

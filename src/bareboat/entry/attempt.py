@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.execute import Prepared
 
+PASSING = ("store.full", "store.quota", "store.descriptors", "io.full")
 OWN = 3  # the run's lock; the lease's descriptors follow
 
 
@@ -48,8 +49,10 @@ class _Log:
     """What the verbs say, into the attempt's log."""
 
     def say(self, text: str) -> None:
-        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
-        sys.stderr.flush()
+        try:
+            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # a full disk: nobody can be told, and the program goes on
 
     detail = say
 
@@ -135,6 +138,8 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
         record, ending = carry_out(prepared, given.template.training, work, keeper)
     except BareboatError as error:
         _Log().say(f"{error.code}: {error.what} {error.where}")
+        if error.code in PASSING:  # not the program's fault: it is tried again when there may be room
+            return Ending("lost", None, f"{error.code}: {error.what}")
         return failed_start(error)
     _Log().say(f"attempt {given.entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
     return ending

@@ -36,8 +36,10 @@ class _Log:
     """What the verbs say, into the supervisor's log."""
 
     def say(self, text: str) -> None:
-        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
-        sys.stderr.flush()
+        try:
+            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # a full disk: nobody can be told, and the program goes on
 
     detail = say
 

@@ -20,8 +20,10 @@ class Log:
     """What the worker and the verbs say, with the time; on standard error."""
 
     def say(self, text: str) -> None:
-        sys.stderr.write(f"{timestamp(time.time())} {text}\n")
-        sys.stderr.flush()
+        try:
+            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # a full disk: nobody can be told, and the program goes on
 
     detail = say
 
