@@ -1,83 +1,132 @@
-"""The checkpoint folder as a program may leave it."""
+"""The checkpoint folder as programs leave it: half-written, full, gone, and pointing elsewhere."""
 
 from __future__ import annotations
 
+import io
 import os
-import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from bareboat.errors import RecordError
-from bareboat.store import checkpoints
+from bareboat.store.checkpoints import found, prepared, prune, resume_from
 
 
-def test_half_written_ones_are_not_resumed_from(tmp_path: Path) -> None:
-    folder = checkpoints.prepared(tmp_path)
-    assert folder == tmp_path / "checkpoints" and checkpoints.resume_from(folder) == ""
-    (folder / "step-1.txt").write_text("1")
-    (folder / "step-2.txt").write_text("")  # opened, and then the disk was full
-    (folder / "step-3.txt.tmp").write_text("3")
-    (folder / "checkpoint-4").mkdir()
-    (folder / "checkpoint-4" / "model.safetensors").write_bytes(b"x")
-    assert checkpoints.resume_from(folder) == "step-1.txt"
-    (folder / "checkpoint-4" / "trainer_state.json").write_text("{}")
-    assert checkpoints.resume_from(folder) == "checkpoint-4"
+def written(folder: Path, name: str, when: int, cut: int = 0) -> Path:
+    """An npz of a step, of which the last bytes may be missing."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("w.npy", bytes(200))
+    file = folder / name
+    file.write_bytes(out.getvalue()[:len(out.getvalue()) - cut])
+    os.utime(file, (when, when))
+    return file
 
 
-def test_links_are_neither_resumed_from_nor_followed(tmp_path: Path) -> None:
-    folder = checkpoints.prepared(tmp_path / "results") if (tmp_path / "results").mkdir() is None else tmp_path
+def directory(folder: Path, name: str, *files: str, content: str = "{}") -> Path:
+    made = folder / name
+    made.mkdir()
+    for file in files:
+        (made / file).write_text(content)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return prepared(tmp_path)
+
+
+def test_the_newest_that_is_whole(folder: Path) -> None:
+    written(folder, "step-1.npz", 100)
+    written(folder, "step-2.npz", 200)
+    written(folder, "step-3.npz", 300, cut=5)
+    written(folder, "step-4.npz.tmp", 400)
+    (folder / "step-5.npz").touch()
+    assert resume_from(folder) == "step-2.npz"
+
+
+def test_directories_count_with_their_marker(folder: Path) -> None:
+    directory(folder, "checkpoint-100", "model.safetensors", "trainer_state.json")
+    directory(folder, "checkpoint-200", "model.safetensors")
+    assert resume_from(folder) == "checkpoint-100"
+    directory(folder, "checkpoint-300", "model.safetensors", "trainer_state.json", content="{\"cut\": ")
+    assert resume_from(folder) == "checkpoint-100", "a marker that was cut off is none"
+    directory(folder, "checkpoint-400", ".complete", content="")
+    assert resume_from(folder) == "checkpoint-400", "one of one's own may be empty"
+    directory(folder, "checkpoint-500", "trainer_state.json", content="")
+    assert resume_from(folder) == "checkpoint-400"
+    assert resume_from(folder, "trainer_state.json") == "checkpoint-100"
+
+
+def test_a_marker_that_is_a_directory_or_a_link_is_none(folder: Path, tmp_path: Path) -> None:
+    made = directory(folder, "checkpoint-1")
+    (made / ".complete").mkdir()
+    other = directory(folder, "checkpoint-2")
+    (tmp_path / "elsewhere").write_text("x")
+    (other / ".complete").symlink_to(tmp_path / "elsewhere")
+    assert resume_from(folder) == ""
+
+
+def test_links_pipes_and_what_cannot_be_read_are_left_alone(folder: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (outside / "trainer_state.json").write_text("{}")
-    (folder / "step-9").symlink_to(outside)
-    (folder / "step-8.txt").symlink_to(outside / "trainer_state.json")
-    (folder / "step-1.txt").write_text("1")
-    assert checkpoints.resume_from(folder) == "step-1.txt"
-    assert checkpoints.prune(folder, 1) == [] and outside.exists()
+    kept = written(outside, "step-9.npz", 900)
+    (folder / "step-9.npz").symlink_to(kept)
+    (folder / "step-8").symlink_to(outside)
+    os.mkfifo(folder / "step-7.npz")
+    assert found(folder) == [] and resume_from(folder) == ""
+    assert prune(folder, 1) == [] and kept.exists()
 
 
-@pytest.mark.parametrize("kind", ["file", "link"])
-def test_what_took_the_folders_place_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    results = tmp_path / "results"
-    results.mkdir()
-    if kind == "file":
-        (results / "checkpoints").write_text("mine")
-    else:
-        (results / "checkpoints").symlink_to(outside)
-    with pytest.raises(RecordError) as told:
-        checkpoints.prepared(results)
-    assert told.value.code == "checkpoints.folder" and os.fspath(results) in told.value.where
-    assert checkpoints.found(results / "checkpoints") == []
-    assert list(outside.iterdir()) == []
+def test_the_newest_are_kept_and_nothing_that_is_half_written_counts_for_them(folder: Path) -> None:
+    for step in range(1, 6):
+        written(folder, f"step-{step}.npz", step)
+    written(folder, "step-6.npz", 6, cut=9)
+    directory(folder, "step-0", ".complete", "model.bin")
+    assert prune(folder, 2) == ["step-3.npz", "step-2.npz", "step-1.npz", "step-0"]
+    assert sorted(os.listdir(folder)) == ["step-4.npz", "step-5.npz", "step-6.npz"]
+    assert prune(folder, 1) == ["step-4.npz"] and prune(folder, 1) == []
+    assert resume_from(folder) == "step-5.npz"
+
+
+def test_none_are_removed_unless_it_was_asked_for(folder: Path) -> None:
+    for step in range(3):
+        written(folder, f"step-{step}.npz", step)
+    assert prune(folder, 0) == [] and len(found(folder)) == 3
+
+
+def test_what_a_directory_links_to_is_not_removed_with_it(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "precious").write_text("x")
+    old = directory(folder, "step-1", ".complete", content="")
+    (old / "data").symlink_to(data)
+    directory(folder, "step-2", ".complete", content="")
+    assert prune(folder, 1) == ["step-1"] and (data / "precious").read_text() == "x"
 
 
 def test_a_folder_that_was_deleted_is_made_again(tmp_path: Path) -> None:
-    folder = checkpoints.prepared(tmp_path)
-    shutil.rmtree(folder)
-    assert checkpoints.found(folder) == [] and checkpoints.prune(folder, 2) == []
-    assert checkpoints.prepared(tmp_path).is_dir()
+    folder = prepared(tmp_path)
+    folder.rmdir()
+    assert resume_from(folder) == "" and prune(folder, 1) == []
+    assert prepared(tmp_path) == folder and folder.is_dir()
 
 
-def test_as_many_are_kept_as_was_said_and_unfinished_ones_are_left(tmp_path: Path) -> None:
-    folder = checkpoints.prepared(tmp_path)
-    for step in range(5):
-        (folder / f"step-{step}.txt").write_text("x")
-        made = folder / f"checkpoint-{step + 10}"
-        made.mkdir()
-        (made / ".complete").touch()
-    (folder / "step-99.txt.tmp").write_text("x")
-    (folder / "notes").mkdir()
-    gone = checkpoints.prune(folder, 2)
-    assert len(gone) == 8
-    assert sorted(os.listdir(folder)) == ["checkpoint-13", "checkpoint-14", "notes", "step-99.txt.tmp"]
-    assert checkpoints.prune(folder, 0) == []
-
-
-def test_one_that_cannot_be_read_is_no_checkpoint(tmp_path: Path) -> None:
-    folder = checkpoints.prepared(tmp_path)
-    os.mkfifo(folder / "step-7.txt")  # nobody writes to it: who opened it would wait
-    (folder / "step-1.txt").write_text("1")
-    assert checkpoints.resume_from(folder) == "step-1.txt"
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_something_else_in_its_place_is_refused(tmp_path: Path, kind: str) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    written(precious, "step-1.npz", 1)
+    results = tmp_path / "results"
+    results.mkdir()
+    place = results / "checkpoints"
+    if kind == "file":
+        place.write_text("x")
+    else:
+        place.symlink_to(precious if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(RecordError) as caught:
+        prepared(results)
+    assert caught.value.code == "checkpoints.folder"
+    assert resume_from(place) == "" and prune(place, 1) == []
+    assert (precious / "step-1.npz").exists()

@@ -293,7 +293,7 @@ class MemoryScheduler:
         run.signals = []
         step = follow(ending, run.training.retry, run.failures, run.losses)
         run.state, run.reason, run.failures, run.exit_code = step.state, step.reason, step.failures, ending.code
-        run.losses = run.losses + 1 if ending.cause == "lost" else 0
+        run.losses = step.losses
         run.not_before = self.now + step.wait
 
 

@@ -310,7 +310,7 @@ class Node:
         now = time.time()
         self.note = replace(
             self.note, state=step.state, reason=step.reason, cause=ending.cause, exit_code=ending.code,
-            failures=step.failures, losses=self.note.losses + 1 if ending.cause == "lost" else 0,
+            failures=step.failures, losses=step.losses,
             ended=now if step.state != "pending" else 0.0, not_before=now + step.wait if step.wait else 0.0)
         notes.write(self.folder, self.note)
         self.work.tell.say(f"attempt {self.note.attempt}: {ending.cause}, exit {ending.code}; {step.state} "

@@ -130,14 +130,13 @@ class Worker:
         """Write down how an attempt ended that nothing has any more, and what follows. Once: by its number."""
         ending = self.hands.ending(entry)
         if entry.wanted == "cancelled" and not (ending.cause == "exit" and ending.code == 0):
-            ending = Ending("stopped", ending.code, ending.reason if ending.cause == "stopped" else "stopped")
+            ending = replace(ending, cause="stopped", reason=ending.reason if ending.cause == "stopped" else "stopped")
         training = self._training(entry)
         step = follow(ending, training.retry, entry.failures, entry.losses)
         now = self.now()
-        losses = entry.losses + 1 if ending.cause == "lost" else 0
         done = self.ledger.move(
             entry.run, ("running", entry.attempt), state=step.state, reason=step.reason, failures=step.failures,
-            losses=losses, not_before=now + step.wait if step.wait else 0.0, ended=now if final(step.state) else 0.0,
+            losses=step.losses, not_before=now + step.wait if step.wait else 0.0, ended=now if final(step.state) else 0.0,
             exit_code=ending.code, wanted="" if step.state == "pending" else entry.wanted)
         if done:
             used = self._used().plus(training.need, self._seconds(entry), now)
@@ -246,7 +245,7 @@ class Worker:
                     ending = Ending("lost", None, f"it could not be started: {error}")
                     step = follow(ending, self._training(entry).retry, entry.failures, entry.losses)
                     self.ledger.move(run, ("running", began.attempt), state=step.state, reason=step.reason,
-                                     losses=entry.losses + 1, not_before=self.now() + step.wait,
+                                     losses=step.losses, not_before=self.now() + step.wait,
                                      ended=self.now() if final(step.state) else 0.0)
                     return
                 self.say(f"{run} attempt {began.attempt} started")

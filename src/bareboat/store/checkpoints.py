@@ -7,7 +7,8 @@ import stat
 from pathlib import Path
 
 from bareboat.errors import RecordError
-from bareboat.training.checkpoints import FOLDER, HEAD, TAIL, Found, marked, newest, superfluous, temporary, whole
+from bareboat.training.checkpoints import FOLDER, Found, marker_of, newest, superfluous, temporary
+from bareboat.training.formats import whole
 
 LISTED = 100_000  # entries that are looked at
 
@@ -79,9 +80,16 @@ def prune(folder: Path, keep: int, marker: str = "") -> list[str]:
 
 
 def _marked(here: int, name: str, marker: str) -> bool:
+    """Whether a directory has its marker, and that is all there; one of one's own may be empty."""
     inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
     try:
-        return marked(set(os.listdir(inside)), marker)
+        seen = marker_of(set(os.listdir(inside)), marker)
+        if not seen:
+            return False
+        about = os.stat(seen, dir_fd=inside, follow_symlinks=False)
+        if not stat.S_ISREG(about.st_mode):
+            return False
+        return _whole(inside, seen) or (not about.st_size and not seen.endswith((".json", ".metadata")))
     finally:
         os.close(inside)
 
@@ -89,7 +97,7 @@ def _marked(here: int, name: str, marker: str) -> bool:
 def _whole(here: int, name: str) -> bool:
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=here)
     try:
-        size = os.fstat(file).st_size
-        return whole(size, os.pread(file, HEAD, 0), os.pread(file, TAIL, max(size - TAIL, 0)))
+        about = os.fstat(file)
+        return stat.S_ISREG(about.st_mode) and whole(name, about.st_size, lambda at, length: os.pread(file, length, at))
     finally:
         os.close(file)

@@ -2,7 +2,7 @@
 
 A file counts when it was renamed into place, which is told by its name: a temporary one is never one. A directory
 counts when it has a marker in it, the file that its framework writes last. A file whose format says how long it must be
-and is not that long was cut off by whatever killed its writer.
+and is not that long was cut off by whatever killed its writer (training/formats.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ MARKERS = (".complete", ".metadata", "trainer_state.json", "_CHECKPOINT_METADATA
 _TEMPORARY = re.compile(r"^[.#]|~$|\.(?:tmp|temp|part|partial|incomplete|crdownload|lock|swp)(?:[-._].*)?$"
                         r"|(?:^|[-._])(?:tmp|partial|incomplete)(?:[-._]|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
-HEAD, TAIL = 1 << 20, 65557  # bytes that whole() looks at: a zip's end record has up to 64 KiB of comment behind it
-_ZIP, _END = b"PK\x03\x04", b"PK\x05\x06"
+# Most telling first. A number that is not named so counts only where it is alone: "weights.03-0.25" has three.
+_NAMED = (re.compile(r"(?:step|iter|iteration)s?[^0-9a-z]{0,2}([0-9]+)", re.IGNORECASE),
+          re.compile(r"epochs?[^0-9a-z]{0,2}([0-9]+)", re.IGNORECASE))
 
 
 @dataclass(frozen=True)
@@ -37,66 +38,44 @@ def temporary(name: str) -> bool:
     return bool(_TEMPORARY.search(name))
 
 
-def marked(names: Collection[str], marker: str = "") -> bool:
-    """Whether a directory of these files is complete. marker: what --checkpoint-complete named, "" for those known."""
-    return marker in names if marker else any(name in names for name in MARKERS)
-
-
-def whole(size: int, head: bytes, tail: bytes) -> bool:
-    """Whether a file's own format says that it is all there; True for a format that does not say, False when empty.
-
-    head: its first HEAD bytes; tail: its last TAIL at most. Zip (PyTorch, Keras, NumPy): PKWARE's appnote 4.3.16;
-    safetensors: the header says where the last tensor ends. Of HDF5 it cannot be told: rename it into place.
+def marker_of(names: Collection[str], marker: str = "") -> str:
+    """The marker among the files of a directory, "" where it has none. marker: what --checkpoint-complete named, "" for
+    those that are known.
     """
-    if not size:
-        return False
-    if head.startswith(_ZIP):
-        at = tail.rfind(_END)
-        comment = int.from_bytes(tail[at + 20:at + 22], "little")
-        return at >= 0 and len(tail) - at >= 22 and at + 22 + comment == len(tail)
-    if len(head) >= 9 and head[8:9] == b"{":
-        return _tensors_end(head) <= size
-    if head.startswith((b"\x80\x05", b"\x80\x04")):  # a pickle ends with STOP
-        return tail.endswith(b".")
-    return True
-
-
-def _tensors_end(head: bytes) -> int:
-    """Where a safetensors file must end: 8 bytes of length, a JSON header of that length, then the tensors."""
-    import json
-
-    length = int.from_bytes(head[:8], "little")
-    try:
-        header = json.loads(head[8:8 + length])
-        ends = [int(row["data_offsets"][1]) for name, row in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
-        return 8 + length  # too long to be looked at, cut off, or another format
-    return 8 + length + max(ends, default=0)
+    return next((name for name in ((marker,) if marker else MARKERS) if name in names), "")
 
 
 def newest(found: Iterable[Found]) -> Found | None:
-    """The newest that is complete: by the last number in its name, where all of them have one, else by its time."""
+    """The newest that is complete."""
     return next(iter(ordered(found)), None)
 
 
 def ordered(found: Iterable[Found]) -> list[Found]:
-    """Those that are complete, the newest first."""
+    """Those that are complete, the newest first: by the step that all their names have ("step=1200", else "epoch-3",
+    else a number that is the only one in its name), else by the time they were written.
+    """
     entries = [entry for entry in found if entry.complete]
-    numbers = {entry.name: _step(entry.name) for entry in entries}
-    if all(number >= 0 for number in numbers.values()):
-        return sorted(entries, key=lambda e: (numbers[e.name], e.modified, e.name), reverse=True)
+    steps = {entry.name: _step(entry.name) for entry in entries}
+    if len({kind for kind, _ in steps.values()}) == 1 and all(kind for kind, _ in steps.values()):
+        return sorted(entries, key=lambda e: (steps[e.name][1], e.modified, e.name), reverse=True)
     return sorted(entries, key=lambda e: (e.modified, e.name), reverse=True)
 
 
-def _step(name: str) -> int:
-    """The step in "epoch=3-step=1200.ckpt", "checkpoint-500", "model_0007.pt"; -1 without a number."""
-    match = re.search(r"(?:step|iter)[^0-9]{0,2}([0-9]+)", name, re.IGNORECASE)
-    if match:
-        return int(match[1])
-    numbers = _NUMBER.findall(name.rpartition(".")[0] or name)
-    return int(numbers[-1]) if numbers else -1
+def _step(name: str) -> tuple[int, int]:
+    """(kind, number); kind 0 where a name has none that can be told."""
+    for kind, pattern in enumerate(_NAMED, 2):
+        match = pattern.search(name)
+        if match:
+            return kind, int(match[1])
+    stem = name.rpartition(".")[0] if re.search(r"\.[A-Za-z][A-Za-z0-9]*$", name) else name  # .h5 is no step
+    numbers = _NUMBER.findall(stem)
+    return (1, int(numbers[0])) if len(numbers) == 1 else (0, 0)
 
 
 def superfluous(found: Iterable[Found], keep: int) -> list[Found]:
-    """The complete ones beyond the newest so many; none when keep is 0. The newest one is never among them."""
-    return ordered(found)[max(keep, 1):] if keep else []
+    """The complete ones beyond the newest so many; none when keep is 0, nor where without them another would pass for
+    the newest, because names and times disagree. The newest one is never among them.
+    """
+    entries = ordered(found)
+    kept = entries[:max(keep, 1)]
+    return entries[len(kept):] if keep and newest(kept) == newest(entries) else []

@@ -110,12 +110,13 @@ class Point:
 @dataclass(frozen=True)
 class Ending:
     """How an attempt ended. cause: one of CAUSES; code: the program's exit code as Docker counts, None where there is
-    none; reason: in words, for people.
+    none; reason: in words, for people; progressed: whether a complete checkpoint was made in it, None: not known.
     """
 
     cause: str
     code: int | None = None
     reason: str = ""
+    progressed: bool | None = None
 
 
 CAUSES = (
