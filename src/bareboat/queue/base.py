@@ -14,8 +14,8 @@ SKEW = 400.0  # seconds: more than training.rules lets a run wait for its next a
 class Entry:
     """A run in the ledger. Times: seconds since the epoch, 0 for not yet. attempt: which one runs or ran last, 0 before
     the first: the fence of everything that is written about an attempt. failures: those that count; losses: as
-    training.rules.Step; not_before: when the next attempt may start; job: the scheduler's own name for it; where: the node.
-    wanted: "" or "cancelled": somebody asked for the end of one that runs.
+    training.rules.Step; not_before: when the next attempt may start; job: the scheduler's own name for it; where: the
+    node. wanted: "" or "cancelled": somebody asked for the end of one that runs.
     """
 
     run: str

@@ -137,7 +137,8 @@ class Worker:
         done = self.ledger.move(
             entry.run, ("running", entry.attempt), state=step.state, reason=step.reason, failures=step.failures,
             losses=step.losses, not_before=now + step.wait if step.wait else 0.0,
-            ended=now if final(step.state) else 0.0, exit_code=ending.code, wanted="" if step.state == "pending" else entry.wanted)
+            ended=now if final(step.state) else 0.0, exit_code=ending.code,
+            wanted="" if step.state == "pending" else entry.wanted)
         if done:
             used = self._used().plus(training.need, self._seconds(entry), now)
             self.ledger.note("use", f"{used.amount} {used.at}")
