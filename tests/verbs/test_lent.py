@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import gpu_kit as kit
 from tests.life_kit import Fleet, until
+from tests.queue_kit import Yard
 
 from bareboat.lease.flock import FlockLeases
 from bareboat.lease.place import Place
 from bareboat.lease.values import SLOTS, Holding
 from bareboat.settings import Settings
+from bareboat.training.values import Need, Training
 from bareboat.verbs import enter, launch
 from bareboat.verbs.containers import Container
 from bareboat.verbs.lent import leases_of
@@ -67,3 +71,42 @@ def test_the_program_inside_has_no_descriptor_of_it(fleet: Fleet) -> None:
     started(fleet, "sh", "-c", "ls -l /proc/self/fd; sleep 60", name="c")
     until(lambda: b"-> " in fleet.log("c"))
     assert b"leases" not in fleet.log("c")
+
+
+@pytest.fixture
+def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yard]:
+    """A queue on a machine with two pretend GPUs."""
+    kit.cdi_yaml(tmp_path / "cdi", kit.library(tmp_path / "libcuda.so.999.88", "libcuda.so.1"))
+    monkeypatch.setenv("BAREBOAT_GPU_NVML", str(kit.nvml(kit.TWO, tmp_path, monkeypatch)))
+    monkeypatch.setenv("BAREBOAT_GPU_CDI", str(tmp_path / "cdi"))
+    made = Yard(tmp_path)
+    yield made
+    made.close()
+
+
+SEEN = "for n in 0 1; do [ -e /dev/nvidia$n ] && echo gpu $n; done; read up _ < /proc/uptime; echo at $up; "
+
+
+def test_queued_runs_have_their_gpus_to_themselves(yard: Yard) -> None:
+    script = SEEN + "sleep 0.2; read up _ < /proc/uptime; echo at $up"
+    runs = yard.submit(*[script] * 5, training=Training(need=Need(gpus=1)))
+    yard.wake()
+    assert {yard.over(run).state for run in runs} == {"succeeded"}
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for run in runs:
+        gpu, begun, ended = (line.split()[1] for line in yard.said(run).splitlines())
+        spans.setdefault(gpu, []).append((float(begun), float(ended)))
+    assert set(spans) == {"0", "1"}
+    for times in map(sorted, spans.values()):
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(times))
+    assert yard.queue.leases.holdings() == ()
+
+
+def test_shares_run_side_by_side_and_are_told_their_part(yard: Yard) -> None:
+    script = SEEN + "env | grep -E 'SHARE|MEM_FRACTION' | sort; sleep 60"
+    runs = yard.submit(script, script, training=Training(need=Need(gpus=0.5)))
+    yard.wake()
+    for run in runs:
+        yard.until(run, lambda _, run=run: "XLA" in yard.said(run))  # type: ignore[misc]
+        assert "BAREBOAT_GPU_MEMORY_SHARE=0.5000\nXLA_PYTHON_CLIENT_MEM_FRACTION=0.45\n" in yard.said(run)
+    assert sorted(h.run for h in yard.queue.leases.holdings()) == sorted(runs)
