@@ -12,7 +12,7 @@ from bareboat.queue import door
 from bareboat.queue.worker import Worker
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.attempts import LocalHands, forker
-from bareboat.verbs.machine import machine_of
+from bareboat.verbs.machine import Look
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
@@ -52,7 +52,7 @@ class Turning:
 
     def __init__(self, work: Work, queue: Queue, idle: float) -> None:
         self.loop, self.idle, self.over = Loop(), idle, False
-        hands = LocalHands(work, queue.ledger, lambda holdings: machine_of(work, holdings))
+        hands = LocalHands(work, queue.ledger, Look(work))
         self._forker = hands.forker = forker(work.store)
         self._forker.warm()
         self.worker = Worker(queue.ledger, queue.leases, hands, uid=os.geteuid(), now=time.time, say=work.tell.say,
