@@ -189,3 +189,39 @@ def test_what_is_readable_of_a_damaged_file_is_kept(yard: Yard) -> None:
     yard.ledger.close()
     rebuild(yard.work, yard.queue)
     assert yard.entry(stopped).state == "cancelled" and yard.entry("a").state == "pending"
+
+
+def test_the_name_of_a_queued_run_is_no_containers(yard: Yard) -> None:
+    from bareboat.verbs import containers
+    from bareboat.verbs.containers import Container
+
+    yard.submit("true", name="mine")
+    with pytest.raises(BareboatError) as told:
+        containers.claim(yard.store, Container("abc", "mine"))
+    assert told.value.code == "container.name-taken" and "queued" in told.value.what
+    queued.stop("mine", yard.queue)
+    assert containers.claim(yard.store, Container("abc", "mine")).name == "mine"
+
+
+def test_a_container_while_it_runs_and_none_after(yard: Yard) -> None:
+    from bareboat.verbs import containers
+
+    run, = yard.submit("echo up; sleep 60", name="here")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    seen = containers.find(yard.store, "here")
+    assert (seen.container.id, seen.state) == (run, "running")
+    queued.stop("here", yard.queue)
+    assert containers.listed(yard.store) == []
+
+
+def test_what_runs_and_show_say_of_a_run_that_waits(yard: Yard) -> None:
+    from bareboat.verbs.queue import hold
+    from bareboat.verbs.runs import RunFilter, find, runs
+
+    hold(yard.queue, held=True)
+    run, = yard.submit("echo later", name="later")
+    record = find(yard.store, "later")
+    assert (record.id, record.state, record.attempt, record.argv[-1]) == (run, "pending", 1, "echo later")
+    assert [(r.id, r.state) for r in runs(yard.store, RunFilter()).runs] == [(run, "pending")]
+    assert runs(yard.store, RunFilter(state="pending")).runs and not runs(yard.store, RunFilter(state="failed")).runs

@@ -201,10 +201,24 @@ def running(store: Store, text: str) -> Seen:
     return seen
 
 
+def _not_queued(store: Store, container: Container) -> None:
+    """Refuse the name of a queued run that is not over: it will be a container of that name. Raises UsageError
+    "container.name-taken".
+    """
+    from bareboat.verbs.queued import OPEN, entry_of
+
+    entry = entry_of(store, container.name)
+    if entry is not None and entry.name == container.name and entry.state in OPEN:
+        raise UsageError("container.name-taken", f"the name {container.name!r} is a queued run's ({entry.run[:8]}, "
+                         f"{entry.state})", hint=f"choose another, or: bareboat stop {container.name}")
+
+
 def claim(store: Store, container: Container, foreground: bool = False) -> Container:
     """List a new container, with a name nobody else has; one is made up where none was given. Raises UsageError
     "container.name-taken".
     """
+    if container.name:
+        _not_queued(store, container)
     with store.turn("container names"):
         taken = {}
         if container.name or not foreground:
