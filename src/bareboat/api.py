@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from bareboat.record.values import RunRecord
     from bareboat.training.values import Training
     from bareboat.verbs.collaborators import Work
+    from bareboat.verbs.outcomes import Outcome
     from bareboat.verbs.submission import Queue
-    from bareboat.verbs.sweep import Outcome
 
 Said = TypeVar("Said")
 
@@ -159,7 +159,7 @@ class Queued:
 
     def outcomes(self) -> list[Outcome]:
         """How each of them went, as far as it has, in the order in which they were sent."""
-        from bareboat.verbs.sweep import outcomes
+        from bareboat.verbs.outcomes import outcomes
         from bareboat.wiring import work
 
         with _queue(work(Quiet())) as queue:

@@ -16,8 +16,9 @@ from bareboat.queue.sqlite import SqliteLedger
 from bareboat.store import Store
 from bareboat.training.sweep import grid
 from bareboat.training.values import Point
+from bareboat.verbs.outcomes import Outcome, Outcomes
 from bareboat.verbs.submission import placed
-from bareboat.verbs.sweep import Outcome, Outcomes, spread
+from bareboat.verbs.sweep import spread
 
 BASE = ["--name", "lr", "--sweep", "lr=0.1,0.01", "--sweep", "seed=1..2"]
 
@@ -77,10 +78,32 @@ lr-0002  failed 137  66 min 40 s  1                           out of memory
 lr-0003  pending                  1     x                     2 ahead"""
 
 
-def options(*, all: bool = False, json: bool = False, csv: bool = False) -> object:
+def options(*, all: bool = False, json: bool = False, csv: bool = False, sort: str | None = None) -> object:
     import argparse
 
-    return argparse.Namespace(all=all, json=json, csv=csv)
+    return argparse.Namespace(all=all, json=json, csv=csv, sort=sort)
+
+
+def test_metrics_are_read_of_what_is_shown_and_all_are_sorted_by_one() -> None:
+    asked = []
+
+    def metrics(folder: Path) -> dict[str, list[float]]:
+        asked.append(folder)
+        number = int(folder.name)
+        return {"loss": [3.0, 1.0 / (number + 1), 2.0], "val_acc": [0.1, number / 100, 0.0]} if number != 7 else {}
+
+    points = tuple(Outcome(f"{n:012x}", f"m-{n:04d}", n, "succeeded", "", 0, 1, 1.0, (("n", str(n)),), (), f"/r/{n}")
+                   for n in range(50))
+    found = Outcomes("5e", "m", 0.0, (("succeeded", 50),), ("n",), (), points)
+    shown = report(found, options(), metrics).splitlines()  # type: ignore[arg-type]
+    assert len(asked) == 10 and shown[2].split() == ["RUN", "STATE", "TOOK", "n", "loss", "val_acc", "WHY"]
+    for sort, first in (("loss", 49), ("loss:max", 0), ("val_acc", 49), ("val_acc:min", 0), ("n", 0), ("n:max", 49)):
+        lines = report(found, options(sort=sort), metrics).splitlines()  # type: ignore[arg-type]
+        assert lines[3].startswith(f"m-{first:04d}"), sort
+    assert json.loads(report(found, options(sort="loss", json=True), metrics))["runs"][-1]["index"] == 7  # type: ignore
+    with pytest.raises(UsageError) as error:
+        report(found, options(sort="nope"), metrics)  # type: ignore[arg-type]
+    assert error.value.code == "sweep.sort" and "val_acc" in error.value.hint
 
 
 def test_the_table() -> None:
@@ -127,4 +150,4 @@ def test_queue_show_and_logs_of_a_sweep(tmp_path: Path, monkeypatch: pytest.Monk
     assert cli.main(["logs", "sw"]) == 125
     assert "[queue.sweep]" in capsys.readouterr().err
     assert cli.main(["queue", "--csv"]) == 125
-    assert "[usage.csv]" in capsys.readouterr().err
+    assert "[usage.no-sweep]" in capsys.readouterr().err

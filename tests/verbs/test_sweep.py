@@ -14,8 +14,10 @@ from bareboat.queue.base import Added
 from bareboat.queue.memory import MemoryLedger
 from bareboat.training.sweep import Sweep, grid
 from bareboat.training.values import Point
+from bareboat.values import replace
+from bareboat.verbs.outcomes import Outcome, measured, outcomes, rises
 from bareboat.verbs.submission import placed
-from bareboat.verbs.sweep import given, meant, outcomes, spread, sweep_of, swept
+from bareboat.verbs.sweep import failed_of, given, meant, spread, sweep_of, swept
 
 
 def ledger_with(*words: str, name: str = "lr", argv: tuple[str, ...] = ("t", "{lr}")) -> MemoryLedger:
@@ -92,6 +94,31 @@ def test_how_points_went() -> None:
         ("lr-0003", "pending", None, 0)]
     assert found.points[0].seconds == 2.5 and found.points[2].seconds >= 60 and found.points[3].seconds == 0
     assert found.points[3].parameters == (("lr", "0.2"), ("seed", "2"), ("model", "s"))
+
+
+def test_those_that_failed_are_points_again() -> None:
+    ledger = ledger_with("lr=0.1,0.2", "seed=1..2", argv=("t", "{lr}", "{seed}"))
+    runs = [entry.run for entry in ledger.entries()]
+    with pytest.raises(UsageError) as error:
+        failed_of("s1", ledger)
+    assert error.value.code == "sweep.none-failed"
+    for run in (runs[1], runs[2]):
+        ledger.move(run, ("pending", 0), state="failed")
+    assert failed_of("s1", ledger) == Sweep(("lr", "seed"), (("0.1", "2"), ("0.2", "1")))
+
+
+@pytest.mark.parametrize(("name", "more"), [
+    ("loss", False), ("val_loss", False), ("accuracy", True), ("valAcc", True), ("eval/accuracy_top1", True),
+    ("macro-f1", True), ("rmse", False), ("episode_reward", True), ("BLEU", True), ("perplexity", False)])
+def test_which_metrics_rise(name: str, more: bool) -> None:
+    assert rises(name) is more
+
+
+def test_what_is_no_number_is_no_best() -> None:
+    nan = float("nan")
+    point = Outcome("r", "n", 0, "running", attempt=1, results="/r")
+    assert measured([point], lambda _: {"loss": [nan, 2.0, 3.0, nan], "bad": [nan]})[0].metrics[0][2] == 2.0
+    assert measured([replace(point, attempt=0)], lambda _: {"loss": [1.0]})[0].metrics == ()
 
 
 def test_what_a_word_means() -> None:

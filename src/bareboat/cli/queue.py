@@ -33,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         "start nothing more of yours; release: go on; unit: write a user unit of systemd's that "
                         "starts the worker with the machine")
     parser.add_argument("-a", "--all", action="store_true", help="your runs that are over too; of a sweep, every run")
+    parser.add_argument("--sort", metavar="METRIC", help="of a sweep: the best first, by what its runs wrote; or by a "
+                        "parameter. METRIC:min, METRIC:max say which is best")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--rebuild", action="store_true", help="make the queue's file anew of what was sent and of "
@@ -71,10 +73,11 @@ def command(options: argparse.Namespace) -> int:
 
         hold(collaborators, held=options.what == "hold")
         return 0
-    if options.csv:
+    if options.csv or options.sort:
         from bareboat.errors import UsageError
 
-        raise UsageError("usage.csv", "it is for the runs of a sweep", where="--csv", hint="bareboat queue SWEEP --csv")
+        raise UsageError("usage.no-sweep", "it is for the runs of a sweep", where="--csv" if options.csv else "--sort",
+                         hint="bareboat queue SWEEP --csv")
     found = listing(at_work, collaborators, every=options.all)
     if options.json:
         print(json.dumps([document(row) for row in found.rows], indent=2))
@@ -92,8 +95,9 @@ def command(options: argparse.Namespace) -> int:
 def sweep(options: argparse.Namespace, queue: Queue) -> int:
     """The runs of a sweep. Raises QueueError "queue.unknown", UsageError "queue.no-sweep"."""
     from bareboat.cli.sweeping import report
+    from bareboat.verbs.outcomes import outcomes
     from bareboat.verbs.polling import refresh
-    from bareboat.verbs.sweep import meant, outcomes
+    from bareboat.verbs.sweep import meant
 
     id = meant(queue.ledger, options.what)
     for line in refresh(queue):

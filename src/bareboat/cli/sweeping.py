@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from math import isfinite
 
 from bareboat.cli.plain import clip, plain, took, width
 from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING, Any, replace
 
 if TYPE_CHECKING:
+    from bareboat.training.sweep import Sweep
+    from bareboat.verbs.outcomes import Metrics, Outcome, Outcomes
     from bareboat.verbs.prepare import RunRequest
-    from bareboat.verbs.sweep import Outcome, Outcomes, Spread
+    from bareboat.verbs.sweep import Spread
 
 WHOLE = 40  # points that are shown without being asked for
 FIRST, WRONG, RUNNING = 10, 15, 5  # of a larger sweep: the first, and those that failed or run
+BEST, METRICS = 20, 4  # of a larger sweep that is sorted; columns of metrics
 CELL = 14  # characters of a value in the table
 
 
@@ -25,52 +29,83 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--sweep", action="append", metavar="NAME=VALUES", help="a run for each value, put in place of {NAME}: "
         "lr=0.1,0.01 or seed=1..5; several are a grid")
     add("--sweep-file", metavar="FILE", help="a run for each row of a CSV, JSON lines or TOML file")
+    add("--again", metavar="SWEEP", help="a run for each point of that sweep which failed, with today's code")
     add("--max-parallel", type=int, metavar="N", help="at most so many of a sweep at once")
 
 
 def spread_of(options: argparse.Namespace, run: RunRequest) -> tuple[RunRequest, Spread | None]:
     """The run and what it is spread to; a sweep without a name is given one. Raises UsageError."""
-    from pathlib import Path
-
-    if not options.sweep and options.sweep_file is None:
+    if not options.sweep and options.sweep_file is None and options.again is None:
         if options.max_parallel is not None:
             raise UsageError("usage.max-parallel", "it is for the runs of a sweep", where="--max-parallel",
                              hint="--sweep seed=1..5")
         return run, None
     if options.max_parallel is not None and options.max_parallel < 1:
         raise UsageError("usage.number", f"{options.max_parallel} is less than 1", where="--max-parallel")
-    from bareboat.verbs.sweep import spread, swept
+    from bareboat.verbs.sweep import spread
 
-    sweep = swept(options.sweep or (), Path(options.sweep_file) if options.sweep_file is not None else None)
-    if sweep.doubles() and options.level != 0:
-        count = sweep.doubles()
+    sweep, name = _points(options)
+    if (count := sweep.doubles()) and options.level != 0:
         sys.stderr.write(f"{count} of {len(sweep.rows)} points {'is' if count == 1 else 'are'} the same as one before; "
                          "each is a run of its own\n")
     if not run.name:
         import os
 
-        run = replace(run, name=f"sweep-{os.urandom(2).hex()}")
+        run = replace(run, name=name or f"sweep-{os.urandom(2).hex()}")
     return run, spread(sweep, run.env)
+
+
+def _points(options: argparse.Namespace) -> tuple[Sweep, str]:
+    """What is swept, and a name for it where that is known."""
+    from pathlib import Path
+
+    from bareboat.verbs.sweep import failed_of, meant, swept
+
+    if options.again is None:
+        return swept(options.sweep or (), Path(options.sweep_file) if options.sweep_file is not None else None), ""
+    if options.sweep or options.sweep_file is not None:
+        raise UsageError("usage.again", "the points are those that failed: say no others", where="--again")
+    from bareboat.verbs.queued import ledger_of, ledger_unknown
+    from bareboat.wiring import store
+
+    with ledger_of(store()) as ledger:
+        if ledger is None:
+            raise ledger_unknown(options.again)
+        id = meant(ledger, options.again)
+        name = ledger.submission(id).name
+        return failed_of(id, ledger), f"{name}-again" if name else ""
 
 
 # The table
 
 
-def report(found: Outcomes, options: argparse.Namespace) -> str:
-    """What is printed of a sweep: its summary, and a table of all points or of those that matter."""
+def report(found: Outcomes, options: argparse.Namespace, metrics: Metrics | None = None) -> str:
+    """What is printed of a sweep: its summary, and a table of all points or of those that matter. Metrics are read of
+    those alone, unless all are sorted by one.
+    """
+    from bareboat.verbs.outcomes import measured, ranked
+
+    def read(points: Sequence[Outcome]) -> Sequence[Outcome]:
+        return measured(points, metrics) if metrics else points
+
+    points = read(found.points) if options.sort or options.json or options.csv else found.points
+    if options.sort:
+        points = ranked(points, options.sort)
     if options.json:
         import json
 
-        return json.dumps(document(found), indent=2)
+        return json.dumps(document(replace(found, points=tuple(points))), indent=2)
     if options.csv:
-        return in_csv(found)
+        return in_csv(replace(found, points=tuple(points)))
     lines = [*summary(found)]
-    chosen = list(found.points) if options.all or len(found.points) <= WHOLE else choose(found.points)
+    whole = options.all or len(points) <= WHOLE
+    chosen = points if whole else points[:BEST] if options.sort else choose(points)
+    chosen = chosen if options.sort else read(chosen)
     if chosen:
         from bareboat.cli.term import table
 
         lines += ["", *table(list(rows(found, chosen)), right=(2,)).splitlines()]
-    left = len(found.points) - len(chosen)
+    left = len(points) - len(chosen)
     if left:
         lines.append(f"and {left:,} more: --all, --json or --csv")
     return "\n".join(clip(line, width()) for line in lines)
@@ -97,7 +132,7 @@ def choose(points: Sequence[Outcome]) -> list[Outcome]:
 
 def rows(found: Outcomes, points: Sequence[Outcome]) -> Iterator[tuple[str, ...]]:
     """The table: name, state, duration, the parameters that differ, metrics, and why."""
-    metrics = [name for name, *_ in points[0].metrics] if points else []
+    metrics = list(dict.fromkeys(name for point in points for name, *_ in point.metrics))[:METRICS]
     yield "RUN", "STATE", "TOOK", *found.varied, *metrics, "WHY"
     for point in points:
         given, told = dict(point.parameters), {name: last for name, last, _ in point.metrics}
@@ -120,7 +155,8 @@ def document(found: Outcomes) -> dict[str, Any]:
             "runs": [{"id": p.run, "name": p.name, "index": p.index, "state": p.state, "reason": p.reason,
                       "exit_code": p.exit_code, "attempt": p.attempt, "seconds": round(p.seconds, 3),
                       "parameters": dict(p.parameters),
-                      "metrics": {name: {"last": last, "best": best} for name, last, best in p.metrics},
+                      "metrics": {name: {"last": last if isfinite(last) else None, "best": best}
+                                  for name, last, best in p.metrics},
                       "results": p.results} for p in found.points]}
 
 

@@ -1,61 +1,19 @@
-"""Sweeps: from what was asked to the points that are sent, and how each of them went."""
+"""Sweeps: from what was asked to the points that are sent, and which sweep a word means."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice, product
 from math import prod
 from pathlib import Path
 
 from bareboat.errors import UsageError
-from bareboat.queue.base import Entry, Ledger
-from bareboat.record.states import STATES, final
+from bareboat.queue.base import Ledger
 from bareboat.training.sweep import POINTS_MOST, Sweep, check_names, grid, too_many, whole
 from bareboat.training.sweep_command import check_fits, points
 from bareboat.training.values import Point
-from bareboat.values import dataclass
 
 Spread = Callable[[Point], tuple[Point, ...]]
-Metrics = Callable[[Path], Mapping[str, Sequence[float]]]  # of a results folder: name → values, in their order
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a point of a sweep went, as far as it has. seconds: that its last attempt took, or takes so far; metrics:
-    (name, last, best) of those that were asked for, best being the lowest.
-    """
-
-    run: str
-    name: str
-    index: int
-    state: str
-    reason: str = ""
-    exit_code: int | None = None
-    attempt: int = 0
-    seconds: float = 0.0
-    parameters: tuple[tuple[str, str], ...] = ()
-    metrics: tuple[tuple[str, float, float], ...] = ()
-    results: str = ""
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """A sweep. counts: runs of each state that any has, in the order of STATES; varied: the parameters with more than
-    one value; same: those that have one, with it.
-    """
-
-    id: str
-    name: str
-    created: float
-    counts: tuple[tuple[str, int], ...]
-    varied: tuple[str, ...]
-    same: tuple[tuple[str, str], ...]
-    points: tuple[Outcome, ...]
-
-    @property
-    def total(self) -> int:
-        return len(self.points)
 
 
 def swept(words: Sequence[str], file: Path | None = None) -> Sweep:
@@ -113,6 +71,19 @@ def spread(sweep: Sweep, env: Sequence[str] = ()) -> Spread:
     return spread_out
 
 
+def failed_of(id: str, ledger: Ledger) -> Sweep:
+    """The points of a sweep that failed, to be sent once more. Raises UsageError "sweep.none-failed"."""
+    from bareboat.verbs.outcomes import outcomes
+
+    found = outcomes(id, ledger)
+    failed = [point for point in found.points if point.state == "failed" and point.parameters]
+    if not failed:
+        raise UsageError("sweep.none-failed", f"no point of {found.name or id} has failed", where="--again",
+                         hint=f"bareboat queue {found.name or id}")
+    return Sweep(tuple(name for name, _ in failed[0].parameters),
+                 tuple(tuple(value for _, value in point.parameters) for point in failed))
+
+
 def sweep_of(ledger: Ledger, text: str) -> str:
     """The id of the sweep that a word means, by name or id; "" where it means none. A submission of one run is none."""
     id = ledger.called(text)
@@ -126,29 +97,3 @@ def meant(ledger: Ledger, text: str) -> str:
         name = ledger.find(text).name or text  # or that there is no such run
         raise UsageError("queue.no-sweep", f"{text} is one run, and no sweep", hint=f"bareboat show {name}")
     return id
-
-
-def outcomes(id: str, ledger: Ledger) -> Outcomes:
-    """A sweep by its id. Raises QueueError "queue.unknown"."""
-    now = time.time()
-    added = ledger.submission(id)
-    entries = {entry.run: entry for entry in ledger.entries(submission=id)}
-    found = tuple(_outcome(point, entries[point.run], now) for point in added.points if point.run in entries)
-    values: dict[str, set[str]] = {}
-    for point in found:
-        for name, value in point.parameters:
-            values.setdefault(name, set()).add(value)
-    counted: dict[str, int] = {}
-    for point in found:
-        counted[point.state] = counted.get(point.state, 0) + 1
-    counts = tuple((state, counted[state]) for state in STATES if state in counted)
-    return Outcomes(id, added.name, added.created, counts,
-                    tuple(name for name, seen in values.items() if len(seen) > 1),
-                    tuple((name, next(iter(seen))) for name, seen in values.items() if len(seen) == 1), found)
-
-
-def _outcome(point: Point, entry: Entry, now: float) -> Outcome:
-    end = entry.ended if final(entry.state) else now if entry.state == "running" else entry.started
-    seconds = max(end - entry.started, 0.0) if entry.started else 0.0
-    return Outcome(point.run, point.name, point.index, entry.state, entry.reason, entry.exit_code, entry.attempt,
-                   seconds, point.parameters, results=point.results)
