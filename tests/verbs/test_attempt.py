@@ -76,6 +76,17 @@ def test_a_program_without_a_handler_does_not_die_of_the_warning_but_of_the_sign
     assert yard.over(run).exit_code == 3 and "saved" in yard.said(run)
 
 
+def test_a_shell_around_the_program_does_not_take_it_along(yard: Yard) -> None:
+    run, = yard.submit("""
+        sh -c 'trap "echo saved; exit 3" TERM; echo up; while :; do sleep 0.05; done'
+        echo "it ended with $?"; exit 4
+    """, training=Training(interrupt=SOON))
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    _interrupt(yard, run, "stopped")
+    assert yard.over(run).exit_code == 4 and "saved\nit ended with 3" in yard.said(run)
+
+
 def test_a_stop_during_a_preemption_is_the_last_word(yard: Yard) -> None:
     run, = yard.submit("trap 'echo told' USR1; echo up; while :; do sleep 0.05; done",
                        training=Training(interrupt=Interrupt(grace=1.0, kill=1.0)))

@@ -21,6 +21,14 @@ class Live(Protocol):
     def warn(self, number: int) -> int:
         """Send a signal to every process of the container that catches it, which none of them dies of; how many."""
 
+    def catches(self, number: int) -> bool:
+        """Whether any process of the container catches a signal; True where that cannot be told."""
+
+    def ask(self, number: int) -> bool:
+        """As signal; where the program itself, a shell, would only die of it and take with it others that catch it,
+        those are signalled in its place.
+        """
+
     def kill(self, reason: str) -> None:
         """End every process of the container at once; reason becomes the outcome's, where there is none yet."""
 

@@ -183,6 +183,15 @@ class Attached:
         pids = self._members(first)[:1] if first else []
         return int(bool(pids) and processes.catches(pids[0], number) and self.signal(number))
 
+    def catches(self, number: int) -> bool:
+        """Any of its processes, where this machine's /proc has them."""
+        first = self._first()
+        return not first or any(processes.catches(pid, number) for pid in self._members(first))
+
+    def ask(self, number: int) -> bool:
+        """The program: no other can be named to engines."""
+        return self.signal(number)
+
     def kill(self, reason: str) -> None:
         """End it; where it does not run yet, it is removed, and never will."""
         self.reason = self.reason or reason

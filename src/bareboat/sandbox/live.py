@@ -32,6 +32,17 @@ class Inhabited:
             return processes.warn(init, number)
         return 0
 
+    def catches(self, number: int) -> bool:
+        """Any of them."""
+        return any(processes.catches(pid, number) for pid in self._members())
+
+    def ask(self, number: int) -> bool:
+        """The program, or those below it that catch the signal, which it does not."""
+        if not any(processes.catches(pid, number) for pid in self._members() if processes.innermost(pid) == 2) and (
+                self.warn(number)):
+            return True
+        return self.signal(number)
+
     def kill(self, reason: str) -> None:
         """Everything: a pid namespace dies with its first process."""
         self._kill(reason)

@@ -78,7 +78,8 @@ class Keeper:
         if self.rules.max_time:
             for before in warnings_before(self.rules.max_time):
                 self._announce(loop, before)
-            loop.after(warned_at(self.rules), self._time_is_over)
+            at = warned_at(self.rules)
+            loop.after(at, lambda: self.end(TIME, self.rules.max_time - at))
         if self._idle is not None:
             self._idle.start(loop, live)
         if self._checkup is not None:
@@ -193,28 +194,44 @@ class Keeper:
             self._interrupt()
         peer.answer({})
 
-    def _interrupt(self) -> None:
-        """The warning and its grace, then the stop signal, then the end; the grace is before the end where nothing in
-        there listens to the warning.
+    def _interrupt(self, left: float = 0.0) -> None:
+        """The warning and its grace, then the stop signal, then the end. Where nothing in there listens to the warning,
+        the stop signal comes at once, and the grace is before the end. left: seconds that it may go on all the same, if
+        it listens to neither.
         """
         live, loop, rules = self.live, self.loop, self.rules
         if live is None:
             return  # when it has started
         if self.paused:
-            live.unpause()
-            self.paused = False
-        heard = live.warn(rules.warning) if rules.warning and rules.grace else 0
-        if rules.grace:
-            self.note(f"bareboat: interrupted: {self.ending}" + (f"; {rules.grace:g} s to save its state" if heard
-                                                                 else ""))
+            self._wake(live)
+        if not rules.grace:
+            self._stop(rules.stop_signal, rules.stop_seconds)
+            return
+        heard = live.warn(rules.warning) if rules.warning else 0
+        self.note(f"bareboat: interrupted: {self.ending}" + (f"; {rules.grace:g} s to save its state" if heard else ""))
         if heard and loop is not None:
             loop.after(rules.grace, lambda: self._stop_if_there(rules.stop_seconds))
+        elif left and loop is not None and not live.catches(rules.stop_signal):
+            loop.after(left, lambda: self._stop_if_there(rules.stop_seconds))
         else:
-            self._stop(rules.stop_signal, max(rules.stop_seconds, rules.grace))
+            self._stop_if_there(max(rules.stop_seconds, rules.grace))
 
     def _stop_if_there(self, seconds: float) -> None:
-        if self.live is not None:
-            self._stop(self.rules.stop_signal, seconds)
+        live, loop = self.live, self.loop
+        if live is None:
+            return
+        if self.paused:
+            self._wake(live)
+        live.ask(self.rules.stop_signal)
+        if loop is not None:
+            loop.after(seconds, lambda: live.kill(f"killed {seconds:g} s after it was asked to end"))
+
+    def _wake(self, live: Live) -> None:
+        self.paused = False
+        try:
+            live.unpause()
+        except EngineError as error:  # it is ending
+            self.note(f"bareboat: {error.what}")
 
     def _do_pause(self, peer: Peer, _request: dict[str, Any]) -> None:
         live = self._running()
@@ -307,16 +324,13 @@ class Keeper:
 
         loop.after(self.rules.max_time - before, say)
 
-    def _time_is_over(self) -> None:
-        self.end(TIME)
-
     def _pids(self) -> list[int]:
         return [process.pid for process in self.live.processes()] if self.live is not None else []
 
-    def end(self, why: str) -> None:
-        """Stop it for a reason of its own rules."""
+    def end(self, why: str, left: float = 0.0) -> None:
+        """Stop it for a reason of its own rules. left: as _interrupt has it."""
         if self.live is not None and not self.ending:
             self.ending = why
             if not self.rules.grace:
                 self.note(f"bareboat: stopping this container: {why}")
-            self._interrupt()
+            self._interrupt(left)
