@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests import gpu_kit
 from tests import sandbox_kit as kit
 
 from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.engine.slurm import notes
+from bareboat.engine.slurm.answers import job_fields
 from bareboat.engine.slurm.slurm import Slurm
+from bareboat.host.process import Command, Completed, ProcessError, run
 from bareboat.lease.memory import MemoryLeases, Table
 from bareboat.queue.base import Added, Entry
 from bareboat.queue.sqlite import SqliteLedger
@@ -61,6 +66,34 @@ def until(true: Callable[[], object], patience: float = PATIENCE, pause: float =
         time.sleep(pause)
 
 
+@contextlib.contextmanager
+def stopped_controller() -> Iterator[None]:
+    """Slurm's controller does not answer meanwhile."""
+    pid = int((Path(os.environ["SLURM_CONF"]).parent / "run/slurmctld.pid").read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def deaf_to(*programs: str) -> Callable[[Command], Completed]:
+    """Runs commands; of these programs' answers nothing comes through, and of no question that follows either."""
+    lost = False
+
+    def start(command: Command) -> Completed:
+        nonlocal lost
+        if lost:
+            raise ProcessError("process.timeout", "took longer than 1 s and was killed", where=command.argv[0])
+        done = run(command)
+        lost = command.argv[0] in programs
+        if lost:
+            raise ProcessError("process.timeout", "took longer than 1 s and was killed", where=command.argv[0])
+        return done
+
+    return start
+
+
 class Yard:
     """A store, its ledger and Slurm. sh: what is submitted is a script for the shell."""
 
@@ -72,7 +105,8 @@ class Yard:
         self.tree = kit.skeleton(base / "tree")
         self.ledger = SqliteLedger(self.store.queue)
         self.work = Work(self.store, Bubblewrap(self.home), Settings(home=self.home), Quiet())
-        environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home),
+        gpu_kit.cdi_yaml(base / "cdi", gpu_kit.library(base / "libcuda.so.999.88", "libcuda.so.1"))
+        environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home), "BAREBOAT_GPU_CDI": os.fspath(base / "cdi"),
                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
         self.slurm = Slurm(self.store.queue / "submissions", environ, self.store.runs.path)
         self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm,
@@ -119,13 +153,23 @@ class Yard:
 
     def runs(self, run: str) -> Entry:
         """Wait until its program runs."""
-        entry = self.until(run, lambda entry: entry.state == "running" and entry.attempt)
-        until(lambda: self.said(run))
+        entry = self.until(run, lambda entry: final(entry.state) or (
+            entry.state == "running" and entry.attempt and self.said(run)))
+        assert entry.state == "running", (entry, self.told(run))
         return entry
 
     def job(self, run: str) -> str:
         """Slurm's own number of it."""
         return self.ledger.find(run).job.partition("@")[0]
+
+    def folder(self, run: str) -> Path:
+        """Its results."""
+        return Path(self.ledger.point(run).results)
+
+    def leased(self, run: str) -> str:
+        """The GPUs of its node that Slurm gave it."""
+        fields = job_fields(slurm("scontrol", "show", "job", "--details", "--oneliner", self.job(run)).encode())
+        return fields.get("GRES", "")
 
     def note(self, run: str) -> notes.Note | None:
         """What its node has written down."""

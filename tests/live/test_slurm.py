@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.slurm_kit import Yard, slurm
+from tests.slurm_kit import Yard, deaf_to, gpus, slurm, stopped_controller, until
 
+from bareboat.engine.slurm.allocation import CANCELLED
 from bareboat.errors import EngineError
 from bareboat.training.values import Training
+from bareboat.verbs import queued
+from bareboat.verbs.polling import refresh
 
 pytestmark = pytest.mark.live
 
@@ -39,3 +42,99 @@ def test_what_slurm_refuses_has_left_nothing(place: Yard) -> None:
     assert caught.value.code == "slurm.refused" and "nvalid partition" in caught.value.what
     assert not slurm("squeue", "-h", "-o", "%k", "--states=PENDING,RUNNING")
     assert [entry.run for entry in place.ledger.entries()] == before
+
+
+def test_gpus_are_leased_once(place: Yard) -> None:
+    script = "ls -d /dev/nvidia[0-9]*; while [ ! -e /results/go ]; do sleep 0.1; done"
+    runs = place.send(*[script] * 4, training=gpus(1))
+    entries = [place.runs(run) for run in runs]
+    leased = [(entry.where, place.leased(run)) for entry, run in zip(entries, runs, strict=True)]
+    assert len(set(leased)) == 4, leased
+    for (_, gres), run in zip(leased, runs, strict=True):  # and what is inside is what was leased
+        number = gres.removeprefix("gpu:1(IDX:").removesuffix(")")
+        assert place.said(run).split() == [f"/dev/nvidia{number}"]
+    for run in runs:
+        (place.folder(run) / "go").touch()
+    assert [place.over(run).state for run in runs] == ["succeeded"] * 4
+
+
+def test_one_that_waits_and_one_that_runs_are_stopped(place: Yard) -> None:
+    runs = place.send(*["trap 'echo warned; exit 0' TERM; echo begun; while :; do sleep 0.1; done"] * 5,
+                      training=gpus(1))
+    for run in runs[:4]:
+        place.runs(run)
+    entry = place.look(runs[4])
+    assert entry.state == "pending" and "waits for nodes, GPUs or CPUs (Resources)" in entry.reason
+    assert queued.stop(place.ledger.find(runs[4]).submission, place.queue)
+    ended = [place.over(run) for run in runs]
+    assert [entry.state for entry in ended] == ["cancelled"] * 5 and ended[4].attempt == 0
+    assert {entry.reason for entry in ended} == {"stopped"}
+    assert all("warned" in place.said(run) for run in runs[:4])
+
+
+def test_what_the_administrator_cancels_says_so(place: Yard) -> None:
+    running, waiting = place.send("echo begun; sleep 600", "echo never", training=Training(parallel=1))
+    place.runs(running)
+    slurm("scancel", place.job(waiting), place.job(running))
+    for run in (running, waiting):
+        entry = place.over(run)
+        assert (entry.state, entry.reason) == ("cancelled", CANCELLED)
+
+
+def test_a_node_that_is_cut_off_gives_way(place: Yard) -> None:
+    """Its run is started elsewhere while the first attempt still runs: they are never at it at once."""
+    script = """
+        exec 9>/results/alone; flock -n 9 || echo overlap >> /results/overlap
+        echo "attempt on"; while [ ! -e /results/go ]; do sleep 0.1; done"""
+    run, = place.send(script)
+    node = place.runs(run).where
+    slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        entry = place.until(run, lambda entry: entry.attempt == 2 and entry.state == "running")
+        assert entry.where != node
+    finally:
+        slurm("scontrol", "update", f"nodename={node}", "state=resume")
+    until(lambda: place.said(run).count("attempt on") == 2)
+    (place.folder(run) / "go").touch()
+    assert place.over(run).state == "succeeded"
+    assert not (place.folder(run) / "overlap").exists()
+
+
+def test_what_slurm_does_not_answer_is_no_state(place: Yard) -> None:
+    run, = place.send("echo begun; while [ ! -e /results/go ]; do sleep 0.1; done")
+    before = place.runs(run)
+    place.slurm.patience = 1.0
+    with stopped_controller():
+        problems = refresh(place.queue)
+        assert len(problems) == 1 and "did not answer within 1 s" in problems[0]
+        assert place.ledger.find(run) == before
+        with pytest.raises(EngineError) as caught:
+            queued.stop(run, place.queue)
+        assert caught.value.code == "slurm.unreachable" and place.ledger.find(run) == before
+    place.slurm.patience = 20.0
+    (place.folder(run) / "go").touch()
+    assert place.over(run).state == "succeeded"
+
+
+def test_a_submission_whose_answer_was_lost_is_found_again(place: Yard) -> None:
+    start, place.slurm.start = place.slurm.start, deaf_to("sbatch")
+    try:
+        with pytest.raises(EngineError) as caught:
+            place.send("echo once >> /results/count", name="lost")
+        assert caught.value.code == "slurm.unreachable"
+    finally:
+        place.slurm.start = start
+    run = place.ledger.find("lost").run
+    assert place.over(run).state == "succeeded"
+    assert (place.folder(run) / "count").read_text() == "once\n"
+
+
+def test_a_number_that_is_another_jobs_by_now_is_not_believed(place: Yard) -> None:
+    run, = place.send("true")
+    place.over(run)
+    stranger = slurm("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 60")
+    job = f"{stranger}@{place.ledger.find(run).submission}/abc"
+    assert place.slurm.poll([job]) == {}
+    place.slurm.stop([job])
+    assert slurm("squeue", "-h", "-j", stranger, "-o", "%T") in ("PENDING", "RUNNING")
+    slurm("scancel", stranger)

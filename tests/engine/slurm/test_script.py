@@ -57,7 +57,8 @@ exec srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --kill-on-bad-exit=0 --cpus-p
 
 
 def test_an_array_of_several_nodes_each() -> None:
-    assert text(submission(Training(Need(nodes=2), parallel=4), 5), Part(1, ("r0", "r1", "r2"), after="77")) == """\
+    assert text(submission(Training(Need(nodes=2), parallel=4), 5), Part(1, ("r0", "r1", "r2"), after="77",
+                                                                          succeeded=("5", "6_1"))) == """\
 #!/bin/sh
 # bareboat bareboat:abc: 3 runs
 #SBATCH --job-name=bareboat-abc
@@ -69,7 +70,8 @@ def test_an_array_of_several_nodes_each() -> None:
 #SBATCH --ntasks-per-node=1
 #SBATCH --signal=USR1@75
 #SBATCH --array=0-2%4
-#SBATCH --dependency=afterany:77
+#SBATCH --dependency=afterok:5,afterok:6_1,afterany:77
+#SBATCH --kill-on-invalid-dep=yes
 run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" '/home/u/b b/submissions/abc/part-1.runs')
 [ -x '/opt/my python/bin/python' ] || { echo "bareboat: $(hostname) has no "'/opt/my python/bin/python' >&2; exit 126; }
 exec srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=0 \

@@ -25,12 +25,13 @@ _RUN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 @dataclass(frozen=True)
 class Part:
     """A job, or an array of jobs, for some runs of a submission. number: its own among those of the submission; after:
-    the job that must be over first, whatever became of it.
+    the job that must be over first, whatever became of it; succeeded: jobs that must have succeeded before.
     """
 
     number: int
     runs: tuple[str, ...]
     after: str = ""
+    succeeded: tuple[str, ...] = ()
 
 
 def comment(submission: str, part: int) -> str:
@@ -113,9 +114,9 @@ def directives(submission: Submission, part: Part) -> list[tuple[str, str]]:
     found.append(("signal", f"USR1@{warned_before(t)}"))
     if array:
         found.append(("array", f"0-{len(part.runs) - 1}" + (f"%{t.parallel}" if t.parallel else "")))
-    waits = ",".join(filter(None, (said.get("dependency", ""), f"afterany:{part.after}" if part.after else "")))
+    waits = [f"afterok:{job}" for job in part.succeeded] + ([f"afterany:{part.after}"] if part.after else [])
     if waits:
-        found.append(("dependency", waits))
+        found += [("dependency", ",".join(waits)), ("kill-on-invalid-dep", "yes")]
     if t.priority < 0:
         found.append(("nice", str(-t.priority)))  # only lower is anybody's to ask for
     for name in OPTIONS:

@@ -39,7 +39,7 @@ class Slurm:
 
     def __init__(self, folder: Path, environ: Mapping[str, str], runs: Callable[[str], Path],
                  start: Callable[[Command], Completed] = run) -> None:
-        self.name = "slurm"
+        self.name, self.patience = "slurm", ASK
         self.folder, self.environ, self.runs, self.start = folder, environ, runs, start
 
     # Scheduler
@@ -53,12 +53,13 @@ class Slurm:
         sent = folder / SENT
         known = self._known(submission.id) if sent.exists() else {}
         sent.touch(0o600)
+        succeeded = tuple(filter(None, map(self._awaited, submission.training.after)))
         jobs: list[str] = []
         before = ""
         try:
             for part in parts_of(runs, most):
                 limited = submission.training.parallel and part.number
-                part = replace(part, after=before if limited else "")
+                part = replace(part, after=before if limited else "", succeeded=succeeded)
                 number = known.get(part.number) or self._send(submission, part)
                 jobs += self._jobs(number, submission.id, part)
                 before = number
@@ -199,6 +200,24 @@ class Slurm:
                 or (name in _DEFAULTS and _DEFAULTS[name] not in said)}
         return {"PATH": os.defpath, **kept}
 
+    def _awaited(self, run: str) -> str:
+        """Slurm's number of a run that must succeed first; "" where it has. Raises EngineError "slurm.after"."""
+        for file in self.folder.glob("*/part-*.runs"):
+            lines = file.read_text(encoding="ascii").splitlines()
+            if run not in lines:
+                continue
+            note = notes.read(file.parent, run)
+            if note is not None and note.state == "succeeded":
+                return ""
+            rows = answers.ours(self._rows(), file.parent.name).get(int(file.stem[5:]), [])
+            alone = len(lines) == 1
+            for row in rows:
+                if row.state in (*answers.PENDING, *answers.RUNNING) and (
+                        alone or row.id.endswith(f"_{lines.index(run)}")):
+                    return row.id
+        raise EngineError("slurm.after", "a run that this one waits for is not in Slurm any more, and did not succeed",
+                          where=run, hint="bareboat resume it first, or leave out --after")
+
     def _known(self, submission: str) -> dict[int, str]:
         """The job number of each part of a submission that Slurm has. Raises EngineError "slurm.unreachable"."""
         return {part: found[0].id.partition("_")[0]
@@ -236,11 +255,11 @@ class Slurm:
         fine. Raises EngineError "slurm.unreachable", "slurm.absent".
         """
         try:
-            done = self.start(Command(argv, timeout=ASK))
+            done = self.start(Command(argv, timeout=self.patience))
         except ProcessError as error:
             if error.code == "process.start":
                 raise _absent(error) from None
-            raise EngineError("slurm.unreachable", f"Slurm did not answer within {ASK:g} s", where=argv[0],
+            raise EngineError("slurm.unreachable", f"Slurm did not answer within {self.patience:g} s", where=argv[0],
                               hint="what was sent stays; ask again: bareboat queue") from None
         if done.code and argv[0] in ("squeue", "scontrol") and "update" not in argv:
             raise EngineError("slurm.unreachable", f"Slurm cannot be asked: {_last(done.stderr)}", where=argv[0],
