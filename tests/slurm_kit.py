@@ -66,10 +66,29 @@ def until(true: Callable[[], object], patience: float = PATIENCE, pause: float =
         time.sleep(pause)
 
 
+def daemon(name: str) -> int:
+    """The pid of one of the cluster's daemons."""
+    return int((Path(os.environ["SLURM_CONF"]).parent / f"run/{name}.pid").read_text())
+
+
+@contextlib.contextmanager
+def cut_off(node: str) -> Iterator[None]:
+    """A node is down for the controller, and what runs on it goes on."""
+    pid = daemon(f"slurmd-{node}")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        slurm("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        until(lambda: slurm("sinfo", "-h", "-n", node, "-p", "batch", "-o", "%T") in ("idle", "mixed", "allocated"))
+
+
 @contextlib.contextmanager
 def stopped_controller() -> Iterator[None]:
     """Slurm's controller does not answer meanwhile."""
-    pid = int((Path(os.environ["SLURM_CONF"]).parent / "run/slurmctld.pid").read_text())
+    pid = daemon("slurmctld")
     os.kill(pid, signal.SIGSTOP)
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.slurm_kit import Yard, deaf_to, gpus, slurm, stopped_controller, until
+from tests.slurm_kit import Yard, cut_off, deaf_to, gpus, slurm, stopped_controller, until
 
 from bareboat.engine.slurm.allocation import CANCELLED
 from bareboat.errors import EngineError
@@ -88,12 +88,11 @@ def test_a_node_that_is_cut_off_gives_way(place: Yard) -> None:
         echo "attempt on"; while [ ! -e /results/go ]; do sleep 0.1; done"""
     run, = place.send(script)
     node = place.runs(run).where
-    slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-    try:
+    with cut_off(node):
+        place.until(run, lambda entry: entry.state == "pending" and "starts again in a moment" in entry.reason)
+        slurm("scontrol", "update", f"JobId={place.job(run)}", "StartTime=now")
         entry = place.until(run, lambda entry: entry.attempt == 2 and entry.state == "running")
         assert entry.where != node
-    finally:
-        slurm("scontrol", "update", f"nodename={node}", "state=resume")
     until(lambda: place.said(run).count("attempt on") == 2)
     (place.folder(run) / "go").touch()
     assert place.over(run).state == "succeeded"

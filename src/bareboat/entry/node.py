@@ -13,24 +13,29 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bareboat.engine.slurm import answers, notes
 from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of
 from bareboat.engine.slurm.notes import Note
+from bareboat.engine.slurm.script import sentinel
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host.background import Handed, start_handed
 from bareboat.host.loop import Loop
-from bareboat.host.process import Command, ProcessError, run
+from bareboat.host.process import Child, Command, ProcessError, run, start
 from bareboat.queue.base import Entry
 from bareboat.record.states import final
 from bareboat.record.values import timestamp
+from bareboat.supervisor.keeper import TIME
 from bareboat.training.rules import Step, follow
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs import containers
 from bareboat.verbs.attempts import LOG, read_ending
 from bareboat.verbs.nodes import Task, check, task_of
+from bareboat.verbs.submission import packed
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
@@ -106,17 +111,43 @@ class Node:
         self.cause: tuple[str, str] | None = None  # why it must end
         self.answered = False  # the attempt knows
         self.lost = False  # another job has the run
+        self.sentinel: Child | None = None
         self.patience = self.training.interrupt.grace + self.training.interrupt.kill + 30.0
+
+    @contextmanager
+    def _sentinel(self) -> Iterator[None]:
+        """Keep a step beside this one that Slurm ends first (script.sentinel)."""
+        try:
+            self.sentinel = start(Command(sentinel()), (-1, 2, 2))
+        except ProcessError as error:
+            self.work.tell.say(f"a preemption will not be told in time: {error}")
+            yield
+            return
+        try:
+            yield
+        finally:
+            if self.sentinel is not None:
+                self.sentinel.signal(signal.SIGTERM)
+                end = time.monotonic() + 5.0
+                while not self.sentinel.ended() and time.monotonic() < end:
+                    time.sleep(0.01)
+                self.sentinel.kill()  # Slurm ends what is left of the step with the job
+                self.sentinel.wait()
 
     def carry_out(self) -> int:
         """Until nothing follows in this allocation."""
-        say, store = self.work.tell.say, self.work.store
+        say = self.work.tell.say
         if (self.folder / "refused").exists():
             say("this submission was withdrawn")
             return 0
         if not self._own():
             say("another job has this run, and does not let go of it")
             return AGAIN
+        with self._sentinel():
+            return self._carry_out()
+
+    def _carry_out(self) -> int:
+        say = self.work.tell.say
         try:
             while True:
                 self.note = notes.read(self.folder, self.run) or self.note
@@ -135,7 +166,7 @@ class Node:
                     return self._requeue()
                 self._pause(step.wait)
         finally:
-            store.runs.release(self.run)
+            self.work.store.runs.release(self.run)
 
     # who has the run
 
@@ -192,7 +223,7 @@ class Node:
         note = self.note = replace(
             self.note, state="running", reason="", cause="", attempt=self.note.attempt + 1, exit_code=None,
             job=self.place.job, restarts=self.place.restarts, where=self.place.node or os.uname().nodename,
-            boot=containers.boot_id(), started=time.time(), ended=0.0)
+            boot=containers.boot_id(), started=time.time(), ended=0.0, again=False)
         notes.write(self.folder, note)
         try:
             check(self.task, self.folder, self.work.store.home)
@@ -206,12 +237,13 @@ class Node:
         finally:
             os.close(pidfd)
         ending = read_ending(self.work.store.runs.path(self.run), note.attempt)
-        if ending is None:
-            ending = Ending(*(self.cause or ("lost", "its process was killed"))[:1], None,
-                            (self.cause or ("", "its process was killed"))[1])
         if self.lost:
             return Step("pending", "another job has it")
-        return self._settle(ending)
+        self._signalled()  # what came with the end
+        self._listen()
+        if self.cause is not None:  # Slurm's signals may have come to the program before the warning did
+            ending = Ending(self.cause[0], ending.code if ending else None, self.cause[1])
+        return self._settle(ending or Ending("lost", None, "its process was killed"))
 
     def _begin(self, note: Note) -> int:
         """Start the attempt's process: it has the lock of the run's folder, and dies with this one."""
@@ -222,11 +254,22 @@ class Node:
                       note.losses, created=self.folder.stat().st_ctime, started=note.started, scheduler="slurm",
                       job=note.job, where=note.where, boot=note.boot)
         head = {"entry": encode(entry), "point": encode(point), "granted": self.place.gpus}
-        data = json.dumps(head).encode("utf-8", "surrogatepass")[:-1] + b', "template": ' + self.task.data + b"}"
+        data = json.dumps(head).encode("utf-8", "surrogatepass")[:-1] + b', "template": ' + self._template() + b"}"
         argv = (sys.executable, "-m", "bareboat.entry.attempt", self.run, "tied")
         env = {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
         pid = start_handed(Handed(argv, env, data, store.runs.path(self.run) / LOG, (store.runs.lent(self.run),)))
         return os.pidfd_open(pid)
+
+    def _template(self) -> bytes:
+        """As it was sent; with no more time than is left of the allocation's."""
+        seconds = self.training.need.seconds
+        if not seconds:
+            return self.task.data
+        text = os.environ.get("SLURM_JOB_END_TIME", "")
+        end = float(text) if text.isdigit() else answers.seconds(self._job().get("EndTime", ""))
+        left = max(min(seconds, end - time.time()), 1.0) if end else seconds
+        need = replace(self.training.need, seconds=left)
+        return packed(replace(self.task.template, training=replace(self.training, need=need)))
 
     def _wait(self, pidfd: int) -> None:
         loop, ended = Loop(), False
@@ -238,17 +281,22 @@ class Node:
 
         loop.add(pidfd, over)
         loop.add(self.told.read, self._signalled)
+        beside = os.pidfd_open(self.sentinel.pid) if self.sentinel is not None else -1
+        if beside >= 0:
+            loop.add(beside, lambda: False)  # one turn, in which it is looked at
         try:
             while not ended:
                 loop.turn(int(LOOK * 1000))
                 if not ended:
                     self._look(pidfd)
         finally:
-            loop.drop(self.told.read)
+            if beside >= 0:
+                os.close(beside)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
 
     def _look(self, pidfd: int) -> None:
         """What others have written since, and whether the attempt knows by now why it must end."""
+        self._listen()
         if self._claimed() and not self.lost:
             self.lost = True
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # at once: the other waits, and this node may be cut off
@@ -262,10 +310,20 @@ class Node:
         from bareboat.supervisor.client import ask
 
         try:
-            ask(self.work.store.runs.path(self.run), 2.0, do="interrupt", cause=cause)
+            ask(self.work.store.runs.path(self.run), 2.0, do="interrupt", cause=TIME if cause == "limit" else cause)
         except EngineError:
             return False  # it begins at this moment, or ends: looked at again
         return True
+
+    def _listen(self) -> None:
+        """Whether Slurm has ended the step beside this."""
+        if self.sentinel is None or not self.sentinel.ended():
+            return
+        code, self.sentinel = self.sentinel.wait(), None
+        if code not in (128 + signal.SIGTERM, 128 + signal.SIGKILL):
+            self.work.tell.say(f"the step beside this one ended with {code}: a preemption will not be told in time")
+        elif self.cause is None:
+            self._must_end(*self._why(warned=False))
 
     def _signalled(self) -> bool:
         numbers = self.told.taken()
@@ -304,8 +362,6 @@ class Node:
         """Write down how an attempt ended and what follows it."""
         if notes.is_marked(self.folder, self.run) and ending.cause != "exit":
             ending = Ending("stopped", ending.code, "stopped")
-        elif ending.cause == "stopped" and self.cause is not None:
-            ending = replace(ending, reason=self.cause[1])
         step = follow(ending, self.training.retry, self.note.failures, self.note.losses)
         now = time.time()
         self.note = replace(
@@ -335,6 +391,8 @@ class Node:
         """Have Slurm start this job again, and wait for its end. Where it will not, who polls sends another."""
         if self.place.restarts < self._restarts():
             return AGAIN  # Slurm has it down for that already
+        self.note = replace(self.note, again=True)
+        notes.write(self.folder, self.note)
         for pause in (0.5, 2.0, 5.0, 10.0, 20.0):
             try:
                 done = run(Command(("scontrol", "requeue", self.place.job), timeout=ASK))

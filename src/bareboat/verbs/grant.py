@@ -123,12 +123,18 @@ def granted_to(load: Workload, held: Sequence[tuple[str, int]], work: Work) -> W
 
 
 def granted_by_others(load: Workload, granted: str, work: Work) -> Workload:
-    """As granted_to, of GPUs that a scheduler has leased by itself, as --gpus has them."""
+    """As granted_to, of GPUs that a scheduler has leased by itself, as --gpus has them. Where it hides all others, what
+    is seen is counted from 0 again, and all of it is meant.
+    """
     from bareboat.host.gpu.choose import choose
 
     specs = specs_of(work)
+    here, wanted = machine(specs, work), parse_gpus(granted)
+    units = all_units(here.gpus)
+    if len(units) != len(wanted.names):
+        units = list(choose(wanted, here))
     said = dict(load.env)
-    given = _given(choose(parse_gpus(granted), machine(specs, work)), SLOTS, specs, work)
+    given = _given(units, SLOTS, specs, work)
     driver = replace(given.driver, env=tuple(e for e in given.driver.env if e[0] not in said))
     return replace(load, gpus=given.gpus, driver=driver, devices=given.devices)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bareboat.engine.scheduler import Submission
-from bareboat.engine.slurm.script import Part, job_name, parts_of, script
+from bareboat.engine.slurm.script import Part, followers, job_name, parts_of, script, sentinel
 from bareboat.errors import UsageError
 from bareboat.training.values import Interrupt, Need, Point, Training
 from bareboat.values import replace
@@ -45,14 +45,13 @@ def test_one_run() -> None:
 #SBATCH --mem=8193M
 #SBATCH --gres=gpu:2
 #SBATCH --time=480
-#SBATCH --signal=USR1@75
+#SBATCH --signal=B:USR1@75
 #SBATCH --partition=batch
 #SBATCH --account=lab
 #SBATCH --constraint=a100&nvlink
 run=run0
 [ -x '/opt/my python/bin/python' ] || { echo "bareboat: $(hostname) has no "'/opt/my python/bin/python' >&2; exit 126; }
-exec srun --nodes=1 --ntasks=1 --ntasks-per-node=1 --kill-on-bad-exit=0 --cpus-per-task=4 \
-'/opt/my python/bin/python' -m bareboat.entry.node '/home/u/b b/submissions/abc' "$run"
+exec '/opt/my python/bin/python' -m bareboat.entry.node '/home/u/b b/submissions/abc' "$run"
 """
 
 
@@ -68,14 +67,13 @@ def test_an_array_of_several_nodes_each() -> None:
 #SBATCH --requeue
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
-#SBATCH --signal=USR1@75
+#SBATCH --signal=B:USR1@75
 #SBATCH --array=0-2%4
 #SBATCH --dependency=afterok:5,afterok:6_1,afterany:77
 #SBATCH --kill-on-invalid-dep=yes
 run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" '/home/u/b b/submissions/abc/part-1.runs')
 [ -x '/opt/my python/bin/python' ] || { echo "bareboat: $(hostname) has no "'/opt/my python/bin/python' >&2; exit 126; }
-exec srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=0 \
-'/opt/my python/bin/python' -m bareboat.entry.node '/home/u/b b/submissions/abc' "$run"
+exec '/opt/my python/bin/python' -m bareboat.entry.node '/home/u/b b/submissions/abc' "$run"
 """
 
 
@@ -116,7 +114,7 @@ def test_names(name: str, shown: str) -> None:
 @pytest.mark.parametrize(("seconds", "grace", "before"), [(0, 60, 75), (3600, 60, 75), (60, 60, 30), (0, 1e9, 65535)])
 def test_the_warning_fits_in(seconds: float, grace: float, before: int) -> None:
     training = Training(Need(seconds=seconds), Interrupt(grace=grace))
-    assert f"#SBATCH --signal=USR1@{before}\n" in text(submission(training))
+    assert f"#SBATCH --signal=B:USR1@{before}\n" in text(submission(training))
 
 
 def test_more_runs_than_an_array_has() -> None:
@@ -129,3 +127,11 @@ def test_more_runs_than_an_array_has() -> None:
 def test_gres_of_the_users_own_goes_before_ours() -> None:
     said = text(submission(Training(Need(gpus=1), options=(("gres", "gpu:a100:1"),))))
     assert "--gres=gpu:a100:1\n" in said and "--gres=gpu:1\n" not in said
+
+
+def test_steps() -> None:
+    assert " ".join(sentinel()) == (
+        "srun --overlap --quiet --nodes=1 --ntasks=1 --cpus-per-task=1 --gres=none --mem=0 sleep infinity")
+    assert " ".join(followers(3, 1.5, ("python", "-m", "x"))) == (
+        "srun --overlap --quiet --relative=1 --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=2 "
+        "--kill-on-bad-exit=0 python -m x")

@@ -23,6 +23,7 @@ RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_
 AGAIN = {"PREEMPTED": "preempted", "NODE_FAIL": "its node failed", "BOOT_FAIL": "its node did not start"}
 OVER = {"TIMEOUT": "time limit", "OUT_OF_MEMORY": "out of memory", "DEADLINE": "its deadline passed"}
 RESUBMIT = ("resubmit", "1")  # a detail of an observation: another attempt is due, and Slurm will not start it
+HURRY = ("hurry", "1")  # it was requeued by its own node, on which nothing of it is left, and need not wait any longer
 
 REASONS = {  # of those that people must do something about, or that squeue's word does not say
     "Resources": "waits for nodes, GPUs or CPUs",
@@ -38,6 +39,7 @@ REASONS = {  # of those that people must do something about, or that squeue's wo
     "ReqNodeNotAvail": "nodes it needs are down, drained or reserved",
     "Reservation": "waits for its reservation",
     "JobHeldUser": "held: scontrol release",
+    "launch failed requeued held": "its node could not start it: scontrol release",
     "JobHeldAdmin": "held by the administrator",
     "AssocGrpGRES": "your account has all the GPUs it may have",
     "QOSMaxJobsPerUserLimit": "you have as many jobs as this QOS allows",
@@ -132,7 +134,8 @@ def observe(row: Row | None, note: Note | None, stopped: bool = False) -> Observ
     if row is None:
         return None
     if row.state in PENDING:
-        return Observation("pending", waiting(row, n), n.attempt, None, "", row.start, (("slurm", row.reason),))
+        hurry = (HURRY,) if row.reason == "BeginTime" and n.again else ()
+        return Observation("pending", waiting(row, n), n.attempt, None, "", row.start, (("slurm", row.reason), *hurry))
     if row.state in RUNNING:
         if n.attempt == 0 or n.state != "running":
             reason = "its node makes ready" if not n.attempt else n.reason

@@ -17,8 +17,8 @@ MOST = 1 << 16
 @dataclass(frozen=True)
 class Note:
     """The last that is known of a run. attempt: the fence; cause: of training.values.CAUSES, for one that was told to
-    end or has ended; job, restarts: which start of which job has it; wanted: it was told to end. Times: seconds since
-    the epoch.
+    end or has ended; job, restarts: which start of which job has it; again: its node has asked to be requeued, and
+    has ended everything of its own. Times: seconds since the epoch.
     """
 
     run: str
@@ -36,6 +36,7 @@ class Note:
     started: float = 0.0
     ended: float = 0.0
     not_before: float = 0.0
+    again: bool = False
 
 
 def path(folder: Path, run: str) -> Path:

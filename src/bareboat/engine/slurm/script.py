@@ -51,7 +51,6 @@ def runs_file(part: Part) -> str:
 
 def script(submission: Submission, part: Part) -> str:
     """The batch script of a part. Raises UsageError "slurm.*" for what cannot be said to Slurm."""
-    t = submission.training
     array = len(part.runs) > 1
     folder = str(submission.folder)
     lines = [
@@ -70,17 +69,25 @@ def script(submission: Submission, part: Part) -> str:
     program = shlex.quote(submission.node[0])
     lines += [
         f"[ -x {program} ] || {{ echo \"bareboat: $(hostname) has no \"{program} >&2; exit 126; }}",
-        # a step, not the script itself: only steps are told of a preemption before it is too late
-        " ".join(["exec srun", *_step(t), *map(shlex.quote, submission.node), '"$run"']),
+        " ".join(["exec", *map(shlex.quote, submission.node), '"$run"']),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _step(t: Training) -> list[str]:
-    words = [f"--nodes={t.need.nodes}", f"--ntasks={t.need.nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=0"]
-    if t.need.cpus:
-        words.append(f"--cpus-per-task={math.ceil(t.need.cpus)}")  # not inherited since 22.05
-    return words
+def sentinel() -> tuple[str, ...]:
+    """A step that does nothing and takes nothing: Slurm's SIGTERM of a preemption, and of scancel --signal, goes to
+    every process of every step, and to none of the batch script's. So this step's end is the word, and the program,
+    which belongs to the script, is warned as it should be.
+    """
+    return ("srun", "--overlap", "--quiet", "--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--gres=none", "--mem=0",
+            "sleep", "infinity")
+
+
+def followers(nodes: int, cpus: float, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A step on all nodes but the first, which has the script: one process on each."""
+    words = (f"--cpus-per-task={math.ceil(cpus)}",) if cpus else ()  # not inherited since 22.05
+    return ("srun", "--overlap", "--quiet", "--relative=1", f"--nodes={nodes - 1}", f"--ntasks={nodes - 1}",
+            "--ntasks-per-node=1", *words, "--kill-on-bad-exit=0", *argv)
 
 
 def directives(submission: Submission, part: Part) -> list[tuple[str, str]]:
@@ -111,7 +118,7 @@ def directives(submission: Submission, part: Part) -> list[tuple[str, str]]:
             found.append(("gres", f"gpu:{int(need.gpus)}"))
     if need.seconds:
         found.append(("time", str(math.ceil(need.seconds / 60))))
-    found.append(("signal", f"USR1@{warned_before(t)}"))
+    found.append(("signal", f"B:USR1@{warned_before(t)}"))  # B: to the script's process alone
     if array:
         found.append(("array", f"0-{len(part.runs) - 1}" + (f"%{t.parallel}" if t.parallel else "")))
     waits = [f"afterok:{job}" for job in part.succeeded] + ([f"afterany:{part.after}"] if part.after else [])

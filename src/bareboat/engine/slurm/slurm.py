@@ -81,16 +81,19 @@ class Slurm:
             seen = self._observed(job, row)
             if seen is not None:
                 found[text] = seen
-                if row is not None and row.reason == "BeginTime" and seen.state == "pending" and seen.attempt:
+                if row is not None and answers.HURRY in seen.details:
                     self._hurry(job)
         return found
 
     def stop(self, jobs: Sequence[str]) -> None:
         """As Scheduler.stop. What waits is cancelled; what runs is told by its node's part, which warns it first."""
         wanted = [job for text in jobs if (job := answers.job_of(text)) is not None]
+        if not wanted:
+            return
+        listed = {row.id: row for row in self._rows()}  # where Slurm cannot be asked, nothing has been done
         for job in wanted:
-            notes.mark(self.folder / job.submission, job.run)
-        listed = {row.id: row for row in self._rows()}
+            if (self.folder / job.submission).is_dir():
+                notes.mark(self.folder / job.submission, job.run)
         own = [job for job in wanted if (row := listed.get(job.number)) is not None and _same(row, job)]
         for at in range(0, len(own), AT_ONCE):
             numbers = [job.number for job in own[at:at + AT_ONCE]]
@@ -151,7 +154,9 @@ class Slurm:
     # one question each
 
     def _hurry(self, job: Job) -> None:
-        """Let a requeued job start now: Slurm has each of them wait for two minutes. What it refuses waits on."""
+        """Let a requeued job start now: Slurm has each of them wait for two minutes, which is for what may still be on
+        its nodes. What it refuses waits on.
+        """
         self._asked("scontrol", "update", f"JobId={job.number}", "StartTime=now")
 
     def _placed(self, submission: Submission) -> None:
