@@ -12,10 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from bareboat.errors import EngineError
 from bareboat.lease.base import Lease
 from bareboat.lease.memory import MemoryLease, MemoryLeases, Table
+from bareboat.lease.values import Ask, Page, Wish
 from bareboat.queue.base import Added, Entry
 from bareboat.queue.memory import MemoryLedger
 from bareboat.queue.moves import again, cancel
-from bareboat.queue.policy import Machine
+from bareboat.queue.policy import Decision, Machine, View
 from bareboat.queue.worker import Worker
 from bareboat.record.states import final
 from bareboat.training.rules import LOST_MOST, Step
@@ -97,7 +98,8 @@ class FakeHands:
 class Place:
     def __init__(self, training: Training = Training()) -> None:  # noqa: B008
         self.ledger, self.hands, self.time = MemoryLedger(), FakeHands(training), 1000.0
-        self.leases = MemoryLeases(os.geteuid(), Table())
+        self.table = Table()
+        self.leases = MemoryLeases(os.geteuid(), self.table)
         self.worker = self.fresh()
 
     def fresh(self) -> Worker:
@@ -110,6 +112,27 @@ class Place:
 
     def entry(self, run: str) -> Entry:
         return self.ledger.find(run)
+
+
+def test_others_are_obeyed_where_the_policy_says_so_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place()
+    run, = place.add()
+    place.worker.turn()
+    ask = Ask(os.geteuid(), run, "theirs")
+    MemoryLeases(7, place.table).publish(Page(7, place.time, wishes=(Wish("theirs"),), asks=(ask,)))
+    place.worker.turn()
+    assert place.hands.asked == []  # a page may say what it likes
+    views: list[View] = []
+
+    def agrees(view: View) -> Decision:
+        views.append(view)
+        return Decision(asks=((7, ask),))
+
+    monkeypatch.setattr("bareboat.queue.worker.decide", agrees)
+    place.worker.turn()
+    place.worker.turn()
+    assert place.hands.asked == [(run, "preempted")]
+    assert [h.run for h in views[0].holdings] == [run] and [p.uid for p in views[0].pages if p.asks] == [7]
 
 
 def test_it_starts_what_waits_and_ends_when_there_is_nothing_left() -> None:

@@ -18,7 +18,7 @@ from bareboat.lease.flock import FlockLeases
 from bareboat.lease.place import Place
 from bareboat.lease.values import SLOTS, Holding
 from bareboat.settings import Settings
-from bareboat.training.values import Need, Training
+from bareboat.training.values import Interrupt, Need, Training
 from bareboat.verbs import enter, launch
 from bareboat.verbs.containers import Container
 from bareboat.verbs.lent import leases_of
@@ -110,3 +110,17 @@ def test_shares_run_side_by_side_and_are_told_their_part(yard: Yard) -> None:
         yard.until(run, lambda _, run=run: "XLA" in yard.said(run))  # type: ignore[misc]
         assert "BAREBOAT_GPU_MEMORY_SHARE=0.5000\nXLA_PYTHON_CLIENT_MEM_FRACTION=0.45\n" in yard.said(run)
     assert sorted(h.run for h in yard.queue.leases.holdings()) == sorted(runs)
+
+
+def test_what_is_asked_to_end_says_so_to_all(yard: Yard) -> None:
+    from bareboat.supervisor.client import ask
+
+    how = Training(need=Need(gpus=1, seconds=3600), interrupt=Interrupt(grace=3.0, kill=1.0))
+    run, = yard.submit("trap : USR1; echo up; while :; do sleep 0.05; done", training=how)
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    [held] = yard.queue.leases.holdings()
+    assert (held.run, held.kind, held.ending) == (run, "training", False) and held.ends > held.started > 0
+    ask(yard.store.runs.path(run), 5.0, do="interrupt", cause="preempted")
+    until(lambda: [h.ending for h in yard.queue.leases.holdings() if h.run == run] == [True])
+    yard.until(run, lambda entry: entry.attempt == 2)

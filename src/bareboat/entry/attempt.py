@@ -97,6 +97,7 @@ def _made_and_kept(given: Given, work: Work, lease: Lease | None) -> int:
         else:
             keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work), rules_of(given.template.training))
             keeper.attempt = given.entry.attempt
+            keeper.leaving = lambda: _leaving(lease)
             _list(given, work)
             ending = _carried_out(given, work, keeper, prepared)
         code = 125 if ending.code is None else ending.code
@@ -109,6 +110,15 @@ def _made_and_kept(given: Given, work: Work, lease: Lease | None) -> int:
         if keeper is not None:
             keeper.over(code)
     return code
+
+
+def _leaving(lease: Lease | None) -> None:
+    """Tell the others that what this run has will be free soon, so that nobody is asked for more."""
+    if lease is not None:
+        try:
+            lease.update(replace(lease.holding, ending=True))
+        except BareboatError as error:
+            _Log().say(f"{error.code}: {error.what}")
 
 
 def _die_with_parent() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from bareboat.errors import BareboatError
 from bareboat.lease.base import Lease, Leases
-from bareboat.lease.values import Holding, Page, Wish
+from bareboat.lease.values import Ask, Holding, Page, Wish
 from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Bounds, Decision, Machine, View, decide
 from bareboat.queue.used import Used
@@ -147,8 +147,7 @@ class Worker:
 
     def obey(self) -> None:
         """Ask attempts to end: those that somebody wants cancelled, and those that others need the room of."""
-        wanted = {run: "preempted" for page in self.leases.pages() for ask in page.asks
-                  if ask.uid == self.uid and (run := ask.run) in self.going}
+        wanted = {ask.run: "preempted" for ask in self._agreed()}
         wanted.update({run: "stopped" for run, going in self.going.items() if going.entry.wanted == "cancelled"})
         for run, cause in wanted.items():
             going = self.going[run]
@@ -158,6 +157,17 @@ class Worker:
                     self.say(f"{run} is asked to end: {cause}")
                 else:
                     self._look = 0.1
+
+    def _agreed(self) -> list[Ask]:
+        """What others ask of this user's attempts and the policy asks for here too: a page may say what it likes."""
+        pages = self.leases.pages()
+        asked = [(page.uid, ask) for page in pages for ask in page.asks
+                 if ask.uid == self.uid and ask.run in self.going and not self.going[ask.run].asked]
+        if not asked:
+            return []
+        holdings = self.leases.holdings()
+        found = decide(View(self.hands.machine(holdings), holdings, pages, self.bounds, self.now())).asks
+        return [ask for asker, ask in asked if (asker, ask) in found]
 
     # what waits
 

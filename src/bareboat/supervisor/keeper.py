@@ -35,6 +35,7 @@ class Keeper:
                  ports: tuple[Port, ...] = ()) -> None:
         self.facts, self.rules, self.stdin, self._began = facts, rules, stdin, began
         self.note: Callable[[str], None] = lambda _: None
+        self.leaving: Callable[[], None] = lambda: None  # told when it is asked to end
         self.ports: Forwards | None = None
         if ports:
             from bareboat.supervisor.ports import Forwards
@@ -192,6 +193,7 @@ class Keeper:
         else:
             self.ending = cause
             self._interrupt()
+            self.leaving()
         peer.answer({})
 
     def _interrupt(self, left: float = 0.0) -> None:
