@@ -128,6 +128,7 @@ class Yard:
         environ = {**os.environ, "BAREBOAT_HOME": os.fspath(self.home), "BAREBOAT_GPU_CDI": os.fspath(base / "cdi"),
                    "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
         self.slurm = Slurm(self.store.queue / "submissions", environ, self.store.runs.path)
+        self.slurm.settle = 2.0  # one clock
         self.queue = Queue(self.ledger, MemoryLeases(os.getuid(), Table()), lambda: None, lambda name: self.slurm,
                            self.store.queue)
 

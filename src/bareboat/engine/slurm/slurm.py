@@ -19,6 +19,7 @@ from bareboat.values import replace
 
 ARRAY_MOST = 1001  # Slurm's own default of MaxArraySize
 LOOK = 1.0  # seconds between two questions while a log is followed
+SETTLE = 5.0  # seconds after a job was requeued until a node takes it again, clocks that differ included
 ASK, SEND = 20.0, 130.0  # seconds; sbatch itself tries again for two minutes where the controller is full
 AT_ONCE = 200  # jobs on one command line
 REFUSED, SENT = "refused", "sent"  # files of a submission
@@ -39,7 +40,7 @@ class Slurm:
 
     def __init__(self, folder: Path, environ: Mapping[str, str], runs: Callable[[str], Path],
                  start: Callable[[Command], Completed] = run) -> None:
-        self.name, self.patience = "slurm", ASK
+        self.name, self.patience, self.settle = "slurm", ASK, SETTLE
         self.folder, self.environ, self.runs, self.start = folder, environ, runs, start
 
     # Scheduler
@@ -82,7 +83,7 @@ class Slurm:
             if seen is not None:
                 found[text] = seen
                 if row is not None and answers.HURRY in seen.details:
-                    self._hurry(job)
+                    self._hurry(job, seen.attempt)
         return found
 
     def stop(self, jobs: Sequence[str]) -> None:
@@ -153,11 +154,18 @@ class Slurm:
 
     # one question each
 
-    def _hurry(self, job: Job) -> None:
-        """Let a requeued job start now: Slurm has each of them wait for two minutes, which is for what may still be on
-        its nodes. What it refuses waits on.
+    def _hurry(self, job: Job, attempt: int) -> None:
+        """Let a requeued job start soon, once for each attempt: Slurm has it wait for two minutes, for the sake of what
+        may still be on its nodes. A node refuses for a second or two what it has just ended ("credential revoked").
         """
-        self._asked("scontrol", "update", f"JobId={job.number}", "StartTime=now")
+        done = self.folder / job.submission / "runs" / f"{job.run}.hurried"
+        try:
+            if done.read_text() == str(attempt):
+                return
+        except OSError:
+            pass
+        done.write_text(str(attempt))
+        self._asked("scontrol", "update", f"JobId={job.number}", f"StartTime=now+{self.settle:.0f}")
 
     def _placed(self, submission: Submission) -> None:
         if submission.folder != self.folder / submission.id:
