@@ -405,6 +405,22 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(leases: FlockLeases, place: 
     assert leases.take(Holding(0, "r", units=WHOLE)) is not None
 
 
+def test_names_of_others_do_not_write_on_a_terminal(leases: FlockLeases, place: Path) -> None:
+    (place / f"holding-{UID}-\x1b[2J").symlink_to("/nowhere")
+    assert leases.holdings() == ()
+    assert leases.problems() == (f"holding-{UID}-?[2J: is a symbolic link",)
+
+
+def test_who_holds_something_locks_the_directory_against_sweepers(leases: FlockLeases, place: Path) -> None:
+    sweeper = os.open(place, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(sweeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    leases.close()
+    fcntl.flock(sweeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert other(place).take(Holding(0, "r", units=WHOLE))  # nor does a sweeper hinder anybody
+    os.close(sweeper)
+
+
 def test_drafts_of_the_dead_are_removed(leases: FlockLeases, place: Path) -> None:
     (place / f".{UID}-abc").write_text("")
     (place / f".{UID + 1}-abc").write_text("")

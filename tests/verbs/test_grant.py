@@ -327,3 +327,16 @@ def test_what_was_leased_for_a_queued_run_is_what_it_gets(lab: World) -> None:
     with pytest.raises(BareboatError) as caught:
         granted_to(plain, (("GPU-gone", SLOTS),), lab.work)
     assert caught.value.code == "gpu.gone"
+
+
+def test_what_a_run_without_a_gpu_may_take_is_told_too(lab: World) -> None:
+    seen: list[Holding] = []
+    lab.program("look", lambda guest: seen.extend(meeting(lab).holdings()) or 0)  # type: ignore[func-returns-value]
+    limited = replace(asked(None), program=("look",), resources=Resources(cpus=1.5, memory=1 << 30))
+    record = run(limited, lab.work)
+    assert [(h.run, h.kind, h.units, h.cpus, h.memory) for h in seen] == [(record.id, "session", (), 1.5, 1 << 30)]
+    assert meeting(lab).holdings() == ()
+    (lab.base / "leases").chmod(0o777)  # where nobody can be told it runs all the same
+    assert run(replace(limited, program=("true",)), lab.work).exit_code == 0
+    assert "nobody is told of its CPUs and memory" in lab.tell.text
+    assert refused_of(lab, asked("1")).code == "lease.directory"

@@ -48,8 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="",
         help="as recorded; none for the record of another machine",
     )
-    parser.add_argument("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 or none; without it as many as "
-                        "recorded, and none for the record of another machine")
+    parser.add_argument("-g", "--gpus", metavar="GPUS", help="all, a number, 0.5, device=0,1 or none; without it as "
+                        "many as recorded, and none for the record of another machine")
     add_tolerance(parser)
     parser.add_argument(
         "--offline", action="store_true", default=None, help="use only what is on this machine"

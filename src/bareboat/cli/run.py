@@ -91,7 +91,8 @@ def configure_workload(parser: argparse.ArgumentParser) -> None:
     add("-u", "--user", metavar="UID[:GID]", help="user inside; 0 is root of the user namespace only")
     add("--root", action="store_true", help="the same as -u 0")
     add("--entrypoint", metavar="PROGRAM", help="put before the program's words")
-    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
+    add("-g", "--gpus", metavar="GPUS", help="all, a number, a share of one as 0.5, device=0,1 (indexes, UUIDs, "
+        "MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
     add("--pids-limit", "--pids", metavar="N", help="limit of processes")

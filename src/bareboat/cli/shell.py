@@ -35,7 +35,8 @@ def session_options(parser: argparse.ArgumentParser) -> None:
     mounts.configure(parser)
     add("-e", "--env", action="append", default=[], metavar="NAME[=VALUE]", help="a variable")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
-    add("-g", "--gpus", metavar="GPUS", help="all, a number, device=0,1 (indexes, UUIDs, MIG instances) or none")
+    add("-g", "--gpus", metavar="GPUS", help="all, a number, a share of one as 0.5, device=0,1 (indexes, UUIDs, "
+        "MIG instances) or none")
     add("--cpus", metavar="N", help="CPUs, a decimal number")
     add("-m", "--memory", metavar="SIZE", help="memory limit, as 8g")
     add("--shm-size", metavar="SIZE", help="size of /dev/shm")

@@ -269,6 +269,8 @@ class FlockLeases:
             os.close(self._directory)
             self._directory = -1
         self._directory = open_place(self.at)
+        with suppress(OSError):  # what ages files below /tmp leaves a directory alone that is locked (tmpfiles.d(5))
+            fcntl.flock(self._directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return self._directory
 
     def _names(self, directory: int) -> list[str]:
@@ -330,6 +332,7 @@ class FlockLeases:
             pause = min(pause * 2, 0.02)
 
     def _noted(self, about: str, problems: list[str]) -> None:
+        problems = ["".join(c if c.isprintable() else "?" for c in problem) for problem in problems]
         self._problems = [*(p for p in self._problems if not p.startswith(about)), *problems]
 
 

@@ -11,7 +11,8 @@ from bareboat.errors import LeaseError
 from bareboat.values import dataclass
 
 # The first whose parent every user may write to, or that the administrator has made: facts that all users see alike.
-PLACES = (Path("/run/lock/bareboat"), Path("/dev/shm/bareboat-leases"), Path("/tmp/bareboat-leases"))
+# Not /dev/shm: systemd removes what a user has there when that user logs out (logind.conf, RemoveIPC).
+PLACES = (Path("/run/lock/bareboat"), Path("/tmp/bareboat-leases"))
 MODE = 0o1777
 _HINT = ("its owner or the administrator puts it right: a directory of root's with mode 1777; docs/administration.md, "
          "\"Leases of GPUs\"")

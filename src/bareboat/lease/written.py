@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 
 from bareboat.errors import RecordError
 from bareboat.lease.values import SLOTS, WISHES_MOST, Ask, Holding, Page, Wish
@@ -21,8 +20,9 @@ HOLDING_MOST, PAGE_MOST = 1 << 14, 1 << 17  # bytes of a file
 NAME_MOST = 128  # characters of a run's name
 UNITS_MOST, ASKS_MOST, COUNT_MOST = 256, 256, 1e6
 KINDS = ("training", "session", "serving")
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-UNIT = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+ID_MOST, UNIT_MOST = 64, 128
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_OF_UNITS = _LETTERS | {":"}
 
 
 def write_holding(holding: Holding) -> bytes:
@@ -93,7 +93,7 @@ def _holding(held: Holding) -> Holding:
     if len(held.units) > UNITS_MOST or len({name for name, _ in held.units}) != len(held.units):
         raise ValueError("units are too many, or one is there twice")
     for name, slots in held.units:
-        if not UNIT.fullmatch(name) or not 1 <= slots <= SLOTS:
+        if not 0 < len(name) <= UNIT_MOST or not _OF_UNITS.issuperset(name) or not 1 <= slots <= SLOTS:
             raise ValueError("a unit is none")
     _amounts(cpus=held.cpus, started=held.started, ends=held.ends)
     _whole(held.memory, held.priority)
@@ -129,7 +129,7 @@ def _ask(ask: Ask) -> None:
 
 
 def _id(text: str, what: str) -> None:
-    if not ID.fullmatch(text):
+    if not 0 < len(text) <= ID_MOST or not _LETTERS.issuperset(text) or not text[0].isalnum():
         raise ValueError(f"{what} is no id")
 
 

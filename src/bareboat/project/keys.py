@@ -116,7 +116,8 @@ RESOURCES = Table(
             "gpus",
             Either(
                 (
-                    Text('"all", "none" or "device=0,1"', rf"all|none|device={GPU}(,{GPU})*"),
+                    Text('"all", "none", a share as "0.5" or "device=0,1"',
+                         rf"all|none|0?\.(?=[0-9]*[1-9])[0-9]{{1,5}}|device={GPU}(,{GPU})*"),
                     Whole("a number of GPUs", 0, MOST_GPUS),
                 )
             ),

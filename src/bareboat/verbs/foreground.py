@@ -42,9 +42,11 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
         rules = rules_within(rules, work.settings)
     container = containers.of(prepared, request, work.engine.name, remove=True)
     container = replace(container, rules=rules)
-    if prepared.workload.driver.holder:
-        from bareboat.verbs.lent import begun
+    limits = prepared.workload.limits
+    if prepared.workload.driver.holder or limits.cpus or limits.memory:
+        from bareboat.verbs.lent import accounted, begun
 
+        accounted(record.id, container.name or record.project, limits, work)
         begun(record.id, container.name or record.project, rules.max_time, work)
     if life is not None:
         container = replace(container, labels=life.labels)
@@ -71,7 +73,7 @@ def in_foreground(prepared: Prepared, request: RunRequest, work: Work, life: Lif
         containers.forget_live(store, record.id)
         store.runs.release(record.id)
         keeper.over(code)
-        if prepared.workload.driver.holder:
+        if record.id in work.lent.held:
             from bareboat.verbs.lent import give_back
 
             give_back(record.id, work)

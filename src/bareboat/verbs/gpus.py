@@ -109,7 +109,8 @@ def _holdings(work: Work) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
 
 def _leased(row: Row, held: tuple[Holding, ...], work: Work) -> Row:
     """The row with who has it leased, and whose of them the processes are that no container of ours has."""
-    from bareboat.verbs.lent import leases_of, user_name, user_of
+    from bareboat.verbs.lending import user_name, user_of
+    from bareboat.verbs.lent import leases_of
     from bareboat.verbs.machine import unit_name
 
     if row.gpu.mig and row.mig is None:

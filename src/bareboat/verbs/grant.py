@@ -13,7 +13,8 @@ from bareboat.project.gpus import GpuRequest, parse_gpus
 from bareboat.values import TYPE_CHECKING, Any, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
-from bareboat.verbs.lent import give_back, lend, slots_of
+from bareboat.verbs.lending import lend, slots_of
+from bareboat.verbs.lent import give_back
 from bareboat.verbs.machine import unit_name
 from bareboat.workload import Device, Driver, Workload
 

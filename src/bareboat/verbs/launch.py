@@ -142,9 +142,11 @@ def launch(container: Container, kept: Kept, work: Work) -> Container:
     if container.boot != boot:
         container = replace(container, boot=boot)
         containers.write(work.store, container)
-    if kept.workload.driver.holder:
-        from bareboat.verbs.lent import begun
+    limits = kept.workload.limits
+    if kept.workload.driver.holder or limits.cpus or limits.memory:
+        from bareboat.verbs.lent import accounted, begun
 
+        accounted(container.id, container.name, limits, work)
         begun(container.id, container.name, container.rules.max_time, work)
     lease = work.lent.held.get(container.id)
     task = json.dumps({"container": encode(container), "kept": encode(kept), "settings": _settings(work),

@@ -10,7 +10,7 @@ from bareboat.errors import LeaseError
 from bareboat.lease.flock import FlockLeases
 from bareboat.lease.place import place
 from bareboat.verbs.collaborators import Work
-from bareboat.verbs.lent import user_name
+from bareboat.verbs.lending import user_name
 
 REMEDY = ("the administrator makes it root's: docs/administration.md, \"Leases of GPUs\"; until then every file there "
           "can be removed by its owner")
