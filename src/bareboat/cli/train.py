@@ -11,6 +11,7 @@ from bareboat.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bareboat.training.values import Training
+    from bareboat.verbs.prepare import RunRequest
     from bareboat.verbs.train import TrainRequest
 
 SUMMARY = "Send a run for execution: queued until its GPUs are free, interrupted and resumed, recorded."
@@ -73,17 +74,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-time", metavar="TIME", help="the longest that an attempt may take, as 8h; short ones start earlier")
     add("--priority", type=int, default=0, metavar="N", help="among your own runs; higher goes first (0)")
     add("--after", action="append", metavar="RUN", help="not before that run has succeeded")
-    add("--retries", type=int, default=0, metavar="N", help="start again after so many failures (0)")
+    add("--retries", type=int, metavar="N", help="start again after so many failures (0)")
     add("--retry-on", metavar="CODES", help="exit codes that are retried, as 1,137 (every failure)")
     add("--fail-on", metavar="CODES", help="exit codes that never are")
-    add("--requeue-on", metavar="CODES", help="exit codes by which the program asks for another attempt (75)")
-    add("--requeue-at-limit", action="store_true", help="when its time is over, go on in another attempt")
+    add("--requeue-on", metavar="CODES", help="exit codes by which the program asks for another attempt (75); none")
+    add("--requeue-at-limit", action=argparse.BooleanOptionalAction, default=None,
+        help="when its time is over, go on in another attempt")
     add("--warning", metavar="SIGNAL", help="what warns the program that it is interrupted (USR1)")
     add("--grace", metavar="TIME", help="how long it has after the warning (60s)")
     add("--preemptible", action=argparse.BooleanOptionalAction, default=None,
         help="may be interrupted for others (by itself when you have more than a fair share)")
     add("--checkpoint-complete", metavar="FILE", help="the file that makes a checkpoint directory complete")
-    add("--keep-checkpoints", type=int, default=0, metavar="N", help="keep the newest N when an attempt ends (all)")
+    add("--keep-checkpoints", type=int, metavar="N", help="keep the newest N when an attempt ends (all)")
     add("--notify", metavar="COMMAND", help="run by your shell when it is over")
     add("--webhook", metavar="URL", help="told when it is over, in JSON")
     add("--hang", metavar="TIME", help="point out a run without output and use for so long; 0 for never (30m)")
@@ -133,6 +135,7 @@ def request_of(options: argparse.Namespace) -> TrainRequest:
 
     gpus, options.gpus = options.gpus, None
     run, spread = sweeping.spread_of(options, run_words.request_of(options))
+    _from_project(options, run)
     return TrainRequest(run, training_of(options), gpus, labels(options.label or []), spread)
 
 
@@ -142,7 +145,7 @@ def training_of(options: argparse.Namespace) -> Training:
     from bareboat.training.values import Checkpoints, Interrupt, Need, Retry, Training, Watch
 
     o = options
-    for flag, value in (("--retries", o.retries), ("--keep-checkpoints", o.keep_checkpoints)):
+    for flag, value in (("--retries", o.retries or 0), ("--keep-checkpoints", o.keep_checkpoints or 0)):
         if value < 0:
             raise UsageError("usage.number", f"{value} is less than 0", where=flag)
     if o.nodes < 1:
@@ -156,12 +159,27 @@ def training_of(options: argparse.Namespace) -> Training:
         need=Need(seconds=seconds(o.max_time, "--max-time", 0.0), nodes=o.nodes),
         interrupt=Interrupt(signal_number(o.warning) if o.warning else interrupt.warning,
                             seconds(o.grace, "--grace", interrupt.grace)),
-        retry=Retry(o.retries, _codes(o.retry_on, "--retry-on"), _codes(o.fail_on, "--fail-on"),
-                    _codes(o.requeue_on, "--requeue-on") or retry.requeue_on, o.requeue_at_limit),
-        checkpoints=Checkpoints(o.checkpoint_complete or "", o.keep_checkpoints),
+        retry=Retry(o.retries or 0, _codes(o.retry_on, "--retry-on"), _codes(o.fail_on, "--fail-on"),
+                    retry.requeue_on if o.requeue_on is None else _codes(o.requeue_on, "--requeue-on"),
+                    bool(o.requeue_at_limit)),
+        checkpoints=Checkpoints(o.checkpoint_complete or "", o.keep_checkpoints or 0),
         watch=Watch(o.notify or "", o.webhook or "", seconds(o.hang, "--hang", Watch().hang)),
         priority=o.priority, preemptible=o.preemptible, after=tuple(o.after or ()), parallel=o.max_parallel or 0,
         scheduler=scheduler, options=_options(o, scheduler))
+
+
+def _from_project(o: argparse.Namespace, run: RunRequest) -> None:
+    """What the project's table [train] says where the options do not."""
+    from bareboat.verbs.train import project_of
+
+    project = project_of(run)
+    if project is None:
+        return
+    for name, text in project.train:
+        field = name.replace("-", "_")
+        if getattr(o, field) is None:
+            value: object = text == "true" if text in ("true", "false") else text
+            setattr(o, field, int(text) if field in ("retries", "keep_checkpoints") else value)
 
 
 def _options(o: argparse.Namespace, scheduler: str) -> tuple[tuple[str, str], ...]:
@@ -178,7 +196,7 @@ def _options(o: argparse.Namespace, scheduler: str) -> tuple[tuple[str, str], ..
 
 
 def _codes(text: str | None, flag: str) -> tuple[int, ...]:
-    if not text:
+    if not text or text == "none":
         return ()
     found = []
     for part in text.split(","):

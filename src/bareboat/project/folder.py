@@ -121,9 +121,17 @@ def _load(folder: Path, overrides: Overrides | None) -> Project:
         network=table.get("network", "host"),
         engine=table.get("engine"),
         cache=table.get("cache"),
+        train=tuple((name, _typed(value)) for name, value in table.get("train", {}).items()),
         package=_package(root, file.pyproject, mounts),
         notes=tuple(notes),
     )
+
+
+def _typed(value: object) -> str:
+    """A value as the option of its name would be typed."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _project_file(root: Path, wanted: bool) -> _File:

@@ -128,6 +128,36 @@ RESOURCES = Table(
     ),
 )
 
+TIME = Text("a time as 90s, 1.5h or 1h30m", r"([0-9]+(\.[0-9]+)?(ms|min|[smhd])?)+")
+CODES = ListOf("a list of exit codes", Whole("an exit code", 0, 255))
+TRAIN = Table(
+    "a table",
+    (
+        Key("max-time", TIME, "The longest that an attempt may take.", '"8h"', default="no end"),
+        Key("retries", Whole("a whole number, at least 0", 0), "How many failures are followed by another attempt.",
+            "2", default="0"),
+        Key("retry-on", CODES, "Exit codes that are retried.", "[1, 137]", default="every failure"),
+        Key("fail-on", CODES, "Exit codes that never are.", "[2]"),
+        Key("requeue-on", CODES, "Exit codes by which the program asks for another attempt.", "[75]", default="75"),
+        Key("requeue-at-limit", Flag(), "Whether another attempt follows when its time is over.", "true",
+            default="false"),
+        Key("warning", Text("a signal's name", "(SIG)?[A-Z0-9+-]{1,12}"), "What warns the program that it is "
+            "interrupted.", '"TERM"', default="USR1"),
+        Key("grace", TIME, "How long it has after the warning.", '"2min"', default="60s"),
+        Key("preemptible", Flag(), "Whether it may be interrupted for others.", "true",
+            default="when its user has more than a fair share"),
+        Key("checkpoint-complete", Text("a file's name", r"[^/\u0000]+"), "The file that makes a checkpoint directory "
+            "complete.", '"DONE"', default="those of known frameworks"),
+        Key("keep-checkpoints", Whole("a whole number, at least 0", 0), "How many of the newest stay when an attempt "
+            "ends.", "3", default="all"),
+        Key("notify", Text("a command line for the shell"), "Run by your shell when a run is over.",
+            '"notify-send $BAREBOAT_NAME $BAREBOAT_STATE"'),
+        Key("webhook", Text("a URL", r"https?://[^\u0000]+"), "Told in JSON when a run is over.",
+            '"https://example.org/hook"'),
+        Key("hang", TIME, "Point out a run without output and use for so long.", '"1h"', default="30min"),
+    ),
+)
+
 PROJECT = Table(
     "a table",
     (
@@ -229,6 +259,7 @@ PROJECT = Table(
             "Commands by name: `bareboat run NAME`.",
             '{ train = ["python", "src/train.py"] }',
         ),
+        Key("train", TRAIN, "What `bareboat train` takes where its options do not say.", '{ max-time = "8h" }'),
         Key("resources", RESOURCES, "Limits of a run.", '{ memory = "8g" }'),
         Key(
             "gpu",

@@ -131,6 +131,7 @@ class Project:
     network: str = "host"  # "host" or "none"
     engine: str | None = None  # "bubblewrap", "docker", "podman"; None: as the settings say
     cache: bool | None = None  # whether runs have the user's cache of models and packages; None: as the settings say
+    train: tuple[tuple[str, str], ...] = ()  # options of `train` and their values, as they would be typed
     package: Package | None = None
     named: bool = field(default=False, compare=False)  # by its file or pyproject.toml, not by its folder alone
     notes: tuple[str, ...] = field(default=(), compare=False)  # what convention decided, for init and -v

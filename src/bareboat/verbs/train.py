@@ -22,6 +22,7 @@ from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, pla
 
 if TYPE_CHECKING:
     from bareboat.engine.scheduler import Submission
+    from bareboat.project.values import Project
 
 ROOM = 32 << 20  # bytes without which a run is not worth a start
 Spread = Callable[[Point], tuple[Point, ...]]  # a run to the points of a sweep; ids and folders are given later
@@ -107,7 +108,7 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     if asked.name:
         _check_name(asked.name, work, queue)
     training = replace(request.training, after=tuple(_before(word, work, queue) for word in request.training.after))
-    wanted = _gpus(request)
+    wanted = _gpus(request, work)
     bare = replace(asked, tty=False, interactive=False, resources=replace(asked.resources, gpus="none"))
     made, environment = prepare_run(bare, work)
     after(environment, work)
@@ -115,6 +116,10 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     gpus = _here(wanted, environment, made, work) if local else _afar(wanted)
     need = replace(training.need, gpus=gpus, cpus=made.workload.limits.cpus or 0.0,
                    memory=made.workload.limits.memory or 0)
+    if work.settings.limited:
+        from bareboat.verbs.allowed import time_within
+
+        need = replace(need, seconds=time_within(need.seconds or None, work.settings) or 0.0)
     training = replace(training, need=need)
     if local:
         _feasible(training, made, work)
@@ -176,15 +181,32 @@ def _before(word: str, work: Work, queue: Queue) -> str:
     return entry.run
 
 
-def _gpus(request: TrainRequest) -> GpuRequest:
-    """What is asked for, by the command line or else the project."""
+def project_of(run: RunRequest, work: Work | None = None) -> Project | None:
+    """The project of a run, None for one of an image. work: to look into code that is fetched. Raises ProjectError."""
     from bareboat.project import find_root, load
+
+    if run.code:
+        if work is None:
+            return None
+        from bareboat.verbs.code import with_code
+
+        run, _ = with_code(run, work)
+    alone = run.project_run or not run.words
+    try:
+        project = load(run.project or find_root(Path.cwd()))
+    except (BareboatError, OSError):
+        if alone:
+            raise
+        return None
+    return project if alone or run.words[0] in dict(project.commands) else None
+
+
+def _gpus(request: TrainRequest, work: Work) -> GpuRequest:
+    """What is asked for, by the command line or else the project."""
     from bareboat.project.gpus import parse_gpus, requested
 
-    run, project = request.run, None
-    if request.gpus is None and (run.project_run or not run.words) and not run.code:
-        project = load(run.project or find_root(Path.cwd()))
-    found = parse_gpus(request.gpus) if request.gpus is not None else requested(None, project)
+    found = (parse_gpus(request.gpus) if request.gpus is not None else
+             requested(None, project_of(request.run, work)))
     if found.names:
         raise UsageError("train.gpus", "the queue chooses which GPUs a run gets",
                          where="--gpus", hint=f"say how many: --gpus {len(found.names)}")
