@@ -101,7 +101,21 @@ later() { # USR2 to this shell when a command has ended well
     "$@" &
     wait "$!" && kill -USR2 "$$"
 }
-other_ended() { until [ -d "$over" ]; do sleep 2; done; }
+other_ended() {
+    until [ -d "$over" ]; do
+        sleep 2
+        kill -0 "$$" 2>/dev/null || return 1
+    done
+}
+time_is_over() {
+    left=$BAREBOAT_SECONDS
+    while [ "$left" -gt 0 ]; do
+        step=$((left < 10 ? left : 10))
+        sleep "$step"
+        kill -0 "$$" 2>/dev/null || return 1
+        left=$((left - step))
+    done
+}
 
 why= signalled= timers=
 trap 'signalled=1 why=${why:-asked}; interrupt' TERM
@@ -109,7 +123,7 @@ trap 'signalled=1; if [ -d "$over" ]; then why=${why:-other}; else why=${why:-li
 "$@" 9>&- &
 child=$!
 if [ "${BAREBOAT_SECONDS:-0}" -gt 0 ]; then
-    (later sleep "$BAREBOAT_SECONDS") 9>&- &
+    (later time_is_over) 9>&- &
     timers=$!
 fi
 if [ "$nodes" -gt 1 ]; then
