@@ -123,11 +123,11 @@ trap 'signalled=1; if [ -d "$over" ]; then why=${why:-other}; else why=${why:-li
 "$@" 9>&- &
 child=$!
 if [ "${BAREBOAT_SECONDS:-0}" -gt 0 ]; then
-    (later time_is_over) 9>&- &
+    (later time_is_over) >/dev/null 2>&1 9>&- &
     timers=$!
 fi
 if [ "$nodes" -gt 1 ]; then
-    (later other_ended) 9>&- &
+    (later other_ended) >/dev/null 2>&1 9>&- &
     timers="$timers $!"
 fi
 code=0
