@@ -94,12 +94,16 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Tls:
-    """What one server is trusted by, beside the system's CAs, and what we show it. verify: False for anybody."""
+    """What one server is trusted by, beside the system's CAs, and what we show it. verify: False for anybody; only: by
+    these CAs and no others; name: the name that its certificate must have, "" for its host's.
+    """
 
     ca: tuple[str, ...] = ()
     certificate: str = ""
     key: str = ""
     verify: bool = True
+    only: bool = False
+    name: str = ""
 
 
 class Transport:
@@ -190,6 +194,10 @@ class Transport:
         )
         return found
 
+    def prepare(self, url: str) -> None:
+        """Read what connections to this URL need, certificates and keys, now: their files may go afterwards."""
+        self._pool(url)
+
     def close(self) -> None:
         """Close all connections that are not in use."""
         with self._lock:
@@ -216,6 +224,8 @@ class Transport:
         if not self._tls.verify:
             options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # whoever asked for it knows
+        if self._tls.name:
+            options |= {"server_hostname": self._tls.name, "assert_hostname": self._tls.name}
         if not proxy:
             return self._watched(urllib3.PoolManager(**options))
         clean, authorization = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
@@ -263,6 +273,8 @@ def _context(bundle: str | None, tls: Tls | None = None) -> Any:
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    elif tls.only:
+        bundle = None
     elif not bundle:
         context.load_default_certs()
     for path in (bundle, *tls.ca) if bundle and tls.verify else tls.ca if tls.verify else ():
