@@ -175,5 +175,6 @@ def scheduler(name: str, work: Work) -> Scheduler:
         from bareboat.host.kernel import platform
         from bareboat.verbs.cluster import Carrying
 
-        return Carrying(Kubernetes(platform().removeprefix("linux/")), work)
+        return Carrying(Kubernetes(work.store.queue / "kubernetes", os.environ, platform().removeprefix("linux/")),
+                        work)
     raise UsageError("usage.scheduler", f"there is no scheduler {name!r} yet", hint="local")

@@ -141,7 +141,7 @@ REFUSED = [
     ("kubernetes.device", Training(), {"devices": (Device(Path("/dev/fuse"), "/dev/fuse"),)}),
     ("kubernetes.mount", Training(), {"mounts": (Mount(Path("/srv/x"), "/x"),)}),
     ("kubernetes.data", Training(), {"mounts": (Mount(Path("/p/data"), "/data", True),)}),
-    ("kubernetes.text", Training(), {"argv": ("python", "\udcff")}),
+    ("kubernetes.text", Training(), {"env": (("WORD", "\udcff"),)}),
     ("kubernetes.variable", Training(), {"env": (("A B", "1"),)}),
     ("kubernetes.too-large", Training(), {"argv": ("python", "x" * 1_100_000)}),
 ]
@@ -201,7 +201,7 @@ def test_a_sweep_beyond_what_a_cluster_keeps_is_refused() -> None:
 
 def test_runs_that_need_several_nodes_are_jobs_of_their_own() -> None:
     found = manifest.bundles(kit.submission(*kit.sweep(3), training=Training(Need(nodes=2))), options.Options())
-    assert len({bundle.name for bundle in found}) == 3 and not any(bundle.indexed for bundle in found)
+    assert len({bundle.name for bundle in found}) == 3 and all(len(bundle.points) == 1 for bundle in found)
 
 
 def test_all_jobs_of_a_run_write_to_one_folder() -> None:

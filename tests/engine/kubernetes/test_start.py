@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bareboat.engine.kubernetes import manifest, points
+from bareboat.training.checkpoints import Found, newest, temporary
 from bareboat.training.values import Point
 
 SHELLS = [shell for shell in (("dash",), ("bash",), ("busybox", "sh")) if shutil.which(shell[0])]
@@ -71,13 +72,14 @@ def test_attempts_are_counted_and_none_has_the_number_of_another(pod: Pod) -> No
 def test_the_programs_code_is_the_pods(pod: Pod) -> None:
     assert pod.run("sh", "-c", "exit 7")[0] == 7 and pod.told == "attempt 1: exit 7"
     assert pod.run("true")[0] == 0
-    assert pod.run("/no/such/program")[0] == 127
+    code, text = pod.run("/no/such/program")
+    assert code == manifest.FAILED and "/no/such/program: not found" in text
     assert pod.run("sh", "-c", "kill -9 $$")[0] == 137
 
 
 def test_a_code_that_would_be_taken_for_ours_is_not(pod: Pod) -> None:
     code, text = pod.run("sh", "-c", "exit 122")
-    assert code == 1 and "122" in text
+    assert (code, text) == (1, "") and "122" in pod.told
 
 
 def test_only_a_complete_checkpoint_is_gone_on_from(pod: Pod) -> None:
@@ -85,14 +87,31 @@ def test_only_a_complete_checkpoint_is_gone_on_from(pod: Pod) -> None:
     kept.mkdir()
     for age, name in enumerate(("step-9", "step-10", "step-11.tmp", "step-12.ckpt.part")):
         (kept / name).mkdir()
-        (kept / name / "weights").write_text("x")
+        (kept / name / ".complete").touch()
         os.utime(kept / name, (1000 + age, 1000 + age))
     (kept / "empty").mkdir()
     (kept / "none.ckpt").touch()
     assert f"resume={kept}/step-10 " in pod.run("sh", "-c", SHOW)[1]
     (kept / "step-9" / "DONE").touch()
-    os.utime(kept / "step-9", (1000, 1000))
     assert f"resume={kept}/step-9 " in pod.run("sh", "-c", SHOW, COMPLETE="DONE")[1]
+
+
+NAMES = ("step-9", "step-10", "epoch=3-step=1200.ckpt", "step=100-epoch=3.ckpt", "checkpoint-500", "model_0007.pt",
+         "Iter 12.h5", "last.ckpt", "best", "a.tmp", "a.tmp-1", "partial-3", "x.part", "y.part.ckpt", "tmp", "tmpfile1",
+         "#auto", "old~", "step.tmp.7", "w.lock", "12.50.pt", "v2.0-step_08", "orbax.orbax-checkpoint-tmp-9", "9a",
+         "ü-3")
+
+
+@pytest.mark.parametrize("some", [NAMES, NAMES[:7], NAMES[2:7], NAMES[9:], ("model_0008.pt", "model_0009.pt")])
+def test_the_newest_is_the_one_that_bareboat_finds_elsewhere(pod: Pod, some: tuple[str, ...]) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    for age, name in enumerate(some):
+        (kept / name).write_text("x")
+        os.utime(kept / name, (1000 + age * 7 % 40, 1000 + age * 7 % 40))
+    found = [Found(name, (kept / name).stat().st_mtime_ns, not temporary(name)) for name in some]
+    best = newest(found)
+    assert best is not None and f"resume={kept}/{best.name} " in pod.run("sh", "-c", SHOW)[1]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(pod: Pod) -> None:

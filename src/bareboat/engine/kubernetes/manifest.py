@@ -45,7 +45,7 @@ class Bundle:
 
 
 def bundles(submission: Submission, options: Options) -> tuple[Bundle, ...]:
-    """The Jobs of a submission: one; an Indexed Job for several runs; a Job for each run that needs several nodes.
+    """The Jobs of a submission: one, of which each run is an index; a Job for each run that needs several nodes.
 
     Raises EngineError "kubernetes.*" for what a cluster cannot do.
     """
@@ -80,13 +80,14 @@ def _joined(name: str, id: str) -> str:
 
 def _bundle(s: Submission, points: tuple[Point, ...], name: str, options: Options) -> Bundle:
     need, many = s.training.need, len(points) > 1
-    each, files = parts(points) if many else (0, ())
+    filed = many or not pod.is_text(points[0])
+    each, files = parts(points) if filed else (0, ())
     labels = {names.MANAGED: "bareboat", names.SUBMISSION: names.label(s.id), names.JOB: name}
     if not many:
         labels[names.RUN] = names.label(points[0].run)
     folder = results_path(s, points[0])
     inside = pod.Inside(
-        job=name, image=s.image, points_each=each, parts=len(files),
+        job=name, image=s.image, points_each=each, parts=len(files), many=many,
         results=folder.rpartition("/")[0] if many else folder, secret=name if pod.secrets(s.workload) else "")
     template = pod.template(s, points[0], inside, options)
     template["metadata"] = {"labels": labels, "annotations": _notes(s, points, many)}
@@ -94,11 +95,11 @@ def _bundle(s: Submission, points: tuple[Point, ...], name: str, options: Option
         "completions": len(points) if many else need.nodes,
         "parallelism": min(s.training.parallel or len(points), len(points)) if many else need.nodes,
     }
-    if many or need.nodes > 1:
-        spec["completionMode"] = "Indexed"
-    spec["backoffLimitPerIndex" if many else "backoffLimit"] = s.training.retry.retries
+    # one run is an index too: the pods of an index are told how many came before them, which is the attempt's number
+    spec["completionMode"] = "Indexed"
+    spec["backoffLimit" if need.nodes > 1 else "backoffLimitPerIndex"] = s.training.retry.retries
     spec |= {
-        "podFailurePolicy": {"rules": failure_rules(s.training.retry, "FailIndex" if many else "FailJob")},
+        "podFailurePolicy": {"rules": failure_rules(s.training.retry, "FailJob" if need.nodes > 1 else "FailIndex")},
         "podReplacementPolicy": "Failed",  # never before the last one is known to be over
         "ttlSecondsAfterFinished": KEPT_SECONDS,
     }
@@ -161,11 +162,21 @@ def _others(s: Submission, name: str, options: Options, files: tuple[str, ...]) 
     if secrets:
         found.append(of("Secret", type="Opaque", data={
             key: base64.b64encode(pod.text(value).encode()).decode() for key, value in secrets}))
-    stopped = {"stopped": ""} if files else {}
+    stopped = {"stopped": ""} if len(s.points) > 1 else {}
     found.append(of("ConfigMap", data={"start": start_script(), **stopped}))
-    found += [of("ConfigMap", f"{name}-{number}", data={f"points-{number}": pod.text(part)})
+    found += [of("ConfigMap", f"{name}-{number}", **_content(f"points-{number}", part))
               for number, part in enumerate(files)]
     return found
+
+
+def _content(name: str, text: str) -> Document:
+    """Of a ConfigMap: words that are not UTF-8 are no text of JSON either."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        data = base64.b64encode(text.encode("utf-8", "surrogateescape")).decode()
+        return {"binaryData": {name: data}}
+    return {"data": {name: text}}
 
 
 @lru_cache(maxsize=1)

@@ -26,14 +26,16 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Inside:
-    """What of the rest of the manifest a pod refers to. points_each: runs in each of so many parts, 0 for one run;
-    results: the directory in the claim, the index follows it where there are several.
+    """What of the rest of the manifest a pod refers to. points_each: how many runs are in each of the parts, 0 where
+    the words are in the pod; many: whether there are several; then the index follows results, the directory in the
+    claim.
     """
 
     job: str
     image: str
     points_each: int = 0
     parts: int = 0
+    many: bool = False
     results: str = ""
     secret: str = ""
 
@@ -102,6 +104,15 @@ def escaped(word: str) -> str:
     return text(word).replace("$", "$$")
 
 
+def is_text(point: Point) -> bool:
+    """Whether the words and variables of a run are UTF-8."""
+    try:
+        "".join((*point.argv, *(value for _, value in point.env))).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def text(word: str) -> str:
     """The word, which must be text: an API object is JSON. Raises EngineError "kubernetes.text"."""
     try:
@@ -137,7 +148,7 @@ def _variables(s: Submission, point: Point, inside: Inside) -> list[Document]:
              for name, value in sorted(plain.items())]
     for name, value in contract(s, point, inside):
         found.append({"name": name, "value": escaped(value)})
-    if inside.points_each or s.training.need.nodes > 1:  # the Job's controller sets it too, but later than it is read
+    if inside.many or s.training.need.nodes > 1:  # the Job's controller sets it too, but later than it is read
         found.insert(0, {"name": "JOB_COMPLETION_INDEX", "valueFrom": {"fieldRef": {"fieldPath": _INDEX}}})
     return found
 
@@ -148,6 +159,8 @@ def contract(s: Submission, point: Point, inside: Inside) -> list[tuple[str, str
     found = {"BAREBOAT_SUBMISSION": s.id}
     if inside.points_each:
         found["BAREBOAT_POINTS"] = str(inside.points_each)
+        if not inside.many:
+            found["BAREBOAT_POINT"] = "0"
     else:
         found["BAREBOAT_RUN"] = point.run
     found |= {"BAREBOAT_WARNING": str(int(t.interrupt.warning)), "BAREBOAT_GRACE": str(math.ceil(t.interrupt.grace)),
@@ -211,7 +224,7 @@ def _volumes(load: Workload, inside: Inside, options: Options) -> tuple[list[Doc
     volumes: list[Document] = [{"name": "start", "projected": {"sources": sources, "defaultMode": 0o444}}]
     folder = "/".join(part for part in (options.results.path, inside.results) if part)
     results: Document = {"name": "results", "mountPath": RESULTS[0]}
-    if inside.points_each:
+    if inside.many:
         results["subPathExpr"] = f"{folder}/$(JOB_COMPLETION_INDEX)"
     else:
         results["subPath"] = folder

@@ -22,7 +22,7 @@ def parts(points: Sequence[Point]) -> tuple[int, tuple[str, ...]]:
     each = max(len(arms), 1)
     while each > 1 and any(sum(sizes[at:at + each]) > PART_MOST for at in range(0, len(arms), each)):
         each = -(-each // 2)
-    found = tuple("case $index in\n" + "".join(arms[at:at + each]) + "esac\n" for at in range(0, len(arms), each))
+    found = tuple("case $point in\n" + "".join(arms[at:at + each]) + "esac\n" for at in range(0, len(arms), each))
     if max(sizes, default=0) > PART_MOST or len(found) > PARTS_MOST:
         raise _too_large(f"{sum(sizes)} bytes of arguments and variables in {len(points)} runs")
     return each, found

@@ -1,9 +1,14 @@
 # The first process of a pod: counts attempts, finds the newest complete checkpoint, interrupts in the agreed order.
 # Read by /bin/sh; of the image it needs mkdir, sleep and date besides. docs/kubernetes.md has the contract.
 set -u
-say() { printf 'bareboat: %s\n' "$1" >&2; }
+exec 8>&2 2>/dev/null # what this shell says of signals and jobs is nothing of the program's
+say() { printf 'bareboat: %s\n' "$1" >&8; }
 told() { printf '%s' "$1" 2>/dev/null > "${BAREBOAT_TOLD:-/dev/termination-log}" || :; }
-fail() { say "$2"; told "$2"; exit "$1"; }
+fail() {
+    if [ "$1" = 120 ]; then say "$2"; fi
+    told "$2"
+    exit "$1"
+}
 here=${0%/*}
 index=${JOB_COMPLETION_INDEX:-0}
 nodes=${BAREBOAT_NODES:-1}
@@ -13,10 +18,12 @@ if [ "${BAREBOAT_POINTS:-0}" -gt 0 ]; then # one of many: its words and variable
     stopped=
     [ -r "$here/stopped" ] && read -r stopped < "$here/stopped"
     case " $stopped " in *" $index "*) fail 121 "stopped" ;; esac
-    found= part=$here/points-$((index / BAREBOAT_POINTS))
+    found= part=$here/points-$((${BAREBOAT_POINT:-$index} / BAREBOAT_POINTS))
+    point=${BAREBOAT_POINT:-$index}
     [ -r "$part" ] && . "$part" # sets the words, BAREBOAT_RUN and found
-    [ -n "$found" ] || fail 120 "there is no point $index"
+    [ -n "$found" ] || fail 120 "there is no point $point"
 fi
+command -v -- "$1" >/dev/null 2>&1 || fail 120 "$1: not found in the image"
 
 results=${BAREBOAT_RESULTS:-/results}
 export BAREBOAT_CHECKPOINTS="$results/checkpoints"
@@ -43,21 +50,48 @@ told "attempt $attempt"
 export BAREBOAT_ATTEMPT="$attempt" BAREBOAT_FENCE="$BAREBOAT_RUN.$attempt" BAREBOAT_DEADLINE=
 [ "${BAREBOAT_SECONDS:-0}" -gt 0 ] && BAREBOAT_DEADLINE=$(($(date +%s) + BAREBOAT_SECONDS))
 
-complete() {
-    case ${1##*/} in *.tmp | *.tmp-* | *.tmp.* | *-tmp-* | *.part | *.partial | *~) return 1 ;; esac
-    if [ -d "$1" ]; then
-        if [ -n "${BAREBOAT_COMPLETE:-}" ]; then [ -e "$1/$BAREBOAT_COMPLETE" ]; else
-            for any in "$1"/*; do [ -e "$any" ] && return 0; done
-            return 1
-        fi
-    else
+complete() { # as training/checkpoints.py has it, but that no file's inside is looked at
+    case ".${1##*/}." in
+    .\#* | *~. | *[-._]tmp[-._]* | *[-._]partial[-._]* | *[-._]incomplete[-._]* | *.temp[-._]* | *.part[-._]* | \
+        *.crdownload[-._]* | *.lock[-._]* | *.swp[-._]*) return 1 ;;
+    esac
+    if [ ! -d "$1" ]; then
         [ -s "$1" ]
+    elif [ -n "${BAREBOAT_COMPLETE:-}" ]; then
+        [ -e "$1/$BAREBOAT_COMPLETE" ]
+    else
+        for marker in .complete .metadata trainer_state.json _CHECKPOINT_METADATA commit_success.txt; do
+            [ -e "$1/$marker" ] && return 0
+        done
+        return 1
     fi
 }
-newest=
+step_of() { # the number in a name: behind "step" or "iter", else its last; none: nothing
+    step=${1##*/}
+    case $step in
+    *[Ss][Tt][Ee][Pp][0-9]* | *[Ss][Tt][Ee][Pp][!0-9][0-9]* | *[Ss][Tt][Ee][Pp][!0-9][!0-9][0-9]*)
+        step=${step#*[Ss][Tt][Ee][Pp]} ;;
+    *[Ii][Tt][Ee][Rr][0-9]* | *[Ii][Tt][Ee][Rr][!0-9][0-9]* | *[Ii][Tt][Ee][Rr][!0-9][!0-9][0-9]*)
+        step=${step#*[Ii][Tt][Ee][Rr]} ;;
+    *)  case $step in ?*.*) step=${step%.*} ;; esac
+        step=${step%"${step##*[0-9]}"}
+        step=${step##*[!0-9]} ;;
+    esac
+    case $step in *[0-9]*) step=${step#"${step%%[0-9]*}"} ;; *) step= ;; esac
+    step=${step%%[!0-9]*}
+}
+numbered=1
+for found in "$BAREBOAT_CHECKPOINTS"/*; do
+    complete "$found" && step_of "$found" && [ -z "$step" ] && numbered=
+done
+newest= highest=
 for found in "$BAREBOAT_CHECKPOINTS"/*; do
     complete "$found" || continue
-    if [ -z "$newest" ] || [ ! "$newest" -nt "$found" ]; then newest=$found; fi
+    step_of "$found"
+    if [ -z "$newest" ] || { [ -n "$numbered" ] && [ "$step" -gt "$highest" ]; } ||
+        { { [ -z "$numbered" ] || [ "$step" = "$highest" ]; } && [ ! "$newest" -nt "$found" ]; }; then
+        newest=$found highest=$step
+    fi
 done
 export BAREBOAT_RESUME="$newest"
 
@@ -120,14 +154,14 @@ time_is_over() {
 why= signalled= timers=
 trap 'signalled=1 why=${why:-asked}; interrupt' TERM
 trap 'signalled=1; if [ -d "$over" ]; then why=${why:-other}; else why=${why:-limit}; fi; interrupt' USR2
-"$@" 9>&- &
+"$@" 2>&8 8>&- 9>&- &
 child=$!
 if [ "${BAREBOAT_SECONDS:-0}" -gt 0 ]; then
-    (later time_is_over) >/dev/null 2>&1 9>&- &
+    (later time_is_over) >/dev/null 8>&- 9>&- &
     timers=$!
 fi
 if [ "$nodes" -gt 1 ]; then
-    (later other_ended) >/dev/null 2>&1 9>&- &
+    (later other_ended) >/dev/null 8>&- 9>&- &
     timers="$timers $!"
 fi
 code=0

@@ -14,8 +14,14 @@ from bareboat.values import Any, replace
 
 Document = dict[str, Any]
 INDEX = "batch.kubernetes.io/job-completion-index"
+# of a pod that replaces others of its index: how many of them failed, and how many ends were ignored by the policy
+FAILED = "batch.kubernetes.io/job-index-failure-count"
+IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 BEFORE, ATTEMPTS = "bareboat/before", "bareboat/attempts-before"  # of a Job that goes on with a run: earlier ones
+SEEN = "bareboat/attempts-seen"
 EVERY = "*"  # of names.STOPPED: all that is not over
+TOLD = 121
+OURS = (120, TOLD, 122, 124)  # exit codes of start.sh, which are not the program's
 GONE = Observation("cancelled", "its Job was deleted on the cluster")
 _CANNOT = {  # why a container does not start, and cannot without somebody's help
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
@@ -29,15 +35,16 @@ _DISRUPTED = {
 
 
 def observe(job: Document, pods: Sequence[Document], index: int, events: Sequence[Document] = ()) -> Observation:
-    """One run. index: of an Indexed Job's, -1 for a Job that is one run; pods: the Job's; events: of it, newest last."""
+    """One run. index: in its Job, -1 for a Job that is one run; pods: the Job's; events: of it, newest last."""
     own = sorted((pod for pod in pods if index < 0 or index_of(pod) == index), key=_begun)
     live = [pod for pod in own if _phase(pod) not in ("Succeeded", "Failed")]
-    attempt = _attempt(job, own)
+    attempt = _attempt(job, own, index)
     over = _over(job, own, index)
     if over is not None:
         if live and over.state != "succeeded":
             return replace(over, state="running", reason="it is being stopped", attempt=attempt, exit_code=None,
                            where=_node(live[-1]))
+        attempt = max(attempt, 1) if over.state == "succeeded" else attempt
         return replace(over, attempt=attempt, where=_node(own[-1]) if own else "")
     if not live:
         return Observation("pending", _why_none(job, own, events), attempt)
@@ -47,8 +54,8 @@ def observe(job: Document, pods: Sequence[Document], index: int, events: Sequenc
 
 
 def needs_pods(jobs: Iterable[Document]) -> bool:
-    """Whether the Jobs alone do not say it all."""
-    return any(condition(job, "Complete") is None for job in jobs)
+    """Whether the Jobs alone do not say it all: of many runs that succeeded nothing else is asked."""
+    return any(condition(job, "Complete") is None or (job.get("spec") or {}).get("completions") == 1 for job in jobs)
 
 
 def condition(document: Document, kind: str) -> Document | None:
@@ -100,22 +107,42 @@ def _over(job: Document, own: list[Document], index: int) -> Observation | None:
     whole = {"BackoffLimitExceeded": "", "PodFailurePolicy": "", "FailedIndexes": ""}.get(
         str(failed.get("reason")), str(failed.get("message") or failed.get("reason") or ""))
     return Observation("failed", ", ".join(part for part in (said, whole) if part) or "it failed",
-                       exit_code=code if isinstance(code, int) else None)
+                       exit_code=code if isinstance(code, int) and code not in OURS else None)
 
 
-def _attempt(job: Document, own: list[Document]) -> int:
+def _attempt(job: Document, own: list[Document], index: int) -> int:
     """By what pods told at their end, which is the number that is on the volume; else by counting those that ran."""
-    before = str(((job.get("metadata") or {}).get("annotations") or {}).get(ATTEMPTS) or "0")
-    at = int(before) if before.isdigit() else 0
+    before = _number(job, ATTEMPTS)
+    at = max(before, _seen(job, index))
     for pod in own:
+        if index_of(pod) > 0 and "backoffLimitPerIndex" not in (job.get("spec") or {}):
+            continue  # another node's part of the same attempt
+        earlier = _number(pod, FAILED) + _number(pod, IGNORED)
         status = _container(pod).get("state") or {}
-        if "running" in status:
-            at += 1
-        elif "terminated" in status:
-            words = str(status["terminated"].get("message") or "").replace(":", " ").split()
+        if (status.get("terminated") or {}).get("exitCode") == TOLD:
+            continue  # it was stopped before, and started nothing
+        if "running" in status or "terminated" in status:
+            words = str((status.get("terminated") or {}).get("message") or "").replace(":", " ").split()
             told = words[1] if len(words) > 1 and words[0] == "attempt" else ""
-            at = max(at + 1, int(told)) if told.isdigit() and len(told) < 6 else at + 1
+            at = max(at + 1 if not earlier else 0, before + earlier + 1,
+                     int(told) if told.isdigit() and len(told) < 6 else 0)
+        else:
+            at = max(at, before + earlier)
     return at
+
+
+def _seen(job: Document, index: int) -> int:
+    """The attempt that was the last when its end was asked for, which deletes its pod: of SEEN, "INDEX:ATTEMPT …"."""
+    for word in str(((job.get("metadata") or {}).get("annotations") or {}).get(SEEN) or "").split():
+        of, _, attempt = word.partition(":")
+        if of == str(max(index, 0)) and attempt.isdigit():
+            return int(attempt)
+    return 0
+
+
+def _number(document: Document, annotation: str) -> int:
+    said = str(((document.get("metadata") or {}).get("annotations") or {}).get(annotation) or "0")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 6 else 0
 
 
 def _alive(pod: Document) -> tuple[str, str]:
@@ -134,7 +161,7 @@ def _alive(pod: Document) -> tuple[str, str]:
     if why in _CANNOT:
         message = " ".join(str(waiting.get("message") or "").split())
         return "pending", f"{why}: {message[:300]}" if message else why
-    scheduled = next((c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {})
+    scheduled: Document = next((c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {})
     if scheduled.get("status") == "False":
         message = " ".join(str(scheduled.get("message") or "").split())
         return "pending", f"{scheduled.get('reason') or 'Unschedulable'}: {message[:300]}"
