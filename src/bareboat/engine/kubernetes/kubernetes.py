@@ -254,13 +254,17 @@ def _polled(api: Api, namespace: str, wanted: Sequence[Named]) -> dict[str, Obse
     if any(name not in pods and states.condition(job, "Complete") is None for name, job in mine.items()):
         for event in _events(api, namespace):
             events.setdefault(str((event.get("involvedObject") or {}).get("name")), []).append(event)
+    by_index: dict[tuple[str, int], list[Document]] = {}  # of a sweep of thousands each run looks at its own alone
+    for name, of_job in pods.items():
+        for pod in of_job:
+            by_index.setdefault((name, states.index_of(pod)), []).append(pod)
     found: dict[str, Observation] = {}
     for named in wanted:
         if named.job in gone:
             found[str(named)] = states.GONE
         elif named.job in mine:
-            found[str(named)] = states.observe(mine[named.job], pods.get(named.job, ()), named.index,
-                                               events.get(named.job, ()))
+            own = by_index.get((named.job, named.index), ()) if named.index >= 0 else pods.get(named.job, ())
+            found[str(named)] = states.observe(mine[named.job], own, named.index, events.get(named.job, ()))
     return found
 
 
