@@ -31,7 +31,8 @@ CASES = [
     {"user": {"username": "ann", "password": "p"}},
     {"user": {"client-certificate-data": base64.b64encode(PEM).decode(),
               "client-key-data": base64.b64encode(b"KEY").decode()}},
-    {"user": {"client-certificate": "cert.pem", "client-key": "key.pem"}, "cluster": {"certificate-authority": "ca.pem"}},
+    {"user": {"client-certificate": "cert.pem", "client-key": "key.pem"},
+     "cluster": {"certificate-authority": "ca.pem"}},
     {"cluster": {"insecure-skip-tls-verify": True, "tls-server-name": "inner", "proxy-url": "http://proxy:3128"}},
 ]
 

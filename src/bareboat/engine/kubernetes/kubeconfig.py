@@ -156,12 +156,12 @@ def _plugin(document: object, cluster: dict[str, Any], at: Path) -> Plugin | Non
     if "/" in command:
         command = os.path.normpath(at.parent / command)
     version = _text(document, "apiVersion") or "client.authentication.k8s.io/v1"
-    pairs = tuple((str(e.get("name")), str(e.get("value"))) for e in document.get("env") or () if isinstance(e, dict))
+    pairs = tuple((str(e.get("name")), str(e.get("value"))) for e in _list(document, "env") if isinstance(e, dict))
     told: dict[str, object] = {}
     if document.get("provideClusterInfo") is True:
         told = {key: cluster[key] for key in ("server", "tls-server-name", "certificate-authority-data", "proxy-url",
                                               "insecure-skip-tls-verify") if key in cluster}
-    return Plugin((command, *(str(word) for word in document.get("args") or ())), pairs, version,
+    return Plugin((command, *(str(word) for word in _list(document, "args"))), pairs, version,
                   _text(document, "installHint"), tuple(told.items()))
 
 
@@ -194,12 +194,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _named(found: list[tuple[Path, dict[str, Any]]], group: str, kind: str, name: str) -> tuple[dict[str, Any], Path]:
     for path, document in found:
-        for entry in document.get(group) or ():
+        for entry in _list(document, group):
             if isinstance(entry, dict) and entry.get("name") == name and isinstance(entry.get(kind), dict):
                 return entry[kind], path
-    known = [str(e.get("name")) for _, d in found for e in d.get(group) or () if isinstance(e, dict)]
+    known = [str(e.get("name")) for _, d in found for e in _list(d, group) if isinstance(e, dict)]
     raise _wrong(f"there is no {kind} {name[:80]!r}", ", ".join(str(path) for path, _ in found) or "KUBECONFIG",
                  f"there are: {', '.join(known[:8])}" if known else "")
+
+
+def _list(document: dict[str, Any], key: str) -> list[Any]:
+    value = document.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _text(document: dict[str, Any], key: str) -> str:
@@ -212,7 +217,7 @@ def _data(document: dict[str, Any], key: str, at: Path) -> bytes:
     inline = _text(document, f"{key}-data")
     if inline:
         try:
-            return base64.b64decode(inline, validate=False)
+            return base64.b64decode("".join(inline.split()), validate=True)
         except (binascii.Error, ValueError):
             raise _wrong(f"{key}-data is no base64", str(at)) from None
     name = _text(document, key)
