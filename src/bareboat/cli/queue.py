@@ -95,6 +95,7 @@ def command(options: argparse.Namespace) -> int:
 def sweep(options: argparse.Namespace, queue: Queue) -> int:
     """The runs of a sweep. Raises QueueError "queue.unknown", UsageError "queue.no-sweep"."""
     from bareboat.cli.sweeping import report
+    from bareboat.store.scalars import metrics_of
     from bareboat.verbs.outcomes import outcomes
     from bareboat.verbs.polling import refresh
     from bareboat.verbs.sweep import meant
@@ -102,7 +103,7 @@ def sweep(options: argparse.Namespace, queue: Queue) -> int:
     id = meant(queue.ledger, options.what)
     for line in refresh(queue):
         sys.stderr.write(f"{line}\n")
-    print(report(outcomes(id, queue.ledger), options))
+    print(report(outcomes(id, queue.ledger), options, metrics_of))
     return 0
 
 

@@ -78,12 +78,13 @@ def _sweep(text: str) -> str:
         if ledger is None or found(ledger, text) is not None:
             return ""
         from bareboat.cli.sweeping import report
+        from bareboat.store.scalars import metrics_of
         from bareboat.verbs.outcomes import outcomes
         from bareboat.verbs.sweep import sweep_of
 
         id = sweep_of(ledger, text)
         whole = argparse.Namespace(all=False, json=False, csv=False, sort=None)
-        return report(outcomes(id, ledger), whole) if id else ""
+        return report(outcomes(id, ledger), whole, metrics_of) if id else ""
 
 
 def lines(account: Account) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from bareboat.store import Store
 from bareboat.values import replace
 from bareboat.verbs.submission import Queue, Template, pinned, record_of, submission_of, unpacked
 
-LOOK = 0.02  # seconds between two looks at a run that is waited for
+LOOK, SELDOM = 0.02, 0.25  # seconds between two looks at a run that is waited for, at first and after a while
 OPEN = ("pending", "running")
 
 
@@ -129,7 +129,7 @@ def _send_again(entries: list[Entry], queue: Queue) -> None:
 
 def until_over(run: str, queue: Queue) -> Entry | None:
     """Wait for the end of a run; None when it was taken off the list meanwhile. A worker that died is started again."""
-    woken = time.monotonic()
+    began = woken = time.monotonic()
     while True:
         entry = found(queue.ledger, run)
         if entry is None or final(entry.state):
@@ -143,7 +143,8 @@ def until_over(run: str, queue: Queue) -> Entry | None:
         if time.monotonic() - woken > 5.0:
             queue.wake()
             woken = time.monotonic()
-        time.sleep(LOOK)
+        # looks take of the processor, which the program that is waited for may need
+        time.sleep(min(max(LOOK, (time.monotonic() - began) / 50), SELDOM))
 
 
 def wait(text: str, queue: Queue) -> int | None:
