@@ -225,3 +225,18 @@ def test_what_runs_and_show_say_of_a_run_that_waits(yard: Yard) -> None:
     assert (record.id, record.state, record.attempt, record.argv[-1]) == (run, "pending", 1, "echo later")
     assert [(r.id, r.state) for r in runs(yard.store, RunFilter()).runs] == [(run, "pending")]
     assert runs(yard.store, RunFilter(state="pending")).runs and not runs(yard.store, RunFilter(state="failed")).runs
+
+
+def test_doctor_looks_at_the_queues_file(yard: Yard) -> None:
+    from bareboat.verbs.doctor import _queue
+
+    assert list(_queue(yard.work)) == []  # nothing was ever queued
+    yard.submit("true")
+    yard.ledger.close()
+    check, = _queue(yard.work)
+    assert check.ok and check.detail == "1 pending"
+    file = yard.store.queue / "ledger.sqlite"
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 8192)
+    check, = _queue(yard.work)
+    assert not check.ok and "--rebuild" in check.remedy
+    file.unlink()

@@ -60,6 +60,22 @@ def _store(work: Work) -> Iterator[Check]:
     yield Check("store", True, shown)
 
 
+def _queue(work: Work) -> Iterator[Check]:
+    from bareboat.verbs.queued import ledger_of
+
+    with ledger_of(work.store) as ledger:
+        if ledger is None:
+            return
+        try:
+            found, counts = ledger.check(), ledger.counts()
+        except BareboatError as e:
+            yield Check("queue", False, f"{e.where}: {e.what}", e.hint)
+            return
+        shown = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "empty"
+        yield Check("queue", found == "ok", shown if found == "ok" else f"{work.store.queue} is damaged: {found}",
+                    "" if found == "ok" else "bareboat queue --rebuild makes it anew")
+
+
 def _shared(work: Work) -> Iterator[Check]:
     place = work.settings.shared_store_path
     if place is not None:
@@ -142,4 +158,4 @@ def _leases(work: Work) -> Iterator[Check]:
 
 
 CHECKS: tuple[Callable[[Work], Iterator[Check]], ...] = (
-    _store, _shared, _disk, _uv, _archive, _index, _proxy, _gpu, _leases)
+    _store, _queue, _shared, _disk, _uv, _archive, _index, _proxy, _gpu, _leases)

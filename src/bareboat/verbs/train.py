@@ -123,6 +123,7 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     training = replace(training, need=need)
     if local:
         _feasible(training, made, work)
+        queue.leases.holdings()  # where nothing can be leased nothing could be started either
     record = made.record
     if made.code is not None:
         folder, rules = made.code
