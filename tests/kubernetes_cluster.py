@@ -150,6 +150,8 @@ class Cluster(Server):
             return
         if running.kill_at and time.monotonic() > running.kill_at:
             _kill(running)
+        if running.process.poll() is not None and running.reader.is_alive():
+            _kill(running)  # a container ends with its first process
         if status["phase"] == "Running" and running.process.poll() is not None and not running.reader.is_alive():
             code = running.process.returncode
             code = 128 - code if code < 0 else code

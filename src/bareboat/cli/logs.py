@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 
 SUMMARY = "What a container or a run wrote: its output on standard output, its errors on standard error."
 EXAMPLES = """\
@@ -45,6 +46,11 @@ def show(store, text: str, *, follow: bool, since: float = 0.0,  # type: ignore[
     from bareboat.verbs.runs import find
 
     run = run_of(store, text)
+    afar = _afar(store, run, follow)
+    if afar is not None:
+        _show_afar(afar, None if follow else tail, raw)
+        code = find(store, run).exit_code
+        return 0 if code is None else code
     folder = store.runs.path(run)
     pieces = (runlog.follow(folder, living(store, run), since=since, tail=tail) if follow
               else runlog.pieces(folder, since=since, tail=tail))
@@ -66,6 +72,37 @@ def _careful(stream: int, raw: bool):  # type: ignore[no-untyped-def]
     from bareboat.cli.plain import replay
 
     return lambda data: b"".join(replay([data]))
+
+
+def _afar(store, run: str, follow: bool) -> Iterator[bytes] | None:  # type: ignore[no-untyped-def]  # Store, late
+    """The log of a run whose scheduler has it and not this machine; None for all others."""
+    from bareboat.verbs.queued import entry_of
+
+    entry = entry_of(store, run)
+    if entry is None or entry.scheduler != "kubernetes":
+        return None
+    from bareboat.verbs.polling import refresh
+    from bareboat.wiring import queue_of
+
+    queue = queue_of(store)
+    if queue is None or not entry.job:
+        return iter(())
+
+    def lines() -> Iterator[bytes]:
+        yield from queue.scheduler(entry.scheduler).logs(entry.job, follow)
+        if follow:
+            refresh(queue)  # it is over: the ledger should know
+
+    return lines()
+
+
+def _show_afar(lines: Iterator[bytes], tail: int | None, raw: bool) -> None:
+    """What came of a log is not parted into output and errors there: all of it is output."""
+    from collections import deque
+
+    careful = _careful(1, raw)
+    for line in lines if tail is None else deque(lines, tail):
+        _write(1, careful(line))
 
 
 def _stamped(data: bytes, when: float, fresh: bool) -> tuple[bytes, bool]:
