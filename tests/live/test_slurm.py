@@ -9,7 +9,7 @@ from tests.slurm_kit import Yard, cut_off, deaf_to, gpus, slurm, stopped_control
 
 from bareboat.engine.slurm.allocation import CANCELLED
 from bareboat.errors import EngineError
-from bareboat.training.values import Training
+from bareboat.training.values import Need, Training
 from bareboat.verbs import queued
 from bareboat.verbs.polling import refresh
 
@@ -137,3 +137,65 @@ def test_a_number_that_is_another_jobs_by_now_is_not_believed(place: Yard) -> No
     place.slurm.stop([job])
     assert slurm("squeue", "-h", "-j", stranger, "-o", "%T") in ("PENDING", "RUNNING")
     slurm("scancel", stranger)
+
+
+ALL_REDUCE = """
+import os, socket, struct, sys, time
+rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+mine = [float(rank + 1) * n for n in range(1000)]
+def take(peer):
+    data = b""
+    while len(data) < 8000:
+        data += peer.recv(65536)
+    return struct.unpack("1000d", data)
+if rank == 0:
+    server = socket.create_server(place)
+    peers = [server.accept()[0] for _ in range(size - 1)]
+    for peer in peers:
+        mine = [a + b for a, b in zip(mine, take(peer))]
+    for peer in peers:
+        peer.sendall(struct.pack("1000d", *mine))
+else:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            peer = socket.create_connection(place)
+            break
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    peer.sendall(struct.pack("1000d", *mine))
+    mine = take(peer)
+print(rank, size, sum(mine), os.environ["SLURM_NODEID"], flush=True)
+open(f"/results/sum-{rank}", "w").write(repr(sum(mine)))
+sys.exit(int(os.environ.get("FAIL", "-1") == str(rank)) * 7)
+"""
+TWO = Training(Need(nodes=2))
+
+
+def test_an_all_reduce_of_two_nodes(place: Yard) -> None:
+    run, = place.send_argv(("python3", "-c", ALL_REDUCE), training=TWO)
+    assert place.over(run).state == "succeeded", place.told(run)
+    expected = repr(sum(3.0 * n for n in range(1000)))
+    assert [(place.folder(run) / f"sum-{rank}").read_text() for rank in (0, 1)] == [expected] * 2
+    assert place.said(run).startswith("0 2 ")
+    assert (place.store.runs.path(run) / "node-1/log").read_text().startswith("1 2 ")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_failure_on_any_node_is_the_runs(place: Yard, rank: str) -> None:
+    run, = place.send_argv(("python3", "-c", ALL_REDUCE), training=TWO, env=(("FAIL", rank),))
+    entry = place.over(run)
+    assert (entry.state, entry.exit_code, entry.attempt) == ("failed", 7, 1), place.told(run)
+
+
+def test_several_nodes_are_stopped_together(place: Yard) -> None:
+    run, = place.send("trap 'echo warned; exit 0' USR1; echo begun; while :; do sleep 0.1; done", training=TWO)
+    place.runs(run)
+    other = place.store.runs.path(run) / "node-1/log"
+    until(lambda: other.exists() and "begun" in other.read_text())
+    assert queued.stop(run, place.queue)
+    assert place.over(run).state == "cancelled"
+    assert "warned" in place.said(run)
+    assert not slurm("squeue", "--steps", "-h", "-j", place.job(run), check=False)

@@ -1,9 +1,10 @@
-"""python -m bareboat.entry.node FOLDER RUN: bareboat's part on a node, inside of what Slurm allocated.
+"""python -m bareboat.entry.node FOLDER RUN [ADDRESS]: bareboat's part on a node, inside of what Slurm allocated.
 
 It decides by what is written beside the submission which attempt this is, starts it in a process of its own, tells it
 why and when it must end, writes down how it went, and has Slurm start the next. What is written is fenced: the
 attempt's number only grows, the run's folder is locked by who has it, and whoever finds a newer job of the run at its
-lock gives way. Nothing here needs the command that sent it.
+lock gives way. Nothing here needs the command that sent it. With an address it is one of the other nodes of an attempt,
+which the first has started.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bareboat.engine.slurm import answers, notes
-from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of
+from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of, port_of, rendezvous
 from bareboat.engine.slurm.notes import Note
-from bareboat.engine.slurm.script import sentinel
+from bareboat.engine.slurm.script import followers, sentinel
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host.background import Handed, start_handed
 from bareboat.host.loop import Loop
@@ -94,6 +95,12 @@ def main() -> int:
         task = task_of(folder, name)
         from bareboat.wiring import work
 
+        if sys.argv[3:]:
+            from bareboat.verbs.follower import follow_chief
+
+            place = replace(place, rank=place.rank + 1)
+            at_work = work(log, engine=task.template.kept.record.engine or None)
+            return follow_chief(folder, task, place, sys.argv[3], at_work)
         return Node(folder, task, place, work(log, engine=task.template.kept.record.engine or None), told).carry_out()
     except BareboatError as error:
         log.say(f"{error.code}: {error}")
@@ -112,6 +119,8 @@ class Node:
         self.answered = False  # the attempt knows
         self.lost = False  # another job has the run
         self.sentinel: Child | None = None
+        self.others: Child | None = None  # the step on the other nodes
+        self.failed = 0  # the exit code of a program on another node, which ends this one
         self.patience = self.training.interrupt.grace + self.training.interrupt.kill + 30.0
 
     @contextmanager
@@ -231,11 +240,12 @@ class Node:
         except (BareboatError, OSError) as error:
             self.work.tell.say(str(error))
             return self._settle(Ending("start", 125, str(error).partition("\n")[0]))
-        self.answered = False
+        self.answered, self.failed = False, 0
         try:
             self._wait(pidfd)
         finally:
             os.close(pidfd)
+        others = self._end_others()
         ending = read_ending(self.work.store.runs.path(self.run), note.attempt)
         if self.lost:
             return Step("pending", "another job has it")
@@ -243,13 +253,56 @@ class Node:
         self._listen()
         if self.cause is not None:  # Slurm's signals may have come to the program before the warning did
             ending = Ending(self.cause[0], ending.code if ending else None, self.cause[1])
+        elif others and (self.failed or (ending is not None and ending.code == 0)):
+            ending = Ending("exit", others, f"exit {others} on another node")
         return self._settle(ending or Ending("lost", None, "its process was killed"))
+
+    # the other nodes
+
+    def _address(self) -> str:
+        """Where the others find this node: its name where that is known, else what Slurm has for it."""
+        import socket
+
+        try:
+            socket.getaddrinfo(self.place.node, None)
+            return self.place.node
+        except OSError:
+            pass
+        try:
+            done = run(Command(("scontrol", "show", "node", "--oneliner", self.place.node), timeout=ASK))
+        except ProcessError:
+            return os.uname().nodename
+        return answers.job_fields(done.stdout).get("NodeAddr", os.uname().nodename)
+
+    def _begin_others(self, address: str) -> None:
+        node = (sys.executable, "-m", "bareboat.entry.node", os.fspath(self.folder), self.run, address)
+        self.others = start(Command(followers(self.place.nodes, self.training.need.cpus, node)), (-1, 2, 2))
+
+    def _end_others(self) -> int:
+        """Wait for what runs on the other nodes; the exit code, 0 where there is none."""
+        if self.others is None:
+            return 0
+        end = time.monotonic() + self.patience
+        while not self.others.ended() and time.monotonic() < end and not (self.cause or self.failed):
+            time.sleep(0.05)
+        if not self.others.ended():
+            self.others.signal(signal.SIGTERM)
+            end = time.monotonic() + self.training.interrupt.kill + 5.0
+            while not self.others.ended() and time.monotonic() < end:
+                time.sleep(0.05)
+        self.others.kill()
+        code, self.others = self.others.wait(), None
+        return self.failed or code
 
     def _begin(self, note: Note) -> int:
         """Start the attempt's process: it has the lock of the run's folder, and dies with this one."""
         from bareboat.record.codec import encode
 
         store, point = self.work.store, self.task.point
+        if self.place.nodes > 1:
+            address = self._address()
+            point = replace(point, env=(*rendezvous(self.place, address, port_of(self.place.job)), *point.env))
+            self._begin_others(address)
         entry = Entry(self.run, self.folder.name, point.name, point.index, "running", "", note.attempt, note.failures,
                       note.losses, created=self.folder.stat().st_ctime, started=note.started, scheduler="slurm",
                       job=note.job, where=note.where, boot=note.boot)
@@ -301,6 +354,11 @@ class Node:
             self.lost = True
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # at once: the other waits, and this node may be cut off
             return
+        if self.others is not None and self.others.ended() and not self.failed and self.cause is None:
+            self.failed = self.others.wait()
+            if self.failed:  # the others wait for that one in vain
+                self.work.tell.say(f"a program on another node ended with {self.failed}")
+                self._interrupt("preempted")
         if self.cause is None and notes.is_marked(self.folder, self.run):
             self._must_end("stopped", "stopped")
         if self.cause is not None and not self.answered:

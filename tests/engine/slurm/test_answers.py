@@ -145,7 +145,7 @@ def test_what_was_leased(environ: dict[str, str], gpus: str) -> None:
 
 def test_an_allocation() -> None:
     environ = {"SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "2", "SLURMD_NODENAME": "n2", "SLURM_PROCID": "1",
-               "SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
+               "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
     assert allocation_of(environ) == Allocation("7", 2, "n2", 1, 2, "n[1-2]")
     assert allocation_of({}) is None
     there = dict(rendezvous(Allocation("7", 0, "n2", 1, 2, "n[1-2]"), "10.0.0.1", 12007))

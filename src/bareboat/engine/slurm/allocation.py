@@ -32,8 +32,8 @@ def allocation_of(environ: Mapping[str, str]) -> Allocation | None:
     if not job.isdigit():
         return None
     return Allocation(job, _number(environ, "SLURM_RESTART_COUNT", 0), environ.get("SLURMD_NODENAME", ""),
-                      _number(environ, "SLURM_PROCID", 0), _number(environ, "SLURM_STEP_NUM_NODES", 1),
-                      environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", ""), leased(environ))
+                      _number(environ, "SLURM_PROCID", 0), _number(environ, "SLURM_JOB_NUM_NODES", 1),
+                      environ.get("SLURM_JOB_NODELIST", ""), leased(environ))
 
 
 def leased(environ: Mapping[str, str]) -> str:
