@@ -8,6 +8,7 @@ import pytest
 
 from bareboat.engine.scheduler import Submission
 from bareboat.engine.slurm.script import Part, followers, job_name, parts_of, script, sentinel
+from bareboat.engine.slurm.slurm import Slurm
 from bareboat.errors import UsageError
 from bareboat.training.values import Interrupt, Need, Point, Training
 from bareboat.values import replace
@@ -135,3 +136,18 @@ def test_steps() -> None:
     assert " ".join(followers(3, 1.5, ("python", "-m", "x"))) == (
         "srun --overlap --quiet --relative=1 --nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=2 "
         "--kill-on-bad-exit=0 python -m x")
+
+
+@pytest.mark.parametrize("words", ["--comment=x", "--array=0-5", "--wrap=true", "/tmp/other.sh", "'--exclude", "-o /x"])
+def test_words_for_sbatch_that_would_break_it(words: str, tmp_path: Path) -> None:
+    what = replace(submission(Training(options=(("sbatch", words),))), folder=tmp_path / "abc")
+    with pytest.raises(UsageError) as caught:
+        Slurm(tmp_path, {}, lambda run: tmp_path).explain(what)
+    assert caught.value.code == "slurm.option"
+
+
+def test_words_for_sbatch(tmp_path: Path) -> None:
+    how = Training(options=(("sbatch", "--exclude=n7 '--mail-user=a b'"),))
+    what = replace(submission(how), folder=tmp_path / "abc")
+    said = Slurm(tmp_path, {}, lambda run: tmp_path).explain(what)
+    assert said.startswith(f"sbatch --parsable --exclude=n7 '--mail-user=a b' {tmp_path}/abc/part-0.sh\n#!/bin/sh\n")

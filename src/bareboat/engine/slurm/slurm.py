@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ LOOK = 1.0  # seconds between two questions while a log is followed
 SETTLE = 5.0  # seconds after a job was requeued until a node takes it again, clocks that differ included
 ASK, SEND = 20.0, 130.0  # seconds; sbatch itself tries again for two minutes where the controller is full
 AT_ONCE = 200  # jobs on one command line
+OURS = ("--comment", "--array", "-a", "--output", "-o", "--parsable", "--wrap", "--signal", "--requeue", "--no-requeue",
+        "--chdir", "-D", "--ntasks-per-node", "--open-mode")
 REFUSED, SENT = "refused", "sent"  # files of a submission
 KEPT = ("HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "SHELL", "SLURM_CONF", "USER",
         "VIRTUAL_ENV", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
@@ -149,7 +152,7 @@ class Slurm:
         except EngineError:
             most = ARRAY_MOST
         return "\n".join(
-            " ".join(self._sbatch(submission, part)) + "\n" + script(submission, part)
+            shlex.join(self._sbatch(submission, part)) + "\n" + script(submission, part)
             for part in parts_of(runs, most))
 
     # one question each
@@ -197,12 +200,14 @@ class Slurm:
                           hint="sinfo shows the partitions, `bareboat train --dry-run …` what was sent")
 
     def _sbatch(self, submission: Submission, part: Part) -> tuple[str, ...]:
-        import shlex
-
         try:
             more = shlex.split(dict(submission.training.options).get("sbatch", ""))
         except ValueError as error:
             raise UsageError("slurm.option", f"not words for sbatch: {error}", where="--sbatch") from None
+        for word in more:
+            if word.split("=", 1)[0] in OURS or not word.startswith("-"):
+                raise UsageError("slurm.option", f"{word!r} cannot be given to sbatch: bareboat relies on its own",
+                                 where="--sbatch", hint="options alone, each in one word: --sbatch=--exclude=n7")
         return ("sbatch", "--parsable", *more, f"{submission.folder}/part-{part.number}.sh")
 
     def _environment(self, submission: Submission) -> dict[str, str]:
