@@ -140,10 +140,21 @@ class LocalHands:
     def settled(self, entry: Entry, step: Step) -> None:
         """As Hands.settled."""
         try:
+            if final(step.state):
+                self._told(entry)
             if final(step.state) and not OPEN & set(self._ledger.counts(entry.submission)):
                 is_over(self._work.store, entry.submission, self._templates.body(entry.submission)[1])
         except BareboatError as error:
             self._work.tell.say(f"{entry.run}: {error.code}: {error.what}")
+
+    def _told(self, entry: Entry) -> None:
+        from bareboat.verbs.over import tell
+
+        store = self._work.store
+        try:
+            tell(entry, self.training(entry.submission).watch, store.queue, environment(store))
+        except OSError as error:
+            self._work.tell.say(f"{entry.run}: nobody could be told of its end: {error}")
 
 
 def environment(store: Store) -> dict[str, str]:

@@ -39,11 +39,26 @@ def refresh(queue: Queue) -> tuple[str, ...]:
             seen = told.get(entry.job)
             if seen is None:
                 continue
-            note(entry, seen, queue)
-            if ("resubmit", "1") in seen.details and not entry.wanted:
+            again = ("resubmit", "1") in seen.details and not entry.wanted
+            if note(entry, seen, queue) and final(seen.state) and not again:
+                _told(replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code), queue)
+            if again:
                 what = _submission(entry.submission, queue)
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
     return tuple(problems)
+
+
+def _told(entry: Entry, queue: Queue) -> None:
+    """As the local queue's worker does it; whoever asks first is who tells."""
+    import os
+
+    from bareboat.verbs.over import tell
+
+    try:
+        watch = unpacked(queue.ledger.template(entry.submission), f"submission {entry.submission}").training.watch
+        tell(entry, watch, queue.folder, os.environ)
+    except (BareboatError, OSError):
+        pass  # its end is written down; that nobody is told of it is not worth an error of whoever looked
 
 
 def stop_afar(entries: list[Entry], queue: Queue) -> None:

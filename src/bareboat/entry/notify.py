@@ -1,0 +1,60 @@
+"""python -m bareboat.entry.notify: runs the command and calls the webhook that were asked for at the end of a run.
+
+Its task is a file on descriptor 0; what the command writes goes to the log that it was started with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+
+TRIES, PATIENCE = 3, 15.0  # of the webhook; seconds for each
+
+
+def main() -> int:
+    """0 when all that was asked for was done."""
+    with open(0, "rb", closefd=False) as file:
+        task = json.loads(file.read())
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    wrong = 0
+    if task["command"]:
+        from bareboat.verbs.over import variables
+
+        env = {**os.environ, **variables(task["about"])}
+        pid = os.posix_spawn("/bin/sh", ("/bin/sh", "-c", task["command"]), env)
+        wrong |= os.waitpid(pid, 0)[1] != 0
+    if task["webhook"]:
+        wrong |= not call(task["webhook"], task["about"])
+    return int(wrong)
+
+
+def call(url: str, about: Mapping[str, str], pause: float = 2.0) -> bool:
+    """POST it as JSON; tried again where nobody answers or a server has trouble of its own. No URL is written down."""
+    if not url.startswith(("http://", "https://")):
+        sys.stderr.write("the webhook is no http or https URL\n")
+        return False
+    request = urllib.request.Request(url, json.dumps(about).encode(), {"Content-Type": "application/json"})
+    for tried in range(TRIES):
+        if tried:
+            time.sleep(pause)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                answer.read(1 << 16)
+                return True
+        except urllib.error.HTTPError as error:
+            sys.stderr.write(f"the webhook answered {error.code}\n")
+            if error.code < 500 and error.code != 429:
+                return False
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"the webhook cannot be reached: {getattr(error, 'reason', error)}\n")
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
