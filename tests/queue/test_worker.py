@@ -17,10 +17,10 @@ from bareboat.queue.base import Added, Entry
 from bareboat.queue.memory import MemoryLedger
 from bareboat.queue.moves import again, cancel
 from bareboat.queue.policy import Decision, Machine, View
-from bareboat.queue.worker import Worker
+from bareboat.queue.worker import HANGS, Worker
 from bareboat.record.states import final
 from bareboat.training.rules import LOST_MOST, Step
-from bareboat.training.values import Ending, Need, Point, Retry, Training
+from bareboat.training.values import Ending, Need, Point, Retry, Training, Watch
 from bareboat.values import replace
 
 
@@ -36,6 +36,7 @@ class FakeHands:
         self.asked: list[tuple[str, str]] = []
         self.boot = "b1"
         self.deaf = False
+        self.quiet = 0.0
         self.broken: Exception | None = None
         self.settled_: list[tuple[str, str]] = []
         self.leases: dict[str, MemoryLease] = {}
@@ -81,6 +82,9 @@ class FakeHands:
             return False
         self.asked.append((entry.run, cause))
         return True
+
+    def silent(self, entry: Entry) -> float:
+        return self.quiet
 
     def settled(self, entry: Entry, step: Step) -> None:
         self.settled_.append((entry.run, step.state))
@@ -270,6 +274,20 @@ def test_use_is_told_and_outlives_the_worker() -> None:
     place.worker.turn()
     assert place.leases.pages()[0].use == pytest.approx(60.0, rel=0.01)
     assert place.fresh().use() == pytest.approx(60.0, rel=0.01)
+
+
+def test_one_that_hangs_is_pointed_out_and_left_alone() -> None:
+    place = Place(Training(watch=Watch(hang=600.0)))
+    clock = [50.0]
+    place.worker.clock = lambda: clock[0]
+    run, = place.add()
+    place.worker.turn()
+    for quiet, reason in ((599.0, ""), (660.0, f"{HANGS} for 11 min"), (720.0, f"{HANGS} for 12 min"), (0.0, "")):
+        place.hands.quiet = quiet
+        clock[0] += 31.0
+        place.worker.turn()
+        assert (place.entry(run).state, place.entry(run).reason) == ("running", reason)
+    assert place.hands.asked == []
 
 
 def test_a_holding_says_what_it_has_and_until_when() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.life_kit import until
 from tests.queue_kit import Yard
 
 from bareboat.errors import BareboatError
@@ -225,6 +226,19 @@ def test_what_runs_and_show_say_of_a_run_that_waits(yard: Yard) -> None:
     assert (record.id, record.state, record.attempt, record.argv[-1]) == (run, "pending", 1, "echo later")
     assert [(r.id, r.state) for r in runs(yard.store, RunFilter()).runs] == [(run, "pending")]
     assert runs(yard.store, RunFilter(state="pending")).runs and not runs(yard.store, RunFilter(state="failed")).runs
+
+
+def test_who_writes_nothing_and_uses_nothing_is_silent(yard: Yard) -> None:
+    from bareboat.verbs.attempts import LocalHands
+
+    run, = yard.submit("echo up; while [ ! -e /results/busy ]; do sleep 5; done; while :; do :; done")
+    yard.wake()
+    yard.until(run, lambda _: "up" in yard.said(run))
+    hands = LocalHands(yard.work, yard.ledger, lambda _: None)  # type: ignore[arg-type,return-value]
+    assert hands.silent(yard.entry(run)) == 0.0  # it was not looked at before
+    until(lambda: hands.silent(yard.entry(run)) > 0.1)
+    queued.stop(run, yard.queue)
+    assert hands.silent(yard.entry(run)) == 0.0  # who is gone is not silent
 
 
 def test_doctor_looks_at_the_queues_file(yard: Yard) -> None:

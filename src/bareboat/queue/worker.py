@@ -23,6 +23,7 @@ from bareboat.training.values import Ending, Training
 from bareboat.values import Protocol, dataclass, replace
 
 LOCAL = "local"
+HANGS = "no output and no use of the processor"
 NO_BOUNDS = Bounds()
 AGAIN = 30.0  # seconds after which it looks again though nothing was told, and says that it lives
 
@@ -54,6 +55,11 @@ class Hands(Protocol):
 
     def interrupt(self, entry: Entry, cause: str) -> bool:
         """Ask a running attempt to end: "preempted" or "stopped"; False while it does not listen: it begins or ends."""
+
+    def silent(self, entry: Entry) -> float:
+        """Seconds since an attempt's program last wrote something or used the processor, as far as is known; asked
+        every so often.
+        """
 
     def settled(self, entry: Entry, step: Step) -> None:
         """What is to be done when an attempt was written down. Never raises."""
@@ -87,6 +93,7 @@ class Worker:
         self.decision = Decision()
         self._page: Page | None = None
         self._published = 0.0
+        self._listened = -AGAIN
 
     # one turn
 
@@ -95,6 +102,7 @@ class Worker:
         self._look = 0.0
         self.collect()
         self.obey()
+        self.listen()
         wishes = self.wishes()
         due = self.start(wishes)
         if self._look:
@@ -168,6 +176,23 @@ class Worker:
         holdings = self.leases.holdings()
         found = decide(View(self.hands.machine(holdings), holdings, pages, self.bounds, self.now())).asks
         return [ask for asker, ask in asked if (asker, ask) in found]
+
+    def listen(self) -> None:
+        """Point out attempts that seem to hang, in the reason why they are in their state; they are left alone."""
+        now = self.clock()
+        if now - self._listened < AGAIN:
+            return
+        self._listened = now
+        for run, going in self.going.items():
+            hang = self._training(going.entry).watch.hang
+            silent = self.hands.silent(going.entry) if hang else 0.0
+            reason = f"{HANGS} for {silent / 60:.0f} min" if hang and silent >= hang else ""
+            was = going.entry.reason
+            if (reason or was.startswith(HANGS)) and reason != was and self.ledger.move(
+                    run, ("running", going.entry.attempt), reason=reason):
+                if not was:
+                    self.say(f"{run} {reason}")
+                going.entry = replace(going.entry, reason=reason)
 
     # what waits
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
 
 FORKED_MOST = 60  # descriptors that can be handed to a fork
+BUSY = 0.005  # of a processor: what an idle interpreter's threads use is less
 OPEN = frozenset(("pending", "running"))
 ENDING, LOG = "ending.json", "attempt.log"
 
@@ -40,6 +42,7 @@ class LocalHands:
         self._templates = Templates(ledger)
         self.training = self._templates.training
         self.forker: Forker | None = None
+        self._used: dict[str, tuple[float, float]] = {}  # seconds of CPU of each run, and when it had last used some
 
     def own(self, run: str) -> bool:
         """As Hands.own."""
@@ -137,8 +140,28 @@ class LocalHands:
             line.close()
         return True
 
+    def silent(self, entry: Entry) -> float:
+        """As Hands.silent."""
+        from bareboat.supervisor.client import ask
+
+        folder, now = self._work.store.runs.path(entry.run), time.monotonic()
+        try:
+            used = float(ask(folder, 2.0, do="stats").value["cpu_seconds"])
+        except (EngineError, KeyError, TypeError, ValueError):
+            return 0.0  # it begins or ends, or cannot be asked: nothing is known
+        before, at = self._used.get(entry.run, (0.0, 0.0))
+        if not at or used - before > BUSY * (now - at):
+            self._used[entry.run] = used, now
+            return 0.0
+        try:
+            written = time.time() - os.stat(folder / "log").st_mtime
+        except OSError:
+            written = now - at
+        return max(min(written, now - at), 0.0)
+
     def settled(self, entry: Entry, step: Step) -> None:
         """As Hands.settled."""
+        self._used.pop(entry.run, None)
         try:
             if final(step.state):
                 self._told(entry)
