@@ -17,7 +17,7 @@ from bareboat.engine.kubernetes import api
 from bareboat.engine.kubernetes.api import Clock
 from bareboat.engine.kubernetes.kubernetes import Kubernetes
 from bareboat.engine.kubernetes.names import parse_named
-from bareboat.errors import EngineError
+from bareboat.errors import BareboatError, EngineError
 from bareboat.training.values import Interrupt, Need, Observation, Point, Retry, Training
 
 QUICK = Training(interrupt=Interrupt(grace=5.0, kill=2.0))
@@ -311,3 +311,48 @@ def test_nothing_runs_before_all_that_it_needs_is_there(yard: Yard) -> None:
     assert sent.index("POST jobs") < sent.index("POST configmaps") < sent.index("PATCH unet-5ab000000000")
     job = next(e for e in yard.cluster.state.happened if e[2] == "jobs")[3]
     assert job["spec"]["suspend"] is True
+
+
+def test_a_run_on_two_nodes_starts_again_on_both_when_it_fails_on_one(yard: Yard) -> None:
+    said = ('echo "rank $NODE_RANK of $NNODES at $MASTER_ADDR:$MASTER_PORT attempt $BAREBOAT_ATTEMPT"; '
+            '[ "$BAREBOAT_ATTEMPT" = 2 ] && exit 0; [ "$NODE_RANK" = 1 ] && exit 5; while :; do sleep 0.05; done')
+    job, = yard.submit(Point("aa01", argv=("sh", "-c", said)),
+                       training=Training(Need(nodes=2), Interrupt(grace=5.0, kill=2.0), Retry(1)))
+    assert "services/unet-5ab000000000" in yard.cluster.names()
+    seen = yard.until(job, lambda seen: seen.state in ("succeeded", "failed"))
+    assert seen.state == "succeeded"
+    lines = sorted(b"".join(yard.scheduler.logs(job)).decode().splitlines())
+    at = "at unet-5ab000000000-0.unet-5ab000000000:29500"
+    assert lines == [f"rank {rank} of 2 {at} attempt {attempt}" for rank in (0, 1) for attempt in (1, 2)]
+
+
+def test_a_queue_of_kueue_lets_it_start_and_nobody_else(yard: Yard) -> None:
+    job, = yard.submit(Point("aa01", argv=("true",)), training=Training(options=(("queue", "team-a"),)))
+    seen = yard.until(job, lambda seen: True)
+    assert (seen.state, seen.reason) == ("pending", "held by the queue team-a")
+    with yard.cluster.changed:
+        there = yard.cluster.state.objects["jobs", "team", parse_named(job).job]
+        assert there["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+        there["spec"]["suspend"] = False
+        yard.cluster.touch("jobs", there)
+    yard.until(job, lambda seen: seen.state == "succeeded")
+
+
+def test_a_run_that_is_still_ending_is_not_resumed_beside_itself(yard: Yard) -> None:
+    sent = kit.submission(FOREVER, training=QUICK)
+    job, = yard.scheduler.submit(sent)
+    yard.until(job, running)
+    with pytest.raises(EngineError) as raised:
+        yard.scheduler.resume(sent, sent.points[0])
+    assert raised.value.code == "kubernetes.ending"
+    yard.scheduler.stop([job])
+    yard.until(job, lambda seen: seen.state == "cancelled")
+    second = yard.scheduler.resume(sent, sent.points[0])
+    assert yard.until(second, running).attempt == 2
+    yard.scheduler.stop([second])
+
+
+def test_order_between_runs_is_refused_and_not_forgotten(yard: Yard) -> None:
+    with pytest.raises(BareboatError) as raised:
+        yard.submit(FOREVER, training=Training(after=("other",)))
+    assert raised.value.code == "kubernetes.after" and yard.cluster.names() == []
