@@ -24,12 +24,13 @@ from bench.peer import connect
 from bench.place import Place
 from bench.report import machine, plot, table
 from bench.room import room
+from bench.slurm import slurm
 from bench.start import start
 from bench.subject import REPOSITORY, install, remove
 from bench.travel import pull, push
 from bench.unattended import unattended
 
-ALONE = ("queue",)  # figures without a peer
+ALONE = ("queue", "slurm")  # figures without a peer
 
 
 def main() -> int:
@@ -54,6 +55,7 @@ def main() -> int:
         "memory": lambda: memory(place),
         "notebook": lambda: notebook(place),
         "queue": lambda: unattended(place),
+        "slurm": lambda: slurm(place),
         "pull": lambda: pull(place),
         "push": lambda: push(place),
         "cold": lambda: cold(place, environments),  # last: it empties the caches that builds mount
@@ -92,7 +94,8 @@ def _options() -> argparse.Namespace:
                         help="the folder of a running Docker: DIR/docker.sock, DIR/root/usr/bin/docker; not for --only "
                         + ",".join(ALONE))
     parser.add_argument("--only", default="", help="figures, with commas: start, metal, added, imports, room, memory, "
-                        "notebook, queue, pull, push, cold; then nothing is written to docs/ unless --out says where")
+                        "notebook, queue, slurm, pull, push, cold; then nothing is written to docs/ unless --out says "
+                        "where")
     parser.add_argument("--environments", default="small,real", help="small, real (about 1 GB of downloads a round)")
     parser.add_argument("--rounds", type=int, help="rounds of the long figures; 5 unless told, 12 at most")
     parser.add_argument("--pairs", type=int, help="pairs of the short figures; 21 and 31 unless told")
