@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.cli.plain import moment, plain, replay, took
+from bareboat.cli.plain import clip, moment, plain, replay, took, width
 from bareboat.cli.term import size, style
 from bareboat.host.env import INSIDE
 
@@ -33,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it; "
                       "on a terminal, control sequences other than colours are shown as text")
     what.add_argument("--json", action="store_true", help="the record, for programs")
+    what.add_argument("--metrics", action="store_true", help="what it has written so far of metrics, in tables (CSV, "
+                      "JSON lines) in its results")
     what.add_argument("--results", metavar="DIR", help="write the results that the store has into this new folder")
 
 
@@ -47,6 +49,9 @@ def command(options: argparse.Namespace) -> int:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(1, view) :]
+        return 0
+    if options.metrics:
+        print("\n".join(clip(line, width()) for line in _metrics(options.run).splitlines()))
         return 0
     if options.results:
         count, missing = verb.write_results(store(), options.run, Path(options.results).absolute())
@@ -66,6 +71,23 @@ def command(options: argparse.Namespace) -> int:
         text = plain(text)  # whatever of it is a stranger's
         print(f"{style(f'{name:9}', 'bold', 1)} {text}" if name else f"{'':9} {text}")
     return 0
+
+
+def _metrics(text: str) -> str:
+    """The table of a run's metrics. Raises RecordError "record.no-metrics"."""
+    from bareboat.cli.metrics import rows
+    from bareboat.cli.term import table
+    from bareboat.errors import RecordError
+    from bareboat.store.scalars import metrics_of
+    from bareboat.verbs.show import results_of
+    from bareboat.wiring import store
+
+    folder = results_of(store(), text)
+    found = rows(metrics_of(folder)) if folder is not None else []
+    if len(found) < 2:
+        raise RecordError("record.no-metrics", "the run has written no table of metrics", where=str(folder or text),
+                          hint="a CSV with a header, or a JSON object a line, in its results: metrics.csv")
+    return table(found, right=(1, 2, 3, 4))
 
 
 def _sweep(text: str) -> str:

@@ -107,6 +107,21 @@ def write_results(store: Store, text: str, folder: Path) -> tuple[int, tuple[str
     return count, tuple(missing)
 
 
+def results_of(store: Store, text: str) -> Path | None:
+    """The folder on this machine that a run writes its results to; None where it has none. Raises RecordError."""
+    from bareboat.queue.moves import found
+    from bareboat.verbs.queued import ledger_of
+
+    with ledger_of(store) as ledger:
+        entry = None if ledger is None else found(ledger, text)
+        if ledger is not None and entry is not None:
+            place = ledger.point(entry.run).results
+            return Path(place) if place else None
+    record = find(store, text)
+    place = record.results.folder or next((m.source for m in record.mounts if m.kind == "results"), "")
+    return Path(place) if place else None
+
+
 def _tail(path: Path) -> tuple[int, tuple[str, ...]]:
     with open(path, "rb") as file:
         size = file.seek(0, 2)
