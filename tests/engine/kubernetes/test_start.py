@@ -102,7 +102,10 @@ NAMES = ("step-9", "step-10", "epoch=3-step=1200.ckpt", "step=100-epoch=3.ckpt",
          "ü-3")
 
 
-@pytest.mark.parametrize("some", [NAMES, NAMES[:7], NAMES[2:7], NAMES[9:], ("model_0008.pt", "model_0009.pt")])
+@pytest.mark.parametrize("some", [NAMES, NAMES[:7], NAMES[2:7], NAMES[9:], ("model_0008.pt", "model_0009.pt"),
+                                  ("epoch 2", "epochs=10", "Epoch__3.keras"), ("iteration_9", "iters-10", "STEP 08"),
+                                  ("weights.03-0.25.h5", "weights.02-0.30.h5"), ("7", "12.5", "v2.x-1"),
+                                  ("a1.b2", "a3")])
 def test_the_newest_is_the_one_that_bareboat_finds_elsewhere(pod: Pod, some: tuple[str, ...]) -> None:
     kept = pod.results / "checkpoints"
     kept.mkdir()

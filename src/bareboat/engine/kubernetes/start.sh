@@ -66,31 +66,45 @@ complete() { # as training/checkpoints.py has it, but that no file's inside is l
         return 1
     fi
 }
-step_of() { # the number in a name: behind "step" or "iter", else its last; none: nothing
-    step=${1##*/}
-    case $step in
-    *[Ss][Tt][Ee][Pp][0-9]* | *[Ss][Tt][Ee][Pp][!0-9][0-9]* | *[Ss][Tt][Ee][Pp][!0-9][!0-9][0-9]*)
-        step=${step#*[Ss][Tt][Ee][Pp]} ;;
-    *[Ii][Tt][Ee][Rr][0-9]* | *[Ii][Tt][Ee][Rr][!0-9][0-9]* | *[Ii][Tt][Ee][Rr][!0-9][!0-9][0-9]*)
-        step=${step#*[Ii][Tt][Ee][Rr]} ;;
-    *)  case $step in ?*.*) step=${step%.*} ;; esac
-        step=${step%"${step##*[0-9]}"}
-        step=${step##*[!0-9]} ;;
-    esac
-    case $step in *[0-9]*) step=${step#"${step%%[0-9]*}"} ;; *) step= ;; esac
-    step=${step%%[!0-9]*}
+behind() { # the number behind a word (a pattern) in a name
+    rest=$2
+    while :; do
+        case $rest in *$1*) rest=${rest#*$1} ;; *) return 1 ;; esac
+        case ${rest#[Ss]} in
+        [0-9]* | [!0-9A-Za-z][0-9]* | [!0-9A-Za-z][!0-9A-Za-z][0-9]*)
+            number=${rest#"${rest%%[0-9]*}"}
+            number=${number%%[!0-9]*}
+            return 0 ;;
+        esac
+    done
 }
-numbered=1
+step_of() { # kind and number of the step in a name; kind 0: none that can be told
+    name=${1##*/} stem=${1##*/} kind=2
+    behind '[Ss][Tt][Ee][Pp]' "$name" && return
+    behind '[Ii][Tt][Ee][Rr]' "$name" && return
+    behind '[Ii][Tt][Ee][Rr][Aa][Tt][Ii][Oo][Nn]' "$name" && return
+    kind=3
+    behind '[Ee][Pp][Oo][Cc][Hh]' "$name" && return
+    case $name in *.[A-Za-z]*) case ${name##*.} in [!A-Za-z]* | *[!A-Za-z0-9]*) ;; *) stem=${name%.*} ;; esac ;; esac
+    rest=${stem#"${stem%%[0-9]*}"}
+    number=${rest%%[!0-9]*} kind=1
+    case $number in '') kind=0 ;; esac
+    case ${rest#"$number"} in *[0-9]*) kind=0 ;; esac
+}
+numbered= # the kind that all names have
 for found in "$BAREBOAT_CHECKPOINTS"/*; do
-    complete "$found" && step_of "$found" && [ -z "$step" ] && numbered=
+    complete "$found" || continue
+    step_of "$found"
+    if [ "${numbered:-$kind}" = "$kind" ]; then numbered=$kind; else numbered=0; fi
 done
 newest= highest=
 for found in "$BAREBOAT_CHECKPOINTS"/*; do
     complete "$found" || continue
     step_of "$found"
-    if [ -z "$newest" ] || { [ -n "$numbered" ] && [ "$step" -gt "$highest" ]; } ||
-        { { [ -z "$numbered" ] || [ "$step" = "$highest" ]; } && [ ! "$newest" -nt "$found" ]; }; then
-        newest=$found highest=$step
+    [ "$numbered" = 0 ] && number=0
+    if [ -z "$newest" ] || [ "$number" -gt "$highest" ] ||
+        { [ "$number" -eq "$highest" ] && [ ! "$newest" -nt "$found" ]; }; then
+        newest=$found highest=$number
     fi
 done
 export BAREBOAT_RESUME="$newest"
