@@ -199,3 +199,23 @@ def test_several_nodes_are_stopped_together(place: Yard) -> None:
     assert place.over(run).state == "cancelled"
     assert "warned" in place.said(run)
     assert not slurm("squeue", "--steps", "-h", "-j", place.job(run), check=False)
+
+
+def test_nodes_that_are_drained_and_reserved_for_maintenance(place: Yard) -> None:
+    slurm("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=test")
+    try:
+        run, = place.send("true")
+        entry = place.until(run, lambda entry: entry.reason)
+        assert entry.state == "pending" and "down, drained or reserved (ReqNodeNotAvail" in entry.reason
+    finally:
+        slurm("scontrol", "update", "nodename=n1,n2", "state=resume")
+    assert place.over(run).state == "succeeded"
+    slurm("scontrol", "create", "reservation", "ReservationName=bareboat-test", "StartTime=now", "Duration=10",
+          "Flags=MAINT,IGNORE_JOBS", "Nodes=ALL", "Users=daemon")
+    try:
+        run, = place.send("true")
+        entry = place.until(run, lambda entry: entry.reason)
+        assert entry.state == "pending" and "aintenance" in entry.reason
+    finally:
+        slurm("scontrol", "delete", "ReservationName=bareboat-test")
+    assert place.over(run).state == "succeeded"
