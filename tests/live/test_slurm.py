@@ -33,6 +33,10 @@ def test_runs_of_one_submission_are_an_array(place: Yard) -> None:
     assert numbers[0][0] == numbers[1][0] and [n[2] for n in numbers] == ["0", "1"]
     assert sorted(place.said(runs[0]).split()) == ["bad", "one"]
     assert (place.results / "ab1/kept").read_text() == "kept\n"
+    folder = place.queue.folder / "submissions" / first.submission
+    assert folder.is_dir() and queued.remove("ab", place.queue, place.store) and queued.remove(
+        "ab1", place.queue, place.store)
+    assert not folder.exists() and (place.results / "ab1/kept").exists()
 
 
 def test_what_slurm_refuses_has_left_nothing(place: Yard) -> None:

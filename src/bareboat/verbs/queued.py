@@ -185,6 +185,11 @@ def remove(text: str, queue: Queue, store: Store, *, force: bool = False) -> boo
             queue.ledger.template(id)
         except BareboatError:
             pinned(store, id)
+            folder = queue.folder / "submissions" / id
+            if folder.is_dir():
+                from bareboat.host.files import remove_tree
+
+                remove_tree(folder)
     return True
 
 

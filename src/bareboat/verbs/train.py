@@ -72,7 +72,12 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
     if training.scheduler == "local":
         queue.wake()
     else:
-        hand_over(submission_of(id, template, points, name, queue.folder), queue)
+        try:
+            hand_over(submission_of(id, template, points, name, queue.folder), queue)
+        except BareboatError as error:
+            if not error.code.endswith(".unreachable"):
+                pinned(work.store, id)
+            raise
     return Sent(id, name, training, tuple(queue.ledger.entries(submission=id, most=20)), len(points))
 
 
