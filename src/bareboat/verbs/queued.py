@@ -117,14 +117,16 @@ def resume(text: str, queue: Queue, failed: bool = False) -> list[Entry]:
 def _send_again(entries: list[Entry], queue: Queue) -> None:
     if any(entry.scheduler == "local" for entry in entries):
         queue.wake()
-    for entry in entries:
-        if entry.scheduler == "local":
-            continue
-        added = queue.ledger.submission(entry.submission)
-        template = unpacked(added.template, f"submission {added.id}")
-        what = submission_of(added.id, template, added.points, added.name, queue.folder)
-        job = queue.scheduler(entry.scheduler).resume(what, queue.ledger.point(entry.run))
-        queue.ledger.jobs([(entry.run, job)])
+    away = [entry for entry in entries if entry.scheduler != "local"]
+    for id in dict.fromkeys(entry.submission for entry in away):
+        added = queue.ledger.submission(id)  # of thousands of runs once
+        template = unpacked(added.template, f"submission {id}")
+        what = submission_of(id, template, added.points, added.name, queue.folder)
+        points = {point.run: point for point in added.points}
+        scheduler = queue.scheduler(added.scheduler)
+        for entry in away:
+            if entry.submission == id:
+                queue.ledger.jobs([(entry.run, scheduler.resume(what, points[entry.run]))])
 
 
 def until_over(run: str, queue: Queue) -> Entry | None:
