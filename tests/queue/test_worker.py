@@ -240,7 +240,7 @@ def test_nothing_starts_while_it_is_held() -> None:
     place = Place()
     run, = place.add()
     place.worker.held = lambda: True
-    assert place.worker.turn() is not None  # it stays, for what it will be allowed
+    assert place.worker.turn() is None  # who lets it go on wakes it, or starts another
     assert place.entry(run).state == "pending"
 
 

@@ -201,7 +201,7 @@ class Worker:
         that can never start any more is over.
         """
         if self.held():
-            self._soonest, self._more = AGAIN, 0
+            self._soonest, self._more = 0.0, 0  # whoever lets it go on wakes it
             return []
         now = self.now()
         found = waiting(self.ledger, [going.entry for going in self.going.values()], self.hands.training, now)

@@ -9,7 +9,7 @@ import time
 from bareboat.errors import BareboatError, QueueError
 from bareboat.host.loop import Loop
 from bareboat.queue import door
-from bareboat.queue.worker import Worker
+from bareboat.queue.worker import AGAIN, Worker
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.attempts import LocalHands, forker
 from bareboat.verbs.machine import Look
@@ -37,7 +37,8 @@ def serve(work: Work, queue: Queue, idle: float) -> int:
             turning.run()
             os.close(lock)
             # who queued something and saw the lock held relies on this look
-            if turning.over or not _open_runs(queue) or (lock := door.hold(queue.folder)) < 0:
+            wanted = not turning.over and not door.starts_nothing(queue.folder) and _open_runs(queue)
+            if not wanted or (lock := door.hold(queue.folder)) < 0:
                 return 0
     finally:
         queue.ledger.close()  # type: ignore[attr-defined]
@@ -111,7 +112,7 @@ class Turning:
         return float(min(0.1 * 2 ** self._wrong, 30.0))
 
     def _wait(self, seconds: float) -> None:
-        self.loop.turn(int(seconds * 1000) + 1)
+        self.loop.turn(int(min(seconds, AGAIN) * 1000) + 1)  # the one in the foreground is never idle for too long
         while self.loop.turn(0):  # what came at once is looked at once
             pass
 
