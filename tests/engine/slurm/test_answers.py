@@ -102,8 +102,10 @@ def test_what_slurm_did_not_start_again_is_sent_again(state: str) -> None:
     assert seen is not None and seen.state == "pending" and answers.RESUBMIT in seen.details
 
 
-def test_stopped_by_its_owner() -> None:
-    seen = observe(Row("1", "CANCELLED"), None, stopped=True)
+@pytest.mark.parametrize(("state", "note"), [
+    ("CANCELLED", None), ("FAILED", Note("r", "pending", "preempted", 1)), ("NODE_FAIL", NOTE)])
+def test_stopped_by_its_owner(state: str, note: Note | None) -> None:
+    seen = observe(Row("1", state), note, stopped=True)
     assert seen is not None and (seen.state, seen.reason) == ("cancelled", "stopped")
 
 

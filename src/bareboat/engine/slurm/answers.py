@@ -147,7 +147,7 @@ def observe(row: Row | None, note: Note | None, stopped: bool = False) -> Observ
 
 def _ended(row: Row, n: Note, stopped: bool) -> Observation | None:
     """Of a job that is over without a last word of its node's."""
-    if row.state == "CANCELLED":
+    if stopped or row.state == "CANCELLED":
         reason = "stopped" if stopped else "cancelled in Slurm, by its administrator or with scancel"
         return Observation("cancelled", reason, n.attempt, None, n.where or row.nodes)
     if n.attempt and n.state == "pending":
