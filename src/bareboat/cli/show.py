@@ -33,8 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it; "
                       "on a terminal, control sequences other than colours are shown as text")
     what.add_argument("--json", action="store_true", help="the record, for programs")
-    what.add_argument("--metrics", action="store_true", help="what it has written so far of metrics, in tables (CSV, "
-                      "JSON lines) in its results")
+    what.add_argument("--metrics", action="store_true", help="what it has written so far of metrics, in its results: "
+                      "CSV, JSON lines, TensorBoard")
     what.add_argument("--results", metavar="DIR", help="write the results that the store has into this new folder")
 
 
