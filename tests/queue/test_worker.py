@@ -179,7 +179,7 @@ def test_no_more_at_once_than_the_submission_says() -> None:
 def test_all_of_a_sweep_starts_though_only_some_are_told_to_others() -> None:
     place = Place()
     place.add(300)
-    for _ in range(20):
+    for _ in range(50):
         place.worker.turn()
         for run in list(place.hands.living):
             place.hands.end(run, Ending("exit", 0))
