@@ -31,11 +31,12 @@ from bareboat.workload import Mount
 
 
 class Yard:
-    """A store with a queue in it. sh: what is submitted is a script for the shell."""
+    """A store with a queue in it; what is submitted is a script for the shell. mounts: folders besides, at /NAME."""
 
-    def __init__(self, base: Path, results: Path | None = None) -> None:
+    def __init__(self, base: Path, results: Path | None = None, mounts: tuple[Path, ...] = ()) -> None:
         kit.need_sandbox()
         self.home, self.results = base / "home", results or base / "results"
+        self.mounts = tuple(Mount(folder, f"/{folder.name}") for folder in mounts)
         self.store = Store.open(self.home)
         self.results.mkdir(exist_ok=True)
         self.tree = kit.skeleton(base / "tree")
@@ -50,7 +51,7 @@ class Yard:
     def submit(self, *scripts: str, name: str = "", training: Training = Training()) -> list[str]:  # noqa: B008
         """The ids of runs, one a script."""
         argvs = [("/bin/sh", "-c", script) for script in scripts]
-        load = kit.workload(self.tree, *argvs[0], mounts=(Mount(self.results, "/results"),))
+        load = kit.workload(self.tree, *argvs[0], mounts=(Mount(self.results, "/results"), *self.mounts))
         record = RunRecord("0" * 12, created=timestamp(time.time()), argv=argvs[0], engine="bubblewrap", uid=load.uid,
                            gid=load.gid)
         points = placed(tuple(Point("", f"{name}{i if i else ''}" if name else "", i, argv)

@@ -73,6 +73,10 @@ def _limit(name: str, kind: str, help: str) -> Any:
     return _setting(f"limits.{name}", kind, None, help, shown="none", administrator=True)
 
 
+def _queue(name: str, kind: str, help: str) -> Any:
+    return _setting(f"queue.{name}", kind, None, help, shown="none", administrator=True)
+
+
 MIB = 1024 * 1024
 
 
@@ -236,6 +240,13 @@ class Settings:
     queue_path: Path | None = _setting(
         "queue.path", "path", None, "The directory of this user's queue of unattended runs: on a disk of this machine.",
         shown="queue below home")
+    queue_user_gpus: int | None = _queue("user-gpus", "count", "How many GPUs the runs of one user may have at once.")
+    queue_user_cpus: float | None = _queue("user-cpus", "cpus", "How many CPUs the runs of one user may have at once.")
+    queue_user_memory: int | None = _queue("user-memory", "size", "How much memory they may have at once.")
+    queue_user_runs: int | None = _queue("user-runs", "count", "How many runs of one user may go on at once.")
+    queue_weights: str = _setting(
+        "queue.weights", "text", "", "Shares of users in the queue that are not 1: \"alice=2 bob=0.5\".", shown="none",
+        administrator=True)
     leases_path: Path | None = _setting(
         "leases.path", "path", None, "The directory in which the users of this machine agree who has which GPU; one "
         "and the same for all of them.", shown="/run/lock/bareboat where every user may write to /run/lock")

@@ -138,11 +138,22 @@ def queue_of(at: Store) -> Queue | None:
 
 
 def _queue(at: Store, work: Callable[[], Work]) -> Queue:
+    from bareboat.queue.bounds import bounds_of
     from bareboat.queue.sqlite import SqliteLedger
     from bareboat.verbs.submission import Queue
 
-    return Queue(SqliteLedger(at.queue), leases(settings()), lambda: wake(at), lambda name: scheduler(name, work()),
-                 at.queue)
+    chosen = settings()
+    return Queue(SqliteLedger(at.queue), leases(chosen), lambda: wake(at), lambda name: scheduler(name, work()),
+                 at.queue, bounds_of(chosen, _uid_of))
+
+
+def _uid_of(name: str) -> int | None:
+    import pwd
+
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
 
 
 def wake(at: Store) -> None:
