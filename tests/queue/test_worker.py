@@ -139,6 +139,27 @@ def test_others_are_obeyed_where_the_policy_says_so_here_too(monkeypatch: pytest
     assert [h.run for h in views[0].holdings] == [run] and [p.uid for p in views[0].pages if p.asks] == [7]
 
 
+def test_what_is_asked_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place()
+    run, = place.add()
+    ask = Ask(7, "theirs", run)
+    monkeypatch.setattr("bareboat.queue.worker.decide", lambda _: Decision(asks=((os.geteuid(), ask),)))
+    told: list[Page] = []
+    publish = place.leases.publish
+
+    def publishes(page: Page) -> None:
+        told.append(page)
+        publish(page)
+
+    monkeypatch.setattr(place.leases, "publish", publishes)
+    for _ in range(5):
+        place.worker.turn()
+    assert [page.asks for page in told] == [(), (ask,)]  # each page wakes every worker, this one too
+    monkeypatch.setattr("bareboat.queue.worker.decide", lambda _: Decision())
+    place.worker.turn()
+    assert told[-1].asks == ()
+
+
 def test_it_starts_what_waits_and_ends_when_there_is_nothing_left() -> None:
     place = Place()
     assert place.worker.turn() is None

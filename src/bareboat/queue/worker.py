@@ -225,7 +225,8 @@ class Worker:
         """Start what the policy lets start now; seconds until it is worth another look, None for when something is
         told.
         """
-        self._publish(tuple(wishes))
+        waiting_runs = {wish.run for wish in wishes}  # taking asks back and telling them again would wake everybody
+        self._publish(tuple(wishes), tuple(a for a in self._page.asks if a.wish in waiting_runs) if self._page else ())
         soon = self._soonest or None
         if not wishes:
             self.decision = Decision()
