@@ -148,6 +148,18 @@ def test_nobody_is_asked_for_more_than_a_share_nor_left_with_less_than_one() -> 
     assert len(decide(view(FOUR, [page(A), page(B, wish("fair", 2))], holdings)).asks) == 2
 
 
+@pytest.mark.parametrize("theirs", [0.0, 10.0, 1e6])
+def test_what_was_given_up_for_somebody_is_not_taken_back(theirs: float) -> None:
+    holdings = [has(A, "a1", "g0"), has(A, "a2", "g1")]
+    asks = decide(view(TWO, [page(A, wish("a3"), use=10.0), page(B, wish("b1"), use=theirs)], holdings)).asks
+    assert bool(asks) == (theirs <= 10.0)  # it would be A's turn again: asking would go on for ever
+    lost = {ask.run for _, ask in asks}
+    left = [holding for holding in holdings if holding.run not in lost]
+    again = [page(A, *(wish(run) for run in sorted(lost)), wish("a3"), use=10.0), page(B, wish("b1"), use=theirs)]
+    found = decide(view(TWO, again, left))
+    assert started(found) == (["b1"] if lost else []) and found.asks == ()
+
+
 def test_what_is_about_to_be_free_is_not_asked_for_again() -> None:
     holdings = [has(A, "a1", "g0", ending=True), has(A, "a2", "g1")]
     assert decide(view(TWO, [page(A), page(B, wish("b1"))], holdings)).asks == ()

@@ -51,6 +51,7 @@ class _User:
 def decide(view: View) -> Decision:
     """Everything that follows from a view. Costs well below 10 ms for 20 users, 64 wishes each and 16 GPUs."""
     users = _users(view)
+    used = {user.uid: user.charged / user.weight for user in users.values()}
     room = Room.of(view.machine, view.holdings)
     ends = [(_end(h, view.now), h.uid, h.run, h) for h in view.holdings]
     starts: list[Start] = []
@@ -92,7 +93,7 @@ def decide(view: View) -> Decision:
             waits.append(Wait(uid, wish.run, f"{ahead} ahead", ahead))
     waits = _estimated(waits, blocked, room, [*ends, *((_end(h, view.now), h.uid, h.run, h) for h in given)], view)
     shares = {user.uid: user.weight for user in users.values() if user.wishes or user.held}
-    return Decision(tuple(starts), asks_of(view, blocked, given, shares), tuple(waits))
+    return Decision(tuple(starts), asks_of(view, blocked, given, shares, used), tuple(waits))
 
 
 # whose turn it is

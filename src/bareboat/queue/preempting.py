@@ -14,9 +14,10 @@ SETTLED = 300.0  # seconds that a run has for itself before it may be asked, so 
 
 
 def asks_of(view: View, blocked: Sequence[tuple[int, Wish]], given: Sequence[Holding],
-            shares: Mapping[int, float]) -> tuple[tuple[int, Ask], ...]:
+            shares: Mapping[int, float], used: Mapping[int, float]) -> tuple[tuple[int, Ask], ...]:
     """Asks for the first blocked wish of each user who is below a fair share. blocked: in order; given: what this
-    decision starts; shares: the weights of the users who want or have something.
+    decision starts; shares: the weights of the users who want or have something; used: recent use of each
+    for its weight: nobody is asked whose turn it would be next, who would take the room again.
     """
     holdings = [*view.holdings, *given]
     capacity = weight_of(tuple((unit, SLOTS) for unit in view.machine.units if unit not in view.machine.foreign),
@@ -40,7 +41,8 @@ def asks_of(view: View, blocked: Sequence[tuple[int, Wish]], given: Sequence[Hol
         units = room.fit(wish.need)
         if units is None:
             may = [h for h in holdings if (h.uid, h.run) not in asked and _may(h, uid, wish, view.now)
-                   and (others or h.uid == uid)]
+                   and (
+                h.uid == uid or (others and used.get(uid, 0.0) <= used.get(h.uid, 0.0)))]
             victims = _victims(wish, room, may, held, fair, uid)
             for victim in victims:
                 room.give(victim.units, cpus_held(victim), victim.memory)
