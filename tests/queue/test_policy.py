@@ -160,6 +160,13 @@ def test_what_was_given_up_for_somebody_is_not_taken_back(theirs: float) -> None
     assert started(found) == (["b1"] if lost else []) and found.asks == ()
 
 
+def test_one_run_that_is_more_than_a_share_by_itself_is_asked() -> None:
+    found = decide(view(FOUR, [page(A), page(B, wish("b1"))], [has(A, "all", "g0", "g1", "g2", "g3")]))
+    assert found.asks == ((B, Ask(A, "all", "b1")),)
+    back = decide(view(FOUR, [page(A, wish("all", 4)), page(B)], [has(B, "b1", "g0")]))
+    assert back.asks == ()  # and does not ask back: it would be above its share again
+
+
 def test_what_is_about_to_be_free_is_not_asked_for_again() -> None:
     holdings = [has(A, "a1", "g0", ending=True), has(A, "a2", "g1")]
     assert decide(view(TWO, [page(A), page(B, wish("b1"))], holdings)).asks == ()

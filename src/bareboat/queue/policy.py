@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from bareboat.lease.values import SLOTS, Holding, Page, Wish
 from bareboat.queue.policy_values import Bounds as Bounds
@@ -49,8 +50,9 @@ class _User:
 
 
 def decide(view: View) -> Decision:
-    """Everything that follows from a view. Costs well below 10 ms for 20 users, 64 wishes each and 16 GPUs."""
+    """Everything that follows from a view. Costs some 15 ms for 20 users, 64 wishes each and 16 GPUs."""
     users = _users(view)
+    whole = Room.of(Machine(view.machine.units, view.machine.cpus, view.machine.memory))
     used = {user.uid: user.charged / user.weight for user in users.values()}
     room = Room.of(view.machine, view.holdings)
     ends = [(_end(h, view.now), h.uid, h.run, h) for h in view.holdings]
@@ -65,7 +67,7 @@ def decide(view: View) -> Decision:
         if bound:
             waits.append(Wait(uid, wish.run, bound, ahead))
             continue
-        never = _never(wish, view.machine)
+        never = "" if whole.fit(wish.need) is not None else _never(wish, view.machine)
         if never:
             waits.append(Wait(uid, wish.run, never, ahead))
             continue
@@ -133,28 +135,18 @@ def _give(user: _User, holding: Holding, wish: Wish) -> None:
     user.charged += (user.held - before) * seconds
 
 
-def _turns(users: Mapping[int, _User]) -> _Turns:
-    return _Turns([user for user in users.values() if user.wishes])
-
-
-class _Turns:
-    """Wishes in the order in which they are looked at: always the first of who has least, as that changes."""
-
-    def __init__(self, users: list[_User]) -> None:
-        self._waiting = [(user, iter(user.wishes)) for user in users]
-
-    def __iter__(self) -> _Turns:
-        return self
-
-    def __next__(self) -> tuple[int, Wish, _User]:
-        while self._waiting:
-            at = min(range(len(self._waiting)), key=lambda i: _rank(self._waiting[i][0]))
-            user, wishes = self._waiting[at]
-            wish = next(wishes, None)
-            if wish is not None:
-                return user.uid, wish, user
-            del self._waiting[at]
-        raise StopIteration
+def _turns(users: Mapping[int, _User]) -> Iterator[tuple[int, Wish, _User]]:
+    """Wishes in the order in which they are looked at: always the first of who has least, as that changes meanwhile."""
+    line = [(_rank(user), iter(user.wishes)) for user in users.values() if user.wishes]
+    heapq.heapify(line)
+    while line:
+        (*_, uid), wishes = line[0]
+        wish = next(wishes, None)
+        if wish is None:
+            heapq.heappop(line)
+            continue
+        yield uid, wish, users[uid]
+        heapq.heapreplace(line, (_rank(users[uid]), wishes))
 
 
 def _rank(user: _User) -> tuple[float, float, int]:
@@ -252,8 +244,6 @@ def _bounded(user: _User, need: Need, bounds: Bounds) -> str:
 
 def _never(wish: Wish, machine: Machine) -> str:
     """Why it does not even fit on the empty machine; it delays nobody."""
-    if Room.of(Machine(machine.units, machine.cpus, machine.memory)).fit(wish.need) is not None:
-        return ""
     count, _ = slots_of(wish.need)
     if count > len(machine.units):
         return f"it needs {count} GPUs, and there are {len(machine.units)}"

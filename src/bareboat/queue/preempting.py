@@ -41,8 +41,7 @@ def asks_of(view: View, blocked: Sequence[tuple[int, Wish]], given: Sequence[Hol
         units = room.fit(wish.need)
         if units is None:
             may = [h for h in holdings if (h.uid, h.run) not in asked and _may(h, uid, wish, view.now)
-                   and (
-                h.uid == uid or (others and used.get(uid, 0.0) <= used.get(h.uid, 0.0)))]
+                   and (h.uid == uid or (others and used.get(uid, 0.0) <= used.get(h.uid, 0.0)))]
             victims = _victims(wish, room, may, held, fair, uid)
             for victim in victims:
                 room.give(victim.units, cpus_held(victim), victim.memory)
@@ -64,8 +63,10 @@ def _victims(wish: Wish, room: Room, holdings: Sequence[Holding], held: Mapping[
     trial = room.copy()
     for holding in sorted(holdings, key=_order):
         after = left[holding.uid] - _weight(holding)
-        if holding.uid != uid and holding.preemptible is not True and after < fair.get(holding.uid, 0.0) - 1e-9:
-            continue  # it would fall below its own share
+        share, alone = fair.get(holding.uid, 0.0), after < 1e-9
+        if holding.uid != uid and holding.preemptible is not True and (
+                left[holding.uid] <= share + 1e-9 if alone else after < share - 1e-9):
+            continue  # its user would fall below a share, but for one run that is more than that all by itself
         trial.give(holding.units, cpus_held(holding), holding.memory)
         left[holding.uid] = after
         taken.append(holding)
