@@ -7,8 +7,9 @@ import stat
 from pathlib import Path
 
 from bareboat.errors import RecordError
-from bareboat.training.checkpoints import FOLDER, Found, marker_of, newest, superfluous, temporary
+from bareboat.training.checkpoints import Found, marker_of, newest, superfluous, temporary
 from bareboat.training.formats import whole
+from bareboat.training.values import FOLDER
 
 LISTED = 100_000  # entries that are looked at
 
@@ -28,6 +29,16 @@ def prepared(results: Path) -> Path:
     except OSError as error:
         raise RecordError("checkpoints.folder", f"cannot be made: {error.strerror}", where=os.fspath(folder)) from None
     return folder
+
+
+def place(results: str, folder: Path) -> Path:
+    """Where a run's checkpoints are: below its results, else, where it has none, below its own folder in the store."""
+    return (Path(results) if results else folder) / FOLDER
+
+
+def progressed(folder: Path, marker: str, since: float) -> bool:
+    """Whether a complete one was made since a moment, in seconds since the epoch."""
+    return any(entry.complete and entry.modified >= since * 1e9 for entry in found(folder, marker))
 
 
 def found(folder: Path, marker: str = "") -> list[Found]:

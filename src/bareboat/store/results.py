@@ -71,8 +71,10 @@ def _walk(root: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
             continue
 
 
-def results(store: Store | None, folder: Path, before: Listing, bounds: ResultBounds = BOUNDS) -> Results:
-    """What appeared or changed since `before`, in byte order of paths; small files are kept in one blob.
+def results(store: Store | None, folder: Path, before: Listing, bounds: ResultBounds = BOUNDS,
+            aside: str = "") -> Results:
+    """What appeared or changed since `before`, in byte order of paths; small files are kept in one blob. aside: a
+    folder in it whose files are listed and not read (checkpoints: large, and no result).
 
     store None keeps nothing. Files beyond bounds.count are counted only. A file that cannot be read or
     changes into something else has sha256 "". Raises StoreError when the disk is full.
@@ -89,7 +91,7 @@ def results(store: Store | None, folder: Path, before: Listing, bounds: ResultBo
     for path, status in changed[: bounds.count]:
         if status.st_mode & 0o170000 == LINK:
             files.append(_link(folder, path))
-        elif status.st_size > left:
+        elif status.st_size > left or (aside and path.startswith(f"{aside}/")):
             files.append(ResultFile(path, status.st_size, ""))
         else:
             file = _file(pack if status.st_size <= min(bounds.each, room) else None, folder, path)

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable
 
 from bareboat.values import dataclass
 
-FOLDER = "checkpoints"  # below the results of a run
 # The last file of a directory that is written in place: torch.distributed.checkpoint, Hugging Face's Trainer, Orbax,
 # and what any program can write itself.
 MARKERS = (".complete", ".metadata", "trainer_state.json", "_CHECKPOINT_METADATA", "commit_success.txt")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bareboat.values import dataclass, field
 
 USR1, EX_TEMPFAIL = 10, 75
+FOLDER = "checkpoints"  # below the results of a run
+PREEMPTED = "preempted"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     BAREBOAT_RUN          the run's id, the same for all of its attempts
     BAREBOAT_ATTEMPT      1, 2, …
     BAREBOAT_FENCE        RUN.ATTEMPT: larger in every attempt, for whatever outside takes writes from the newest only
-    BAREBOAT_CHECKPOINTS  a folder of the run's own that its attempts share, below its results
+    BAREBOAT_CHECKPOINTS  a folder of the run's own that its attempts share, below its results where it has any
     BAREBOAT_RESUME       the newest complete checkpoint in there, "" where there is none
     BAREBOAT_DEADLINE     when the attempt must have ended, in seconds since the epoch; not set where it need not
 """
@@ -21,8 +21,8 @@ from bareboat.record.values import RunRecord, timestamp
 from bareboat.store import checkpoints
 from bareboat.supervisor.keeper import IDLE, TIME, Keeper
 from bareboat.supervisor.rules import Rules
-from bareboat.training.checkpoints import FOLDER
-from bareboat.training.values import Ending, Point, Training
+from bareboat.training.checkpoints import newest
+from bareboat.training.values import FOLDER, PREEMPTED, Ending, Point, Training
 from bareboat.values import dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.execute import Prepared, execute
@@ -30,6 +30,7 @@ from bareboat.verbs.launch import Kept
 from bareboat.workload import Mount, Workload
 
 RESULTS = "/results"
+WITHOUT_RESULTS = "/run/bareboat"  # where the checkpoint folder is inside of a run that has no results folder
 
 
 @dataclass(frozen=True)
@@ -69,33 +70,40 @@ def ready(task: Task, work: Work) -> Prepared:
     if results is not None:
         folder = _made(results)
         targets = [m.target for m in load.mounts if m.source == kept.results]
-        load = replace(load, mounts=tuple(replace(m, source=results) if m.source == kept.results else m
-                                          for m in load.mounts))
+        mounts = tuple(replace(m, source=results) if m.source == kept.results else m for m in load.mounts)
         inside = f"{RESULTS if RESULTS in targets or not targets else targets[0]}/{FOLDER}"
-        last = checkpoints.resume_from(folder, task.training.checkpoints.complete)
-        own["CHECKPOINTS"], own["RESUME"] = inside, f"{inside}/{last}" if last else ""
+    else:
+        folder, inside = checkpoints.prepared(work.store.runs.path(record.id)), f"{WITHOUT_RESULTS}/{FOLDER}"
+        mounts = (*load.mounts, Mount(folder, inside))
+    load = replace(load, mounts=mounts)
+    last = checkpoints.resume_from(folder, task.training.checkpoints.complete)
+    if task.number > 1:
+        work.tell.say(f"goes on from {last}" if last else "there is no complete checkpoint: it begins anew")
+    own["CHECKPOINTS"], own["RESUME"] = inside, f"{inside}/{last}" if last else ""
     env = {**dict(load.env), **{f"BAREBOAT_{name}": value for name, value in own.items()}, **dict(point.env)}
     load = _with_gpus(replace(load, env=tuple(sorted(env.items()))), task, work)
     record = replace(record, env=_recorded(record, point, own), gpus=load.driver.granted or record.gpus)
     keys = (*kept.keys, *([] if record.code is None else [_code_key(record)]))
-    return replace(kept.prepared(), workload=load, record=record, results=results, keys=keys)
+    return replace(kept.prepared(), workload=load, record=record, results=results, keys=keys, shared=True)
 
 
 def carry_out(prepared: Prepared, training: Training, work: Work, keeper: Keeper) -> tuple[RunRecord, Ending]:
     """Run it to its end. Old checkpoints are removed as the training has it. Raises what makes a start impossible."""
+    rules, run = training.checkpoints, prepared.record.id
+    folder = checkpoints.place(os.fspath(prepared.results or ""), work.store.runs.path(run))
+    before = newest(checkpoints.found(folder, rules.complete))
     record = execute(prepared, work, keeper)
-    if prepared.results is not None and training.checkpoints.keep:
-        for name in checkpoints.prune(prepared.results / FOLDER, training.checkpoints.keep,
-                                      training.checkpoints.complete):
-            work.tell.say(f"removed the checkpoint {name}: the newest {training.checkpoints.keep} are kept")
-    return record, ending_of(record, keeper.ending)
+    after = newest(checkpoints.found(folder, rules.complete))
+    for name in checkpoints.prune(folder, rules.keep, rules.complete):
+        work.tell.say(f"removed the checkpoint {name}: the newest {rules.keep} are kept")
+    return record, replace(ending_of(record, keeper.ending), progressed=after is not None and after != before)
 
 
 def ending_of(record: RunRecord, asked: str) -> Ending:
     """How an attempt ended. asked: why somebody wanted its end, "" where nobody did: an exit code is no success then,
     since a program that is interrupted and has saved its state ends with 0 as well.
     """
-    causes = {"preempted": "preempted", TIME: "limit", IDLE: "stopped", "reboot": "reboot"}
+    causes = {PREEMPTED: "preempted", TIME: "limit", IDLE: "stopped", "reboot": "reboot"}
     if asked:
         return Ending(causes.get(asked, "stopped"), record.exit_code, asked)
     if record.reason == "out of memory":

@@ -214,7 +214,7 @@ def write_ending(folder: Path, attempt: int, ending: Ending) -> None:
     draft = folder / f".{ENDING}"
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(fd, json.dumps([attempt, ending.cause, ending.code, ending.reason]).encode())
+        os.write(fd, json.dumps([attempt, ending.cause, ending.code, ending.reason, ending.progressed]).encode())
         fsync(fd)
     finally:
         os.close(fd)
@@ -226,9 +226,10 @@ def read_ending(folder: Path, attempt: int) -> Ending | None:
     """What was written of this attempt; None where nothing was."""
     try:
         with open(folder / ENDING, "rb") as file:
-            number, cause, code, reason = json.loads(file.read(1 << 16))
+            number, cause, code, reason, *more = json.loads(file.read(1 << 16))
     except (OSError, ValueError, TypeError):
         return None
     if number != attempt or not isinstance(cause, str):
         return None
-    return Ending(cause, code if isinstance(code, int) else None, str(reason))
+    progressed = more[0] if more and isinstance(more[0], bool) else None
+    return Ending(cause, code if isinstance(code, int) else None, str(reason), progressed)

@@ -16,6 +16,7 @@ from bareboat.record.values import RunRecord, timestamp
 from bareboat.store.codewalk import CodeRules
 from bareboat.store.runlog import ERR, NAME, OUT, Bounds, LogWriter
 from bareboat.supervisor import wire
+from bareboat.training.values import FOLDER, PREEMPTED
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Outcome, Workload
@@ -37,7 +38,8 @@ class Prepared:
     terminal: the caller's terminal when the workload has a tty; stdin: the descriptor to read from, or None; stdout,
     stderr: where a copy of the log goes, None for nowhere. layer: engine.base.Streams.layer. heard: what standard
     output goes through, giving what of it is passed on. logged: whether what it writes is kept; not what passes over a
-    person's screen.
+    person's screen. shared: the results folder is this run's own and its attempts', so that all that is in it is its
+    result, but for the checkpoints, which are listed.
     """
 
     workload: Workload
@@ -54,6 +56,7 @@ class Prepared:
     layer: Callable[[int], frozenset[bytes]] | None = None
     heard: Callable[[bytes], bytes] | None = None
     logged: bool = True
+    shared: bool = False
 
 
 def execute(prepared: Prepared, work: Work, keeper: Keeper | None = None) -> RunRecord:
@@ -75,7 +78,7 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
     runs = work.store.runs
     record = _with_code(prepared, work)
     place = os.stat(prepared.results) if prepared.results else None
-    before = listing(prepared.results) if prepared.results else {}
+    before = listing(prepared.results) if prepared.results and not prepared.shared else {}
     folder = runs.path(record.id) if keeper else runs.create(record.id)
     try:
         log = _Log(folder, work, prepared.logged)
@@ -97,7 +100,9 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
         finally:
             log.close()
         try:
-            record = _finish(prepared, gathering.finish(record), outcome, (before, place), work)
+            passing = keeper is not None and keeper.ending == PREEMPTED  # another attempt lists what there is
+            record = _finish(replace(prepared, results=None) if passing else prepared, gathering.finish(record),
+                             outcome, (before, place), work)
             if keeper is not None and keeper.ending:  # somebody ended it: neither its success nor its failure
                 record = replace(record, state="cancelled", reason=keeper.ending)
             write_record(work, record)
@@ -241,7 +246,8 @@ def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, begun: tupl
         work.tell.say(f"{prepared.results} is another folder than when the run began: what it has is not listed")
         return replace(record, results=Results(os.fspath(prepared.results)))
     bounds = ResultBounds(each=work.settings.results_keep_file, all=work.settings.results_keep_total)
-    return replace(record, results=results(work.store, prepared.results, before, bounds))
+    aside = FOLDER if prepared.shared else ""
+    return replace(record, results=results(work.store, prepared.results, before, bounds, aside))
 
 
 def _unchanged(folder: Path, place: os.stat_result | None) -> bool:

@@ -20,7 +20,7 @@ from bareboat.record.states import final
 from bareboat.record.tolerance import Tolerance
 from bareboat.record.values import SESSION, RunRecord, run_id, timestamp
 from bareboat.record.verdict import Verdict, compare
-from bareboat.training.checkpoints import FOLDER
+from bareboat.training.values import FOLDER
 from bareboat.verbs import rerun_gpus, rerun_mounts
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.diff import reader
