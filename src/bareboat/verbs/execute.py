@@ -16,7 +16,6 @@ from bareboat.record.values import RunRecord, timestamp
 from bareboat.store.codewalk import CodeRules
 from bareboat.store.runlog import ERR, NAME, OUT, Bounds, LogWriter
 from bareboat.supervisor import wire
-from bareboat.training.values import FOLDER, PREEMPTED
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.workload import Outcome, Workload
@@ -100,7 +99,7 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
         finally:
             log.close()
         try:
-            passing = keeper is not None and keeper.ending == PREEMPTED  # another attempt lists what there is
+            passing = keeper is not None and _preempted(keeper.ending)  # another attempt lists what there is
             record = _finish(replace(prepared, results=None) if passing else prepared, gathering.finish(record),
                              outcome, (before, place), work)
             if keeper is not None and keeper.ending:  # somebody ended it: neither its success nor its failure
@@ -246,8 +245,20 @@ def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, begun: tupl
         work.tell.say(f"{prepared.results} is another folder than when the run began: what it has is not listed")
         return replace(record, results=Results(os.fspath(prepared.results)))
     bounds = ResultBounds(each=work.settings.results_keep_file, all=work.settings.results_keep_total)
-    aside = FOLDER if prepared.shared else ""
-    return replace(record, results=results(work.store, prepared.results, before, bounds, aside))
+    if not prepared.shared:
+        return replace(record, results=results(work.store, prepared.results, before, bounds))
+    from bareboat.training.values import FOLDER
+
+    return replace(record, results=results(work.store, prepared.results, before, bounds, FOLDER))
+
+
+def _preempted(ending: str) -> bool:
+    """Whether an end that somebody wanted is followed by another attempt in any case."""
+    if not ending:
+        return False
+    from bareboat.training.values import PREEMPTED
+
+    return ending == PREEMPTED
 
 
 def _unchanged(folder: Path, place: os.stat_result | None) -> bool:
