@@ -223,3 +223,16 @@ def test_the_likely_cause_is_told():
     assert "not deterministic" in found.causes[0]
     other = run(file("a", "2"), host=HostFacts(cpu="EPYC", level="x86-64-v3", cores=8))
     assert "another CPU" in compare(old, other, nothing, T).causes[0]
+
+
+def test_checkpoints_that_were_not_read_are_not_compared() -> None:
+    def run(*files: ResultFile) -> RunRecord:
+        return RunRecord("0" * 12, state="succeeded", exit_code=0, results=Results(files=files))
+
+    loss = ResultFile("loss.txt", 3, "a" * 64)
+    old = run(ResultFile("checkpoints/step-1.pt", 9, ""), ResultFile("checkpoints/step-2.pt", 9, ""), loss)
+    new = run(ResultFile("checkpoints/step-2.pt", 8, ""), loss)
+    assert compare(old, new, lambda record, file: None, T).verdict == IDENTICAL
+    models = run(ResultFile("model.pt", 9, "")), run(ResultFile("model.pt", 8, ""))
+    unread = compare(*models, lambda record, file: None, T)
+    assert unread.verdict == DIFFERS

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bareboat.record.gathered import ResultFile
 from bareboat.record.tolerance import Mismatch, Tolerance, Worst
 from bareboat.record.values import RunRecord
+from bareboat.training.values import FOLDER
 
 IDENTICAL = "identical"
 WITHIN = "within tolerance"
@@ -58,8 +59,7 @@ def compare(old: RunRecord, new: RunRecord, read: Reader, tolerance: Tolerance) 
     notes: list[str] = []
     if old.exit_code != new.exit_code:
         notes.append(f"exit code {old.exit_code} became {new.exit_code}")
-    before = {file.path: file for file in old.results.files}
-    after = {file.path: file for file in new.results.files}
+    before, after = _compared(old), _compared(new)
     files = [
         _file(path, before.get(path), after.get(path), _Both(old, new, read, tolerance))
         for path in sorted({*before, *after})
@@ -73,6 +73,14 @@ def compare(old: RunRecord, new: RunRecord, read: Reader, tolerance: Tolerance) 
     if old.exit_code != new.exit_code or more[0] != more[1]:
         verdict = DIFFERS
     return Verdict(verdict, tuple(files), tuple(notes), () if verdict == IDENTICAL else causes(old, new))
+
+
+def _compared(record: RunRecord) -> dict[str, ResultFile]:
+    """Its results but for the checkpoints of an unattended run, which are listed and not read: which there are depends
+    on when it was interrupted.
+    """
+    return {file.path: file for file in record.results.files
+            if file.sha256 or not file.path.startswith(f"{FOLDER}/")}
 
 
 @dataclass(frozen=True)
