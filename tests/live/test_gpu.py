@@ -97,7 +97,7 @@ def test_a_containers_exec_has_them_and_the_listing_names_it(user: User) -> None
         assert inside.stdout == "nvidia-uvm nvidia0 nvidiactl void\n"
         listed = json.loads(user("gpus", "--json").stdout)
         assert [[c["name"] for c in gpu["containers"]] for gpu in listed["gpus"]] == [["sweep"], []]
-        assert "sweep holds it" in user("gpus").stdout
+        assert "session sweep, since" in user("gpus").stdout
     finally:
         user("rm", "-f", "sweep")
     assert json.loads(user("gpus", "--json").stdout)["gpus"][0]["containers"] == []
