@@ -132,10 +132,11 @@ def _notes(s: Submission, points: tuple[Point, ...], many: bool) -> dict[str, st
 
 def failure_rules(retry: Retry, fail: str) -> list[Document]:
     """What training/rules.follow does after an end, the first that matches counts. fail: "FailJob" or "FailIndex"."""
+    again = [code for code in retry.requeue_on if code not in retry.fail_on]
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        _on_exit("Ignore", "In", (AGAIN, *retry.requeue_on)),
-        _on_exit(fail, "In", {FAILED, TOLD, LIMIT, *retry.fail_on} - set(retry.requeue_on)),
+        _on_exit("Ignore", "In", (AGAIN, *again)),
+        _on_exit(fail, "In", {FAILED, TOLD, LIMIT, *retry.fail_on} - set(again)),
     ]
     if retry.retry_on:
         rules.append(_on_exit(fail, "NotIn", retry.retry_on))
