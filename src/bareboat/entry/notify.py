@@ -9,8 +9,6 @@ import json
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 
 TRIES, PATIENCE = 3, 15.0  # of the webhook; seconds for each
@@ -36,6 +34,9 @@ def main() -> int:
 
 def call(url: str, about: Mapping[str, str], pause: float = 2.0) -> bool:
     """POST it as JSON; tried again where nobody answers or a server has trouble of its own. No URL is written down."""
+    import urllib.error  # here: it asks the system's own modules for proxies
+    import urllib.request
+
     if not url.startswith(("http://", "https://")):
         sys.stderr.write("the webhook is no http or https URL\n")
         return False
