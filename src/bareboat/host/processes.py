@@ -77,10 +77,11 @@ def open_init(outer: int) -> int:
 
 def open_program(outer: int) -> int:
     """A pidfd for the program: number 2 of the namespace two below a sandbox's outer process; -1 when it is gone."""
-    for init in children(outer):
-        for process in children(init):
-            if innermost(process) == 2:
-                return open_child(process, init)
+    for below in (children, _scanned):  # the kernel's own list may leave out a child while others come and go
+        for init in below(outer):
+            for process in below(init):
+                if innermost(process) == 2:
+                    return open_child(process, init)
     return -1
 
 
