@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.lease_kit import let_go  # noqa: F401  (for every test here)
 
 from bareboat.lease.base import Leases
 from bareboat.lease.flock import FlockLeases

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.lease_kit import let_go  # noqa: F401  (for every test here)
 
 from bareboat.errors import LeaseError
 from bareboat.lease import strangers, units
