@@ -33,27 +33,35 @@ def main() -> int:
 
 
 def call(url: str, about: Mapping[str, str], pause: float = 2.0) -> bool:
-    """POST it as JSON; tried again where nobody answers or a server has trouble of its own. No URL is written down."""
-    import urllib.error  # here: it asks the system's own modules for proxies
-    import urllib.request
+    """POST it as JSON; tried again where nobody answers or a server has trouble of its own. No URL is written down, and
+    no redirect is followed: it could lead anywhere.
+    """
+    import urllib3
+
+    from bareboat.transport import Timeouts, Transport, reason, split_credentials
 
     if not url.startswith(("http://", "https://")):
         sys.stderr.write("the webhook is no http or https URL\n")
         return False
-    request = urllib.request.Request(url, json.dumps(about).encode(), {"Content-Type": "application/json"})
+    url, authorization = split_credentials(url)
+    body = json.dumps(about).encode()
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)),
+               **({"Authorization": authorization} if authorization else {})}
+    transport = Transport(timeouts=Timeouts(PATIENCE, PATIENCE))
     for tried in range(TRIES):
         if tried:
             time.sleep(pause)
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                answer.read(1 << 16)
-                return True
-        except urllib.error.HTTPError as error:
-            sys.stderr.write(f"the webhook answered {error.code}\n")
-            if error.code < 500 and error.code != 429:
-                return False
-        except (OSError, ValueError) as error:
-            sys.stderr.write(f"the webhook cannot be reached: {getattr(error, 'reason', error)}\n")
+            answer = transport.request("POST", url, headers, (body,))
+            answer.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            sys.stderr.write(f"the webhook cannot be reached: {reason(error)}\n")
+            continue
+        if answer.status < 300:
+            return True
+        sys.stderr.write(f"the webhook answered {answer.status}\n")
+        if answer.status < 500 and answer.status != 429:
+            return False
     return False
 
 
