@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
+from bareboat.entry.log import Log
 from bareboat.errors import BareboatError
 from bareboat.lease.values import Holding
 from bareboat.queue.base import Entry
-from bareboat.record.values import timestamp
 from bareboat.supervisor.keeper import Keeper
 from bareboat.training.values import Ending, Point
 from bareboat.values import TYPE_CHECKING, dataclass, replace
@@ -45,21 +44,6 @@ class Given:
     granted: str = ""  # GPUs that another scheduler has leased, as --gpus has them
 
 
-class _Log:
-    """What the verbs say, into the attempt's log."""
-
-    def say(self, text: str) -> None:
-        try:
-            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass  # a full disk: nobody can be told, and the program goes on
-
-    detail = say
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nobody watches."""
-
-
 def main() -> int:
     """The program's exit code, or 125."""
     if "tied" in sys.argv[2:]:
@@ -67,7 +51,7 @@ def main() -> int:
     given = _given()
     from bareboat.wiring import leases, work
 
-    at_work = work(_Log(), engine=given.template.kept.record.engine or None)
+    at_work = work(Log(), engine=given.template.kept.record.engine or None)
     run, store = given.entry.run, at_work.store
     store.runs.inherit(run, OWN)
     lease: Lease | None = None
@@ -77,7 +61,7 @@ def main() -> int:
     try:
         code = _made_and_kept(given, at_work, lease)
     except OSError as error:
-        _Log().say(f"{error}")
+        Log().say(f"{error}")
     return code
 
 
@@ -92,7 +76,7 @@ def _made_and_kept(given: Given, work: Work, lease: Lease | None) -> int:
         try:
             prepared = ready(_task(given), work)
         except BareboatError as error:
-            _Log().say(f"{error.code}: {error.what} {error.where}")
+            Log().say(f"{error.code}: {error.what} {error.where}")
             ending = failed_start(error)
         else:
             keeper = Keeper(os.fspath(folder), facts_of(prepared.workload, work), rules_of(given.template.training))
@@ -118,7 +102,7 @@ def _leaving(lease: Lease | None) -> None:
         try:
             lease.update(replace(lease.holding, ending=True))
         except BareboatError as error:
-            _Log().say(f"{error.code}: {error.what}")
+            Log().say(f"{error.code}: {error.what}")
 
 
 def _die_with_parent() -> None:
@@ -147,11 +131,11 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
     try:
         record, ending = carry_out(prepared, given.template.training, work, keeper)
     except BareboatError as error:
-        _Log().say(f"{error.code}: {error.what} {error.where}")
+        Log().say(f"{error.code}: {error.what} {error.where}")
         if error.code in PASSING:  # not the program's fault: it is tried again when there may be room
             return Ending("lost", None, f"{error.code}: {error.what}")
         return failed_start(error)
-    _Log().say(f"attempt {given.entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
+    Log().say(f"attempt {given.entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
     return ending
 
 

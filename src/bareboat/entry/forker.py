@@ -14,6 +14,8 @@ import socket
 import sys
 from importlib import import_module
 
+from bareboat.host.background import reap
+
 SOCKET = 3
 MOST = 64  # descriptors in one message: task, log, the run's lock, and its lease's
 FIRST = 100  # where they are put before they get their places
@@ -47,7 +49,7 @@ def main() -> int:
         data, descriptors = _receive(at)
         if not data:
             return 0
-        _reap()
+        reap()
         pid = os.fork()
         if pid == 0:
             _become(at, descriptors)
@@ -88,14 +90,6 @@ def _become(at: socket.socket, descriptors: list[int]) -> None:
         forked()
     finally:
         os._exit(125)
-
-
-def _reap() -> None:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 if __name__ == "__main__":

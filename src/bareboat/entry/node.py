@@ -21,20 +21,23 @@ from pathlib import Path
 from bareboat.engine.slurm import answers, notes
 from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of, port_of, rendezvous
 from bareboat.engine.slurm.notes import Note
-from bareboat.engine.slurm.script import followers, sentinel
+from bareboat.engine.slurm.script import sentinel
+from bareboat.entry.log import Log
+from bareboat.entry.others import ASK, Others, patience
+from bareboat.entry.told import Told
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host.background import Handed, start_handed
+from bareboat.host.files import boot_id
 from bareboat.host.loop import Loop
 from bareboat.host.process import Child, Command, ProcessError, run, start
 from bareboat.queue.base import Entry
 from bareboat.record.states import final
-from bareboat.record.values import timestamp
+from bareboat.store import checkpoints
 from bareboat.supervisor.keeper import TIME
 from bareboat.training.rules import Step, follow
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING, replace
-from bareboat.verbs import containers
-from bareboat.verbs.attempts import LOG, read_ending
+from bareboat.verbs.attempts import LOG, interrupted, read_ending
 from bareboat.verbs.nodes import Task, check, task_of
 from bareboat.verbs.submission import packed
 
@@ -42,46 +45,8 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
 
 LOOK = 1.0  # seconds between two looks at what is beside the submission
-ASK = 8.0  # seconds that Slurm has to say why
 GOING = 60.0  # seconds after asking to be requeued in which Slurm should have ended this job
 AGAIN = 75  # EX_TEMPFAIL: it should have been requeued and was not
-
-
-class Log:
-    """What is said, to the job's output file."""
-
-    def say(self, text: str) -> None:
-        try:
-            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass  # a full disk: nobody can be told, and the program goes on
-
-    detail = say
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nobody watches."""
-
-
-class Told:
-    """Signals of Slurm's, as bytes on a pipe; none of them ends this process."""
-
-    def __init__(self) -> None:
-        self.read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._came)
-
-    def _came(self, number: int, _frame: object) -> None:
-        try:
-            os.write(self._write, bytes([number]))
-        except OSError:
-            pass  # full: there is one in it
-
-    def taken(self) -> bytes:
-        """Those that came since."""
-        try:
-            return os.read(self.read, 256)
-        except BlockingIOError:
-            return b""
 
 
 def main() -> int:
@@ -119,9 +84,7 @@ class Node:
         self.answered = False  # the attempt knows
         self.lost = False  # another job has the run
         self.sentinel: Child | None = None
-        self.others: Child | None = None  # the step on the other nodes
-        self.failed = 0  # the exit code of a program on another node, which ends this one
-        self.patience = self.training.interrupt.grace + self.training.interrupt.kill + 30.0
+        self.others = Others(folder, self.run, place, self.training)
 
     @contextmanager
     def _sentinel(self) -> Iterator[None]:
@@ -194,7 +157,7 @@ class Node:
         claim = self.folder / "runs" / f"{self.run}.claim"
         claim.parent.mkdir(mode=0o700, exist_ok=True)
         claim.write_text(self._me())
-        end = time.monotonic() + self.patience
+        end = time.monotonic() + patience(self.training)
         while not runs.hold(self.run):
             if time.monotonic() > end or self.told.taken():
                 return False
@@ -219,10 +182,11 @@ class Node:
         if self.note.state != "running" or not self.note.attempt:
             return None
         found = read_ending(self.work.store.runs.path(self.run), self.note.attempt)
-        if found is None and self.note.cause:
-            found = Ending(self.note.cause, None, self.note.reason)
         if found is None:
-            found = Ending("lost", None, f"its node {self.note.where} was lost")
+            folder = checkpoints.place(self.task.point.results, self.work.store.runs.path(self.run))
+            further = checkpoints.progressed(folder, self.training.checkpoints.complete, self.note.started)
+            found = Ending(self.note.cause or "lost", None, self.note.reason if self.note.cause else
+                           f"its node {self.note.where} was lost", further)
         return self._settle(found)
 
     def _attempt(self) -> Step:
@@ -232,7 +196,7 @@ class Node:
         note = self.note = replace(
             self.note, state="running", reason="", cause="", attempt=self.note.attempt + 1, exit_code=None,
             job=self.place.job, restarts=self.place.restarts, where=self.place.node or os.uname().nodename,
-            boot=containers.boot_id(), started=time.time(), ended=0.0, again=False)
+            boot=boot_id(), started=time.time(), ended=0.0, again=False)
         notes.write(self.folder, note)
         try:
             check(self.task, self.folder, self.work.store.home)
@@ -240,12 +204,12 @@ class Node:
         except (BareboatError, OSError) as error:
             self.work.tell.say(str(error))
             return self._settle(Ending("start", 125, str(error).partition("\n")[0]))
-        self.answered, self.failed = False, 0
+        self.answered = False
         try:
             self._wait(pidfd)
         finally:
             os.close(pidfd)
-        others = self._end_others()
+        others = self.others.end(hurry=self.cause is not None)
         ending = read_ending(self.work.store.runs.path(self.run), note.attempt)
         if self.lost:
             return Step("pending", "another job has it")
@@ -253,46 +217,9 @@ class Node:
         self._listen()
         if self.cause is not None:  # Slurm's signals may have come to the program before the warning did
             ending = Ending(self.cause[0], ending.code if ending else None, self.cause[1])
-        elif others and (self.failed or (ending is not None and ending.code == 0)):
+        elif others and (self.others.failed or (ending is not None and ending.code == 0)):
             ending = Ending("exit", others, f"exit {others} on another node")
         return self._settle(ending or Ending("lost", None, "its process was killed"))
-
-    # the other nodes
-
-    def _address(self) -> str:
-        """Where the others find this node: its name where that is known, else what Slurm has for it."""
-        import socket
-
-        try:
-            socket.getaddrinfo(self.place.node, None)
-            return self.place.node
-        except OSError:
-            pass
-        try:
-            done = run(Command(("scontrol", "show", "node", "--oneliner", self.place.node), timeout=ASK))
-        except ProcessError:
-            return os.uname().nodename
-        return answers.job_fields(done.stdout).get("NodeAddr", os.uname().nodename)
-
-    def _begin_others(self, address: str) -> None:
-        node = (sys.executable, "-m", "bareboat.entry.node", os.fspath(self.folder), self.run, address)
-        self.others = start(Command(followers(self.place.nodes, self.training.need.cpus, node)), (-1, 2, 2))
-
-    def _end_others(self) -> int:
-        """Wait for what runs on the other nodes; the exit code, 0 where there is none."""
-        if self.others is None:
-            return 0
-        end = time.monotonic() + self.patience
-        while not self.others.ended() and time.monotonic() < end and not (self.cause or self.failed):
-            time.sleep(0.05)
-        if not self.others.ended():
-            self.others.signal(signal.SIGTERM)
-            end = time.monotonic() + self.training.interrupt.kill + 5.0
-            while not self.others.ended() and time.monotonic() < end:
-                time.sleep(0.05)
-        self.others.kill()
-        code, self.others = self.others.wait(), None
-        return self.failed or code
 
     def _begin(self, note: Note) -> int:
         """Start the attempt's process: it has the lock of the run's folder, and dies with this one."""
@@ -300,9 +227,9 @@ class Node:
 
         store, point = self.work.store, self.task.point
         if self.place.nodes > 1:
-            address = self._address()
+            self.others = Others(self.folder, self.run, self.place, self.training)
+            address = self.others.begin()
             point = replace(point, env=(*rendezvous(self.place, address, port_of(self.place.job)), *point.env))
-            self._begin_others(address)
         entry = Entry(self.run, self.folder.name, point.name, point.index, "running", "", note.attempt, note.failures,
                       note.losses, created=self.folder.stat().st_ctime, started=note.started, scheduler="slurm",
                       job=note.job, where=note.where, boot=note.boot)
@@ -354,24 +281,16 @@ class Node:
             self.lost = True
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # at once: the other waits, and this node may be cut off
             return
-        if self.others is not None and self.others.ended() and not self.failed and self.cause is None:
-            self.failed = self.others.wait()
-            if self.failed:  # the others wait for that one in vain
-                self.work.tell.say(f"a program on another node ended with {self.failed}")
-                self._interrupt("preempted")
+        if self.cause is None and self.others.look():
+            self.work.tell.say(f"a program on another node ended with {self.others.failed}")
+            self._interrupt("preempted")
         if self.cause is None and notes.is_marked(self.folder, self.run):
             self._must_end("stopped", "stopped")
         if self.cause is not None and not self.answered:
             self.answered = self._interrupt(self.cause[0])
 
     def _interrupt(self, cause: str) -> bool:
-        from bareboat.supervisor.client import ask
-
-        try:
-            ask(self.work.store.runs.path(self.run), 2.0, do="interrupt", cause=TIME if cause == "limit" else cause)
-        except EngineError:
-            return False  # it begins at this moment, or ends: looked at again
-        return True
+        return interrupted(self.work.store.runs.path(self.run), TIME if cause == "limit" else cause)
 
     def _listen(self) -> None:
         """Whether Slurm has ended the step beside this."""

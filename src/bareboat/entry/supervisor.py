@@ -13,6 +13,7 @@ import sys
 import time
 
 from bareboat.engine.base import Streams
+from bareboat.entry.log import Log
 from bareboat.errors import BareboatError, RecordError
 from bareboat.host.loop import Loop
 from bareboat.record.states import again
@@ -32,28 +33,13 @@ if TYPE_CHECKING:
 TOLD = 3
 
 
-class _Log:
-    """What the verbs say, into the supervisor's log."""
-
-    def say(self, text: str) -> None:
-        try:
-            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass  # a full disk: nobody can be told, and the program goes on
-
-    detail = say
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nobody watches."""
-
-
 def main() -> int:
     """The container's exit code, or 125."""
     answer = _Answer(TOLD)
     container, kept, settings, holding = _task()
     from bareboat.wiring import work
 
-    at_work = work(_Log(), **settings)
+    at_work = work(Log(), **settings)
     if not at_work.store.runs.hold(container.id):
         answer.failed(RecordError("record.alive", "another process has this container", where=container.id))
         return 125
@@ -63,7 +49,7 @@ def main() -> int:
         with at_work.store.lease(kept.keys):  # between two starts, too
             return _keep(container, kept, at_work, answer)
     except BareboatError as error:
-        _Log().say(f"{error.code}: {error.what} {error.where}")
+        Log().say(f"{error.code}: {error.what} {error.where}")
         answer.failed(error)
         return error.exit_code
 
@@ -140,7 +126,7 @@ def _keep(container: Container, kept: Kept, work: Work, answer: _Answer) -> int:
         while True:
             keeper.attempt = record.attempt
             record = execute(replace(prepared, record=record), work, keeper)
-            _Log().say(f"attempt {record.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
+            Log().say(f"attempt {record.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
             gc.collect()
             failures += 1
             if keeper.ending or not record.exit_code or failures > container.rules.restart:

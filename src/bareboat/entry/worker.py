@@ -8,27 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
-from bareboat.record.values import timestamp
+from bareboat.entry.log import Log
 
 LOG, LOG_MOST = "worker.log", 1 << 20
-
-
-class Log:
-    """What the worker and the verbs say, with the time; on standard error."""
-
-    def say(self, text: str) -> None:
-        try:
-            os.write(2, f"{timestamp(time.time())} {text}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            pass  # a full disk: nobody can be told, and the program goes on
-
-    detail = say
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Nobody watches."""
 
 
 def main() -> int:

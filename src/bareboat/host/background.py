@@ -21,6 +21,15 @@ def start_child(argv: tuple[str, ...], env: Mapping[str, str]) -> int:
     return os.posix_spawn(argv[0], argv, env, file_actions=null, setsid=True)
 
 
+def reap() -> None:
+    """Let go of children of this process that have ended."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 @dataclass(frozen=True)
 class Started:
     """A supervisor to start: it reads its task from descriptor 0, answers once on descriptor 3, and logs to a file.

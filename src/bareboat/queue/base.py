@@ -102,6 +102,9 @@ class Ledger(Protocol):
     def moves(self, seen: Collection[tuple[str, str, int]], **changes: object) -> list[str]:
         """As move of each (run, state, attempt), in one step; the runs that were still so, in their order."""
 
+    def close(self) -> None:
+        """Let go of it; it is opened again when it is needed."""
+
     def jobs(self, names: Iterable[tuple[str, str]]) -> None:
         """Note the scheduler's name of each run: (run, job)."""
 

@@ -63,13 +63,10 @@ def decide(view: View) -> Decision:
     reserved: _Reserved | None = None
     for uid, wish, user in _turns(users):
         ahead = len(blocked)
-        bound = _bounded(user, wish.need, view.bounds)
-        if bound:
-            waits.append(Wait(uid, wish.run, bound, ahead))
-            continue
-        never = "" if whole.fit(wish.need) is not None else _never(wish, view.machine)
-        if never:
-            waits.append(Wait(uid, wish.run, never, ahead))
+        why = _bounded(user, wish.need, view.bounds) or (
+            _never(wish, view.machine) if whole.fit(wish.need) is None else "")
+        if why:
+            waits.append(Wait(uid, wish.run, why, ahead))
             continue
         units = room.fit(wish.need)
         end = view.now + wish.need.seconds if wish.need.seconds > 0 else FOREVER
@@ -83,17 +80,18 @@ def decide(view: View) -> Decision:
             holding = Holding(uid, wish.run, units=units, cpus=cpus, memory=wish.need.memory, started=view.now,
                               ends=0.0 if end == FOREVER else end)
             given.append(holding)
+            ends.append((end, uid, wish.run, holding))
             _give(user, holding, wish)
             starts.append(Start(uid, wish.run, units))
             continue
         blocked.append((uid, wish))
         if reserved is None:
-            reserved = _reserve(room, wish, [*ends, *((_end(h, view.now), h.uid, h.run, h) for h in given)], view)
+            reserved = _reserve(room, wish, ends, view)
             starts_at = 0.0 if reserved.at == FOREVER else reserved.at
             waits.append(Wait(uid, wish.run, _why(wish, view), ahead, starts_at))
         else:
             waits.append(Wait(uid, wish.run, f"{ahead} ahead", ahead))
-    waits = _estimated(waits, blocked, room, [*ends, *((_end(h, view.now), h.uid, h.run, h) for h in given)], view)
+    waits = _estimated(waits, blocked, room, ends, view)
     shares = {user.uid: user.weight for user in users.values() if user.wishes or user.held}
     return Decision(tuple(starts), asks_of(view, blocked, given, shares, used), tuple(waits))
 
@@ -168,9 +166,7 @@ class _Reserved:
 
     def beside(self, room: Room, wish: Wish, end: float) -> tuple[tuple[str, int], ...] | None:
         """Units for a run behind it that do not delay it; None where there are none."""
-        if end <= self.at and (self.at < FOREVER or not self.keep):
-            return room.fit(wish.need)
-        if self.at == FOREVER and not self.keep:
+        if not self.keep or end <= self.at < FOREVER:
             return room.fit(wish.need)
         both = Room({unit: min(free, self.then.free.get(unit, 0)) for unit, free in room.free.items()},
                     min(room.cpus, self.then.cpus), min(room.memory, self.then.memory))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection
 
 from bareboat.errors import BareboatError
+from bareboat.host.files import boot_id
 from bareboat.lease.base import Lease, Leases
 from bareboat.lease.values import Ask, Holding, Page, Wish
 from bareboat.queue.base import Entry, Ledger
@@ -78,9 +79,7 @@ class Going:
 
 
 class Worker:
-    """uid: whose it is. now: seconds since the epoch. say: into its log. loop: where to watch for ends: add(descriptor,
-    call), drop(descriptor).
-    """
+    """uid: whose it is. now: seconds since the epoch. say: into its log. bounds: of each user."""
 
     def __init__(self, ledger: Ledger, leases: Leases, hands: Hands, *, uid: int, now: Callable[[], float],
                  say: Callable[[str], None] = lambda _: None, bounds: Bounds = NO_BOUNDS) -> None:
@@ -270,7 +269,7 @@ class Worker:
             if entry.state != "pending" or not self.hands.own(run):
                 return
             began = replace(entry, state="running", attempt=entry.attempt + 1, started=self.now(), reason="",
-                            boot=_boot(), ended=0.0, exit_code=None)
+                            boot=boot_id(), ended=0.0, exit_code=None)
             try:
                 if not self.ledger.move(run, ("pending", entry.attempt), state="running", attempt=began.attempt,
                                         started=began.started, reason="", boot=began.boot, exit_code=None):
@@ -294,7 +293,7 @@ class Worker:
             if lease is not None:
                 lease.release()  # the attempt's process has it now
 
-    def _publish(self, wishes: tuple[Wish, ...], asks: tuple = ()) -> None:  # type: ignore[type-arg]
+    def _publish(self, wishes: tuple[Wish, ...], asks: tuple[Ask, ...] = ()) -> None:
         now = self.now()
         page = Page(self.uid, now, self.use(), wishes, self._more, asks)
         same = self._page is not None and (self._page.wishes, self._page.asks, self._page.more) == (
@@ -346,9 +345,3 @@ def _ended(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _boot() -> str:
-    from bareboat.host.files import boot_id
-
-    return boot_id()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, RecordError
 from bareboat.host.background import Handed, in_memory, start_handed
+from bareboat.host.files import boot_id
 from bareboat.host.forking import Forker, log_file
 from bareboat.lease.base import Lease
 from bareboat.lease.values import Holding
@@ -18,10 +19,10 @@ from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Machine
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
+from bareboat.store import checkpoints
 from bareboat.training.rules import Step
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING
-from bareboat.verbs import containers
 from bareboat.verbs.submission import Templates, is_over
 
 if TYPE_CHECKING:
@@ -120,25 +121,23 @@ class LocalHands:
             record = None
         if record is not None and record.attempt == entry.attempt and final(record.state):
             return of_record(record)
-        if entry.boot and entry.boot != containers.boot_id():
-            return Ending("reboot", None, "the machine was started again")
-        return Ending("lost", None, "its process was killed")
+        cause, reason = "lost", "its process was killed"
+        if entry.boot and entry.boot != boot_id():
+            cause, reason = "reboot", "the machine was started again"
+        return Ending(cause, None, reason, self._progressed(entry))
+
+    def _progressed(self, entry: Entry) -> bool | None:
+        """Whether an attempt that could not say so itself came as far as a checkpoint."""
+        try:
+            point, training = self._ledger.point(entry.run), self.training(entry.submission)
+        except BareboatError:
+            return None
+        folder = checkpoints.place(point.results, self._work.store.runs.path(entry.run))
+        return checkpoints.progressed(folder, training.checkpoints.complete, entry.started)
 
     def interrupt(self, entry: Entry, cause: str) -> bool:
         """As Hands.interrupt."""
-        from bareboat.supervisor import wire
-        from bareboat.supervisor.client import Line, ask
-
-        folder = self._work.store.runs.path(entry.run)
-        try:
-            ask(folder, 2.0, do="interrupt", cause=cause)
-        except EngineError as error:
-            if error.code != "container.request":
-                return False
-            line = Line(folder, 2.0)
-            line.sock.sendall(wire.document({"do": "stop", "reason": cause}))
-            line.close()
-        return True
+        return interrupted(self._work.store.runs.path(entry.run), cause)
 
     def silent(self, entry: Entry) -> float:
         """As Hands.silent."""
@@ -178,6 +177,17 @@ class LocalHands:
             tell(entry, self.training(entry.submission).watch, store.queue, environment(store))
         except OSError as error:
             self._work.tell.say(f"{entry.run}: nobody could be told of its end: {error}")
+
+
+def interrupted(folder: Path, cause: str) -> bool:
+    """Ask the process beside an attempt to end it; False while it does not listen: it begins, or ends."""
+    from bareboat.supervisor.client import ask
+
+    try:
+        ask(folder, 2.0, do="interrupt", cause=cause)
+    except EngineError:
+        return False
+    return True
 
 
 def environment(store: Store) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, UsageError
+from bareboat.host.files import boot_id
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
 from bareboat.supervisor.rules import Rules
@@ -144,14 +145,6 @@ def _told(folder: Path) -> dict[str, Any]:
         return ask(folder, 2.0, do="state").value
     except EngineError:
         return {}  # it ends or starts at this moment, or is stopped
-
-
-def boot_id() -> str:
-    """This start of the machine, as the kernel names it; "" where it does not."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 def listed(store: Store) -> list[Seen]:

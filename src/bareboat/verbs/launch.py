@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.host.background import Started, start_supervisor
+from bareboat.host.files import boot_id
 from bareboat.record.values import RunRecord
 from bareboat.store.codewalk import CodeRules
 from bareboat.supervisor.rules import Rules
@@ -138,7 +139,7 @@ def launch(container: Container, kept: Kept, work: Work) -> Container:
 
     from bareboat.record.codec import encode
 
-    boot = containers.boot_id()
+    boot = boot_id()
     if container.boot != boot:
         container = replace(container, boot=boot)
         containers.write(work.store, container)

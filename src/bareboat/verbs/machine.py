@@ -17,6 +17,7 @@ from bareboat.verbs.collaborators import Work
 
 Seen = tuple[tuple[str, tuple[tuple[int, bool], ...]], ...]  # units, and on each of them pids, and whether they draw
 
+
 def machine_of(work: Work, holdings: Collection[Holding] = ()) -> Machine:
     """The units of GPUs, processors and memory here. holdings: what is held now: processes of those who hold a unit are
     not foreign on it. The caller's CUDA_VISIBLE_DEVICES bounds nothing: it is not the machine's.

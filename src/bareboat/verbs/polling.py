@@ -9,10 +9,10 @@ from bareboat.queue.base import Entry
 from bareboat.record.states import final
 from bareboat.training.values import Observation
 from bareboat.values import TYPE_CHECKING, replace
-from bareboat.verbs.submission import Queue, submission_of, unpacked
+from bareboat.verbs.submission import Queue, sent_before, unpacked
 
 if TYPE_CHECKING:
-    from bareboat.engine.scheduler import Scheduler, Submission
+    from bareboat.engine.scheduler import Scheduler
 
 
 PAUSE = 0.5  # seconds between two questions while something is waited for
@@ -43,7 +43,7 @@ def refresh(queue: Queue) -> tuple[str, ...]:
             if note(entry, seen, queue) and final(seen.state) and not again:
                 _told(replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code), queue)
             if again:
-                what = _submission(entry.submission, queue)
+                what = sent_before(entry.submission, queue)
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
     return tuple(problems)
 
@@ -84,17 +84,11 @@ def _all_sent(entries: list[Entry], scheduler: Scheduler, queue: Queue) -> list[
     """The entries with their jobs. A submission that was not answered is sent again, which finds what came through."""
     jobs = {entry.run: entry.job for entry in entries}
     for id in sorted({entry.submission for entry in entries if not entry.job and not entry.wanted}):
-        what = _submission(id, queue)
+        what = sent_before(id, queue)
         sent = dict(zip((point.run for point in what.points), scheduler.submit(what), strict=True))
         queue.ledger.jobs(sent.items())
         jobs |= sent
     return [replace(entry, job=jobs[entry.run]) for entry in entries if jobs[entry.run]]
-
-
-def _submission(id: str, queue: Queue) -> Submission:
-    added = queue.ledger.submission(id)
-    template = unpacked(added.template, f"submission {id}")
-    return submission_of(id, template, added.points, added.name, queue.folder)
 
 
 def note(entry: Entry, seen: Observation, queue: Queue) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 
 from bareboat.errors import BareboatError
-from bareboat.lease.values import Holding, Page
+from bareboat.lease.values import SLOTS, Holding, Page
 from bareboat.queue import door
 from bareboat.queue.base import Entry
 from bareboat.queue.policy import Decision, Machine, View, Wait, decide
@@ -151,7 +151,7 @@ def _own(entry: Entry, templates: Templates, holding: Holding | None, wait: Wait
 
 
 def _others(holding: Holding) -> Row:
-    need = Need(sum(slots for _, slots in holding.units) / 12, holding.cpus, holding.memory)
+    need = Need(sum(slots for _, slots in holding.units) / SLOTS, holding.cpus, holding.memory)
     return Row(holding.uid, holding.run, holding.name, "running", "asked to make room" if holding.ending else "",
                need=need, units=holding.units, since=holding.started, ends=holding.ends, priority=holding.priority,
                kind=holding.kind)

@@ -14,7 +14,7 @@ from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
 from bareboat.values import replace
-from bareboat.verbs.submission import Queue, Template, pinned, record_of, submission_of, unpacked
+from bareboat.verbs.submission import Queue, Template, pinned, record_of, sent_before, unpacked
 
 LOOK, SELDOM = 0.02, 0.25  # seconds between two looks at a run that is waited for, at first and after a while
 OPEN = ("pending", "running")
@@ -119,11 +119,9 @@ def _send_again(entries: list[Entry], queue: Queue) -> None:
         queue.wake()
     away = [entry for entry in entries if entry.scheduler != "local"]
     for id in dict.fromkeys(entry.submission for entry in away):
-        added = queue.ledger.submission(id)  # of thousands of runs once
-        template = unpacked(added.template, f"submission {id}")
-        what = submission_of(id, template, added.points, added.name, queue.folder)
-        points = {point.run: point for point in added.points}
-        scheduler = queue.scheduler(added.scheduler)
+        what = sent_before(id, queue)  # of thousands of runs once
+        points = {point.run: point for point in what.points}
+        scheduler = queue.scheduler(what.training.scheduler)
         for entry in away:
             if entry.submission == id:
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, points[entry.run]))])

@@ -194,6 +194,12 @@ def submission_of(id: str, template: Template, points: tuple[Point, ...], name: 
                       record=template.kept.record)
 
 
+def sent_before(id: str, queue: Queue) -> Submission:
+    """A submission of the ledger's, as schedulers take it. Raises QueueError."""
+    added = queue.ledger.submission(id)
+    return submission_of(id, unpacked(added.template, f"submission {id}"), added.points, added.name, queue.folder)
+
+
 def bare_template(submission: Submission) -> bytes:
     """The template of a submission that says no more than schedulers are told."""
     load = submission.workload

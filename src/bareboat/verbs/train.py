@@ -10,6 +10,7 @@ from pathlib import Path
 from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.project.gpus import GpuRequest
 from bareboat.queue.base import Added, Entry
+from bareboat.queue.policy_values import Machine
 from bareboat.training.values import Point, Training
 from bareboat.values import TYPE_CHECKING, dataclass, replace
 from bareboat.verbs import containers
@@ -17,6 +18,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.environment import Environment
 from bareboat.verbs.execute import Prepared
 from bareboat.verbs.launch import Kept
+from bareboat.verbs.machine import machine_of
 from bareboat.verbs.prepare import RunRequest
 from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, placed, submission_of
 
@@ -118,7 +120,8 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     made, environment = prepare_run(bare, work)
     after(environment, work)
     local = training.scheduler == "local"
-    gpus = _here(wanted, environment, made, work) if local else _afar(wanted)
+    machine = machine_of(work) if local else Machine()
+    gpus = _here(wanted, environment, made, machine, work) if local else _afar(wanted)
     need = replace(training.need, gpus=gpus, cpus=made.workload.limits.cpus or 0.0,
                    memory=made.workload.limits.memory or 0)
     if work.settings.limited:
@@ -127,7 +130,7 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
         need = replace(need, seconds=time_within(need.seconds or None, work.settings) or 0.0)
     training = replace(training, need=need)
     if local:
-        _feasible(training, made, work)
+        _feasible(training, made, machine, work)
         queue.leases.holdings()  # where nothing can be leased nothing could be started either
     record = made.record
     if made.code is not None:
@@ -219,16 +222,15 @@ def _gpus(request: TrainRequest, work: Work) -> GpuRequest:
     return found
 
 
-def _here(wanted: GpuRequest, environment: Environment, made: Prepared, work: Work) -> float:
+def _here(wanted: GpuRequest, environment: Environment, made: Prepared, machine: Machine, work: Work) -> float:
     """How many GPUs, or which share of one, a run of this machine's queue takes. Raises EngineError "gpu.*",
     "train.infeasible" for what this machine never has.
     """
     if not wanted.wanted:
         return 0.0
     from bareboat.verbs.grant import feasible
-    from bareboat.verbs.machine import machine_of
 
-    there = len(machine_of(work).units)
+    there = len(machine.units)
     asked = float(there) if wanted.all else wanted.share or float(wanted.count)
     if not there:
         if wanted.optional:
@@ -244,7 +246,7 @@ def _here(wanted: GpuRequest, environment: Environment, made: Prepared, work: Wo
     return asked
 
 
-def _feasible(training: Training, made: Prepared, work: Work) -> None:
+def _feasible(training: Training, made: Prepared, machine: Machine, work: Work) -> None:
     """Refuse now what could never start here. Raises EngineError "train.infeasible", "train.disk"."""
     need = training.need
     for place in {made.results or work.store.home, work.store.home}:
@@ -252,15 +254,12 @@ def _feasible(training: Training, made: Prepared, work: Work) -> None:
         if free.f_bavail * free.f_frsize < ROOM:
             raise EngineError("train.disk", "there is hardly any room left, and the run would fail for it",
                               where=os.fspath(place), hint="free some space there, for one with: bareboat gc")
-    cores = os.cpu_count() or 1
-    if need.cpus > cores:
-        raise EngineError("train.infeasible", f"{need.cpus:g} CPUs are asked for, and this machine has {cores}: it "
-                          "would wait for ever", where="--cpus", hint=f"ask for at most {cores}")
-    try:
-        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return
-    if need.memory > most:
+    if need.cpus > machine.cpus:
+        raise EngineError("train.infeasible", f"{need.cpus:g} CPUs are asked for, and this machine has "
+                          f"{machine.cpus:g}: it would wait for ever", where="--cpus",
+                          hint=f"ask for at most {machine.cpus:g}")
+    most = machine.memory
+    if most and need.memory > most:
         from bareboat.units import format_size
 
         raise EngineError("train.infeasible", f"{format_size(need.memory)} of memory are asked for, and this machine "

@@ -7,6 +7,7 @@ import signal
 import time
 
 from bareboat.errors import BareboatError, QueueError
+from bareboat.host.background import reap
 from bareboat.host.loop import Loop
 from bareboat.queue import door
 from bareboat.queue.worker import AGAIN, Worker
@@ -41,7 +42,7 @@ def serve(work: Work, queue: Queue, idle: float) -> int:
             if not wanted or (lock := door.hold(queue.folder)) < 0:
                 return 0
     finally:
-        queue.ledger.close()  # type: ignore[attr-defined]
+        queue.ledger.close()
 
 
 def _open_runs(queue: Queue) -> bool:
@@ -83,7 +84,7 @@ class Turning:
                 if left <= 0:
                     return
                 self._wait(left if due is None else due)
-                _reap()
+                reap()
         finally:
             for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
                 signal.signal(number, handler)
@@ -130,12 +131,3 @@ class Turning:
     def _asked(self) -> bool:
         self.over = True
         return False
-
-
-def _reap() -> None:
-    """Let go of processes of ours that have ended."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
