@@ -50,6 +50,7 @@ def one_file_of_tags(documents: Documents, name: str, plan: str) -> None:
     except FileNotFoundError:
         tags = {}
     tags[name] = plan
+    time.sleep(0.002)  # what is lost is lost for certain, however few processors there are
     draft = f"{index}.{os.getpid()}"
     with open(draft, "w") as file:
         json.dump(tags, file)
