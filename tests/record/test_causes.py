@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bareboat.record.causes import causes, same_data
-from bareboat.record.gathered import DataFile, DataFingerprint, DataSource, HostFacts
+from bareboat.record.gathered import Attempt, DataFile, DataFingerprint, DataSource, HostFacts
 from bareboat.record.values import CodeSnapshot, RunRecord
 
 FULL = DataFingerprint("complete", 1, 5, 5, "l", "s", "c", (DataFile("a", 5, 1, "x"),))
@@ -66,3 +66,9 @@ def test_a_repetition_that_was_stopped_says_nothing_of_the_program():
     old = RunRecord("a", exit_code=0)
     assert "stopped (interrupted)" in causes(old, RunRecord("b", exit_code=130))[0]
     assert "not deterministic" in causes(RunRecord("a", exit_code=130), RunRecord("b", exit_code=130))[0]
+
+
+def test_that_one_was_interrupted_and_resumed_is_said() -> None:
+    old = RunRecord("a", attempt=2, attempts=(Attempt(1, reason="preempted"),))
+    assert causes(old, RunRecord("b"))[0].startswith("the first took 2 attempts, the second 1")
+    assert "attempts" not in " ".join(causes(RunRecord("a"), RunRecord("b")))

@@ -99,6 +99,10 @@ def causes(old: RunRecord, new: RunRecord) -> tuple[str, ...]:
         found.append("the image is not the same: other packages")
     if old.argv != new.argv:
         found.append("the command is not the same")
+    if len(old.attempts) != len(new.attempts):
+        first, second = len(old.attempts) + 1, len(new.attempts) + 1
+        found.append(f"the first took {first} attempts, the second {second}: what was not saved when it was "
+                     "interrupted was done again, or left out")
     missing = sorted({*old.withheld} - {*new.withheld} - HERE)
     if missing:
         found.append(f"variables that the record withholds were not set: {', '.join(missing)}")
