@@ -13,6 +13,7 @@ from tests.queue_kit import Yard
 
 from bareboat.errors import BareboatError
 from bareboat.training.values import Retry, Training
+from bareboat.verbs import queue as listing
 from bareboat.verbs import queued
 
 
@@ -254,3 +255,12 @@ def test_doctor_looks_at_the_queues_file(yard: Yard) -> None:
     check, = _queue(yard.work)
     assert not check.ok and "--rebuild" in check.remedy
     file.unlink()
+
+
+def test_what_is_held_back_is_not_said_to_start(yard: Yard) -> None:
+    yard.submit("true", name="waits")
+    listing.hold(yard.queue, held=True)
+    page = listing.listing(yard.work, yard.queue)
+    assert page.held and [row.why for row in page.rows] == [listing.HELD]
+    listing.hold(yard.queue, held=False)
+    assert [row.why for row in listing.listing(yard.work, yard.queue).rows] != [listing.HELD]

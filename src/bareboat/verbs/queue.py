@@ -18,6 +18,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.polling import refresh
 from bareboat.verbs.submission import Queue, Templates
 
+HELD = "held back"  # by `queue hold`
 SHOWN = 1000  # runs that are over, the newest
 
 
@@ -80,9 +81,10 @@ def listing(work: Work, queue: Queue, *, every: bool = False) -> Listing:
     for entry in queue.ledger.entries(("running",)):
         rows.append(_own(entry, templates, holdings.pop(entry.run, None), None))
     rows += [_others(holding) for holding in view.holdings if holding.uid != uid or holding.run in holdings]
+    stopped = door.starts_nothing(queue.folder)
     order = {(wait.uid, wait.run): number for number, wait in enumerate(decision.waits)}
-    pending = [_own(entry, templates, None, _wait_of(entry, decision, held))
-               for entry in queue.ledger.entries(("pending",))]
+    pending = [_own(entry, templates, None, Wait(uid, entry.run, HELD) if stopped and entry.scheduler == "local" else
+                    _wait_of(entry, decision, held)) for entry in queue.ledger.entries(("pending",))]
     for page in view.pages:
         if page.uid != uid:
             pending += _wishes(page, decision)
@@ -91,7 +93,7 @@ def listing(work: Work, queue: Queue, *, every: bool = False) -> Listing:
     rows += pending
     if every:
         rows += [_own(entry, templates, None, None) for entry in queue.ledger.ended(SHOWN)]
-    return Listing(tuple(rows), view.machine, (*problems, *queue.leases.problems()), door.starts_nothing(queue.folder))
+    return Listing(tuple(rows), view.machine, (*problems, *queue.leases.problems()), stopped)
 
 
 def hold(queue: Queue, *, held: bool) -> None:
