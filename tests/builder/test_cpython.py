@@ -60,7 +60,7 @@ def test_the_archive_becomes_a_tree_without_its_top(tmp_path: Path) -> None:
     (GOOD[:-30], "cpython.corrupt"),
     (b"not gzip at all", "cpython.corrupt"),
     (gzip.compress(b"x" * 600), "tar.header"),
-])
+], ids=("other-root", "other-version", "outside", "through-link", "cut", "no-gzip", "no-tar"))
 def test_an_archive_that_is_none_leaves_nothing(data: bytes, code: str, tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     found = kept(store, data)

@@ -302,7 +302,7 @@ def _put(path: Path, data: bytes) -> dict[str, object]:
     (lacks_a_wheel, "archive.incomplete"), (odd_name, "archive.malformed"),
     (lambda p: _layer(p, "beta").write_bytes(b""), "blob."),
     (lambda p: os.truncate(_layer(p, "beta"), 1 << 30), "blob.size"),
-], ids=str)
+])
 def test_wrong_archives_are_refused_and_leave_no_image(project: World, change: Change, code: str) -> None:
     path, _ = written(project, "out/")
     at = elsewhere(project)
