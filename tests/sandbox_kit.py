@@ -12,6 +12,7 @@ import pytest
 from bareboat.engine.base import Streams
 from bareboat.engine.bubblewrap import Bubblewrap
 from bareboat.host.namespaces import diagnose
+from bareboat.store.treewriter import TreeWriter
 from bareboat.workload import Mount, Outcome, Rootfs, Workload
 
 PATH = ("PATH", "/opt/bin:/usr/bin:/bin")
@@ -38,6 +39,14 @@ def skeleton(tree: Path) -> Path:
     (tree / "etc").mkdir()
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     return tree
+
+
+def fill_skeleton(writer: TreeWriter) -> None:
+    """The same as a tree of a store."""
+    for name in ("bin", "lib", "lib64", "sbin"):
+        writer.symlink(name, f"usr/{name}")
+    writer.directory("usr")
+    writer.file("etc/passwd", 0o644, [b"root:x:0:0:root:/root:/bin/sh\n"])
 
 
 def script(tree: Path, name: str, text: str) -> None:

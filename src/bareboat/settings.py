@@ -193,6 +193,12 @@ class Settings:
     cluster_repository: str | None = _setting(
         "cluster.repository", "text", None, "The repository of a registry to which images of runs on a cluster are "
         "pushed, as ghcr.io/lab/runs.", shown="none")
+    cluster_cache: Path | None = _setting(
+        "cluster.cache", "path", None, "A directory on the own disk of each of Slurm's nodes, in which each user's "
+        "images are kept beside the store.", shown="none: read from the store")
+    cluster_cache_size: int | None = _setting(
+        "cluster.cache-size", "size", None, "The most that one user's images may take there.",
+        shown="a quarter of the disk")
     scratch: str = _setting(
         "scratch", "choice", "tmpfs", "Where a run's thin writable layer lives.", choices=("tmpfs", "disk")
     )

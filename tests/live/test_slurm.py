@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests import sandbox_kit as kit
 from tests.slurm_kit import Yard, cut_off, deaf_to, gpus, slurm, stopped_controller, until
 
 from bareboat.engine.slurm.allocation import CANCELLED
@@ -41,10 +44,11 @@ def test_runs_of_one_submission_are_an_array(place: Yard) -> None:
 
 def test_what_slurm_refuses_has_left_nothing(place: Yard) -> None:
     before = [entry.run for entry in place.ledger.entries()]
+    commented = set(slurm("squeue", "-h", "-o", "%k", "--states=all").splitlines())
     with pytest.raises(EngineError) as caught:
         place.send("true", "true", training=Training(options=(("partition", "nowhere"),)))
     assert caught.value.code == "slurm.refused" and "nvalid partition" in caught.value.what
-    assert not slurm("squeue", "-h", "-o", "%k", "--states=PENDING,RUNNING")
+    assert not set(slurm("squeue", "-h", "-o", "%k", "--states=PENDING,RUNNING").splitlines()) - commented
     assert [entry.run for entry in place.ledger.entries()] == before
 
 
@@ -203,6 +207,25 @@ def test_several_nodes_are_stopped_together(place: Yard) -> None:
     assert place.over(run).state == "cancelled"
     assert "warned" in place.said(run)
     assert not slurm("squeue", "--steps", "-h", "-j", place.job(run), check=False)
+
+
+def test_an_image_is_copied_to_a_nodes_own_disk_once(place: Yard, tmp_path: Path) -> None:
+    """Three jobs that begin at once, one of two nodes among them; the two nodes' own disk is the same here."""
+    tmp_path.chmod(0o1777)
+    tree, environ = place.tree, place.slurm.environ
+    place.tree = place.store.make_tree("layer-of-the-suite", kit.fill_skeleton)
+    place.slurm.environ = {**environ, "BAREBOAT_CLUSTER_CACHE": str(tmp_path)}
+    try:
+        script = "grep -c . /etc/passwd; echo kept > /results/of-$SLURM_PROCID"
+        runs = [*place.send(script, script), *place.send(script, training=TWO)]
+        assert [place.over(run).state for run in runs] == ["succeeded"] * 3, place.told(runs[0])
+    finally:
+        place.tree, place.slurm.environ = tree, environ
+    told = "".join(place.told(run) for run in (runs[0], runs[2]))
+    assert told.count("copied 1 layers of the image") == 1, told
+    assert "not used" not in told and "shared store" not in told
+    assert (tmp_path / f"bareboat-{os.geteuid()}/trees/layer-of-the-suite/root/etc/passwd").is_file()
+    assert {file.name for file in place.folder(runs[2]).glob("of-*")} == {"of-0", "of-1"}
 
 
 def test_nodes_that_are_drained_and_reserved_for_maintenance(place: Yard) -> None:

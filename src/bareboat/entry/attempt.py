@@ -129,7 +129,13 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
     from bareboat.verbs.attempt import carry_out, failed_start
 
     try:
-        record, ending = carry_out(prepared, given.template.training, work, keeper)
+        if given.entry.scheduler == "slurm":
+            from bareboat.verbs.nearby import brought
+
+            with brought(prepared.workload, work) as load:
+                record, ending = carry_out(replace(prepared, workload=load), given.template.training, work, keeper)
+        else:
+            record, ending = carry_out(prepared, given.template.training, work, keeper)
     except BareboatError as error:
         Log().say(f"{error.code}: {error.what} {error.where}")
         if error.code in PASSING:  # not the program's fault: it is tried again when there may be room

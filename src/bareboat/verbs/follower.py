@@ -16,6 +16,7 @@ from bareboat.verbs.attempt import Task as Attempt
 from bareboat.verbs.attempt import ready, rules_of
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.foreground import facts_of
+from bareboat.verbs.nearby import brought
 from bareboat.verbs.nodes import Task, check
 from bareboat.verbs.submission import record_of
 
@@ -53,8 +54,9 @@ def follow_chief(folder: Path, task: Task, place: Allocation, address: str, work
     streams = Streams(lambda chunk: log.write(chunk, OUT), lambda chunk: log.write(chunk, ERR), live=live)
     code = 125
     try:
-        with work.store.lease((*prepared.keys, *(tree.parent.name for tree in prepared.workload.root.trees))):
-            code = work.engine.run(replace(prepared.workload, run=task.point.run), streams).code
+        with work.store.lease((*prepared.keys, *(tree.parent.name for tree in prepared.workload.root.trees))), \
+                brought(prepared.workload, work) as load:
+            code = work.engine.run(replace(load, run=task.point.run), streams).code
     finally:
         keeper.left()
         log.close()
