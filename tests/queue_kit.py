@@ -19,14 +19,16 @@ from bareboat.lease.place import Place
 from bareboat.queue import door
 from bareboat.queue.base import Added, Entry
 from bareboat.queue.sqlite import SqliteLedger
+from bareboat.record.secrets import withhold
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.settings import Settings
 from bareboat.store import Store
 from bareboat.training.values import Point, Training
+from bareboat.values import replace
 from bareboat.verbs.collaborators import Quiet, Work
 from bareboat.verbs.launch import Kept
-from bareboat.verbs.submission import Queue, Template, keep, packed, placed
+from bareboat.verbs.submission import Queue, Template, apart, enter, keep, packed, placed
 from bareboat.workload import Mount
 
 
@@ -48,18 +50,21 @@ class Yard:
         self.queue = Queue(self.ledger, leases, self.wake, lambda name: None, self.store.queue)  # type: ignore
         self.workers: list[int] = []
 
-    def submit(self, *scripts: str, name: str = "", training: Training = Training()) -> list[str]:  # noqa: B008
-        """The ids of runs, one a script."""
+    def submit(self, *scripts: str, name: str = "", training: Training = Training(),  # noqa: B008
+               env: tuple[tuple[str, str], ...] = ()) -> list[str]:
+        """The ids of runs, one a script. env: variables besides."""
         argvs = [("/bin/sh", "-c", script) for script in scripts]
         load = kit.workload(self.tree, *argvs[0], mounts=(Mount(self.results, "/results"), *self.mounts))
-        record = RunRecord("0" * 12, created=timestamp(time.time()), argv=argvs[0], engine="bubblewrap", uid=load.uid,
-                           gid=load.gid)
+        load = replace(load, env=(*load.env, *env))
+        kept, withheld = withhold(load.env)
+        record = RunRecord("0" * 12, env=kept, withheld=withheld, created=timestamp(time.time()), argv=argvs[0],
+                           engine="bubblewrap", uid=load.uid, gid=load.gid)
         points = placed(tuple(Point("", f"{name}{i if i else ''}" if name else "", i, argv)
                               for i, argv in enumerate(argvs)), self.results)
-        template = Template(Kept(load, record, self.results), training)
+        template, points, values = apart(Template(Kept(load, record, self.results), training), points)
         added = Added(os.urandom(6).hex(), packed(template), points, created=time.time(), name=name)
         keep(self.store, added, template)
-        self.ledger.add(added)
+        enter(added, values, self.queue)
         return [point.run for point in points]
 
     def wake(self) -> None:

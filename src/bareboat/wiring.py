@@ -162,8 +162,10 @@ def wake(at: Store) -> None:
     from bareboat.queue import door
 
     if not (door.is_held(at.queue) and door.ring(at.queue)):
+        from bareboat.record.secrets import without_secrets
+
         start_detached((sys.executable, "-m", "bareboat.entry.worker"),
-                       {**os.environ, "BAREBOAT_HOME": os.fspath(at.home)})
+                       {**without_secrets(os.environ), "BAREBOAT_HOME": os.fspath(at.home)})
 
 
 def scheduler(name: str, work: Work) -> Scheduler:

@@ -27,7 +27,12 @@ def command(options: argparse.Namespace) -> int:
 
     age = seconds(options.older_than)
     policy = Policy(older_than=age, keep=options.keep, dry_run=options.dry_run)
-    report = work(Reporter(options.level)).store.gc(policy)
+    at_work = work(Reporter(options.level))
+    report = at_work.store.gc(policy)
+    if not policy.dry_run:
+        from bareboat.verbs.queued import tidied
+
+        tidied(at_work)
     if options.json:
         import json
 

@@ -136,7 +136,8 @@ def request_of(options: argparse.Namespace) -> TrainRequest:
     gpus, options.gpus = options.gpus, None
     run, spread = sweeping.spread_of(options, run_words.request_of(options))
     _from_project(options, run)
-    return TrainRequest(run, training_of(options), gpus, labels(options.label or []), spread)
+    return TrainRequest(run, training_of(options), gpus, labels(options.label or []), spread,
+                        options.again or "")
 
 
 def training_of(options: argparse.Namespace) -> Training:

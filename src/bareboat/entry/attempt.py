@@ -74,7 +74,7 @@ def _made_and_kept(given: Given, work: Work, lease: Lease | None) -> int:
     keeper, code = None, 125
     try:
         try:
-            prepared = ready(_task(given), work)
+            prepared = ready(_task(given, work), work)
         except BareboatError as error:
             Log().say(f"{error.code}: {error.what} {error.where}")
             ending = failed_start(error)
@@ -145,10 +145,11 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
     return ending
 
 
-def _task(given: Given) -> Task:
+def _task(given: Given, work: Work) -> Task:
     from bareboat.verbs.attempt import Task
+    from bareboat.verbs.submission import restored
 
-    template = given.template
+    template = restored(given.template, work.store.queue, given.entry.submission)
     kept = replace(template.kept, record=record_of(template, given.point))
     units = given.holding.units if given.holding is not None else ()
     return Task(kept, template.training, given.point, given.entry.attempt, units, given.granted)

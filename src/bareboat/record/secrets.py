@@ -4,7 +4,7 @@ value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from bareboat.values import TYPE_CHECKING
@@ -63,6 +63,16 @@ def looks_secret(name: str, value: str = "") -> bool:
 def without_userinfo(text: str) -> str:
     """The text with user and password of every URL in it masked."""
     return _compiled(_USERINFO).sub(rf"\1{MASK}@", text) if "://" in text and "@" in text else text
+
+
+def is_withheld(name: str, value: str) -> bool:
+    """Whether a record keeps this value out, or a part of it."""
+    return looks_secret(name, value) or without_userinfo(value) != value
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for processes that need nobody's secrets and live longer than who starts them."""
+    return {name: value for name, value in environ.items() if not looks_secret(name, value)}
 
 
 def withhold(env: Iterable[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

@@ -17,13 +17,14 @@ from bareboat.lease.base import Lease
 from bareboat.lease.values import Holding
 from bareboat.queue.base import Entry, Ledger
 from bareboat.queue.policy import Machine
+from bareboat.record.secrets import without_secrets
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.store import checkpoints
 from bareboat.training.rules import Step
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING
-from bareboat.verbs.submission import Templates, is_over
+from bareboat.verbs.submission import OPEN, Templates, is_over, let_go
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 FORKED_MOST = 60  # descriptors that can be handed to a fork
 BUSY = 0.005  # of a processor: what an idle interpreter's threads use is less
-OPEN = frozenset(("pending", "running"))
 ENDING, LOG = "ending.json", "attempt.log"
 
 
@@ -165,6 +165,7 @@ class LocalHands:
             if final(step.state):
                 self._told(entry)
             if final(step.state) and not OPEN & set(self._ledger.counts(entry.submission)):
+                let_go(self._work.store.queue, self._ledger, [entry.submission])
                 is_over(self._work.store, entry.submission, self._templates.body(entry.submission)[1])
         except BareboatError as error:
             self._work.tell.say(f"{entry.run}: {error.code}: {error.what}")
@@ -191,8 +192,10 @@ def interrupted(folder: Path, cause: str) -> bool:
 
 
 def environment(store: Store) -> dict[str, str]:
-    """The variables of processes that carry out runs of a store."""
-    return {**os.environ, "BAREBOAT_HOME": os.fspath(store.home)}
+    """The variables of processes that carry out runs of a store: without what the shell of who started them keeps
+    secret.
+    """
+    return {**without_secrets(os.environ), "BAREBOAT_HOME": os.fspath(store.home)}
 
 
 def forker(store: Store) -> Forker:

@@ -198,7 +198,8 @@ def _not_queued(store: Store, container: Container) -> None:
     """Refuse the name of a queued run that is not over: it will be a container of that name. Raises UsageError
     "container.name-taken".
     """
-    from bareboat.verbs.queued import OPEN, entry_of
+    from bareboat.verbs.queued import entry_of
+    from bareboat.verbs.submission import OPEN
 
     entry = entry_of(store, container.name)
     if entry is not None and entry.name == container.name and entry.state in OPEN:

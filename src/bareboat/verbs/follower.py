@@ -18,7 +18,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.foreground import facts_of
 from bareboat.verbs.nearby import brought
 from bareboat.verbs.nodes import Task, check
-from bareboat.verbs.submission import record_of
+from bareboat.verbs.submission import record_of, restored
 
 LOOK = 1.0  # seconds between two looks at what the first node has written down
 
@@ -31,7 +31,8 @@ def follow_chief(folder: Path, task: Task, place: Allocation, address: str, work
     """
     check(task, folder, work.store.home)
     number = (notes.read(folder, task.point.run) or notes.Note("")).attempt
-    kept = replace(task.template.kept, record=record_of(task.template, task.point))
+    template = restored(task.template, work.store.queue, folder.name)
+    kept = replace(template.kept, record=record_of(task.template, task.point))
     point = replace(task.point, env=(*rendezvous(place, address, port_of(place.job)), *task.point.env))
     training = replace(task.template.training, need=replace(task.template.training.need, seconds=0.0))  # by the first
     prepared = ready(Attempt(kept, training, point, number, granted=place.gpus), work)

@@ -37,7 +37,9 @@ def lay_out(folder: Path, template: Template, points: tuple[Point, ...]) -> None
     for name, data in ((POINTS, lines.encode("utf-8", "surrogatepass")), (MACHINE, platform().encode()),
                        (TEMPLATE, packed(template))):  # the template last: with it all of it is there
         draft = folder / f".{name}"
-        draft.write_bytes(data)
+        draft.unlink(missing_ok=True)
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
         os.rename(draft, folder / name)
     fsync_directory(folder)
 

@@ -9,7 +9,7 @@ from bareboat.queue.base import Entry
 from bareboat.record.states import final
 from bareboat.training.values import Observation
 from bareboat.values import TYPE_CHECKING, replace
-from bareboat.verbs.submission import Queue, sent_before, unpacked
+from bareboat.verbs.submission import Queue, let_go, sent_before, unpacked
 
 if TYPE_CHECKING:
     from bareboat.engine.scheduler import Scheduler
@@ -26,7 +26,8 @@ def refresh(queue: Queue) -> tuple[str, ...]:
     for entry in queue.ledger.entries(("pending", "running")):
         if entry.scheduler != "local":
             asked.setdefault(entry.scheduler, []).append(entry)
-    problems = []
+    problems: list[str] = []
+    ended: set[str] = set()
     for name, entries in asked.items():
         try:
             scheduler = queue.scheduler(name)
@@ -41,10 +42,16 @@ def refresh(queue: Queue) -> tuple[str, ...]:
                 continue
             again = ("resubmit", "1") in seen.details and not entry.wanted
             if note(entry, seen, queue) and final(seen.state) and not again:
+                ended.add(entry.submission)
                 _told(replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code), queue)
             if again:
                 what = sent_before(entry.submission, queue)
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
+    if ended:
+        try:
+            let_go(queue.folder, queue.ledger, ended)
+        except BareboatError as error:
+            problems.append(f"{error.code}: {error.what} {error.where}")
     return tuple(problems)
 
 

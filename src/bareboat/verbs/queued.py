@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from bareboat.errors import BareboatError, UsageError
@@ -13,11 +14,13 @@ from bareboat.queue.sqlite import SqliteLedger
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
-from bareboat.values import replace
+from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs.submission import Queue, Template, pinned, record_of, sent_before, unpacked
 
+if TYPE_CHECKING:
+    from bareboat.verbs.collaborators import Work
+
 LOOK, SELDOM = 0.02, 0.25  # seconds between two looks at a run that is waited for, at first and after a while
-OPEN = ("pending", "running")
 
 
 @contextmanager
@@ -82,13 +85,42 @@ def stop(text: str, queue: Queue, wait: bool = True) -> bool:
     for entry in going:
         if wait:
             until_over(entry.run, queue)
+    _let_go({entry.submission for entry in entries}, queue)
     return True
 
 
-def resume(text: str, queue: Queue, failed: bool = False) -> list[Entry]:
+def tidied(work: Work) -> None:
+    """What was kept apart for queued runs that are over goes, wherever their end or their sender was killed."""
+    from bareboat.queue import withheld
+    from bareboat.verbs.submission import let_go
+
+    folder = work.store.queue
+    if not (folder / withheld.FOLDER).exists():
+        return
+    ledger = SqliteLedger(folder)
+    try:
+        let_go(folder, ledger)
+    except BareboatError as error:
+        work.tell.say(f"what queued runs withhold stays for now: {error.what}")
+    finally:
+        ledger.close()
+
+
+def _let_go(ids: set[str], queue: Queue) -> None:
+    """What was kept apart for runs that waited: no worker sees their end."""
+    from bareboat.verbs.submission import let_go
+
+    try:
+        let_go(queue.folder, queue.ledger, ids)
+    except BareboatError:
+        pass  # the next worker says what is wrong, and that the runs are stopped is true
+
+
+def resume(text: str, queue: Queue, failed: bool = False, given: Mapping[str, str] = os.environ) -> list[Entry]:
     """One more attempt of a run that is over, or of every run of a sweep that failed or was cancelled: it goes on from
-    its newest checkpoint, with what was submitted. failed: of those that failed alone. Raises QueueError
-    "queue.unknown", "queue.name-taken", UsageError "resume.going", "resume.done", "resume.none-failed".
+    its newest checkpoint, with what was submitted. failed: of those that failed alone; given: variables, for those
+    that were withheld and went with the end of the last run. Raises QueueError "queue.unknown", "queue.name-taken",
+    UsageError "resume.going", "resume.done", "resume.none-failed", "resume.withheld".
     """
     ledger = queue.ledger
     entries = meant(ledger, text)
@@ -109,9 +141,33 @@ def resume(text: str, queue: Queue, failed: bool = False) -> list[Entry]:
         if other is not None and other.run != entry.run and not final(other.state):
             raise UsageError("resume.name", f"the name {entry.name!r} is another run's by now ({other.run[:8]})",
                              hint=f"stop that one first: bareboat stop {entry.name}")
-    done = again(ledger, over)
+    with _withheld_again({entry.submission for entry in over}, queue, given):
+        done = again(ledger, over)
     _send_again(done, queue)
     return done
+
+
+@contextmanager
+def _withheld_again(ids: set[str], queue: Queue, given: Mapping[str, str]) -> Iterator[None]:
+    """Keep again what was withheld of submissions that are over. Raises UsageError "resume.withheld"."""
+    names = {id: found for id in ids if (found := unpacked(queue.ledger.template(id), f"submission {id}").withheld)}
+    if not names:
+        yield
+        return
+    from bareboat.queue import withheld
+    from bareboat.record.causes import HERE
+
+    with withheld.sending(queue.folder):
+        for id, wanted in names.items():
+            if withheld.get(queue.folder, id) is not None:
+                continue
+            missing = [name for name in wanted if name not in given and name not in HERE]
+            if missing:
+                raise UsageError("resume.withheld", f"{', '.join(missing)}: what looks like a secret was kept until "
+                                 "the end of the last run, and is not set here",
+                                 hint=f"read -rs {missing[0]} && export {missing[0]}, then resume again")
+            withheld.put(queue.folder, id, {name: given[name] for name in wanted if name in given})
+        yield
 
 
 def _send_again(entries: list[Entry], queue: Queue) -> None:
@@ -180,6 +236,7 @@ def remove(text: str, queue: Queue, store: Store, *, force: bool = False) -> boo
             raise UsageError("queue.going", f"{text} is {going[0].state}", hint=f"bareboat stop {text} first, or rm -f")
         stop(text, queue)
     queue.ledger.forget([entry.run for entry in entries])
+    _let_go({entry.submission for entry in entries}, queue)
     for id in {entry.submission for entry in entries}:
         try:
             queue.ledger.template(id)

@@ -12,6 +12,7 @@ from bareboat.errors import BareboatError, QueueError
 from bareboat.queue import door
 from bareboat.queue.base import Added, Entry, Ledger
 from bareboat.queue.sqlite import FILE, SqliteLedger
+from bareboat.queue.withheld import sending
 from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.values import dataclass
@@ -42,28 +43,33 @@ def rebuild(work: Work, queue: Queue) -> Rebuilt:
                          hint="see which process it is: fuser -v on this file")
     lock = door.hold(queue.folder)
     try:
-        known = salvaged(queue.folder)
-        aside = put_aside(queue.folder)
-        ledger = SqliteLedger(queue.folder)
-        submissions = runs = 0
-        try:
-            for id in work.store.keys(KIND):
-                try:
-                    added = added_of(work.store.get_json(KIND, id), f"submission {id}")
-                    ledger.add(_named_once(added, ledger))
-                except BareboatError as error:
-                    work.tell.say(f"submission {id} is left out: {error.what}")
-                    continue
-                submissions += 1
-                for point in added.points:
-                    runs += 1
-                    _put(ledger, point.run, known.get(point.run), work)
-            waiting = ledger.counts().get("pending", 0)
-        finally:
-            ledger.close()
+        with sending(queue.folder):  # while there is no ledger nothing seems to be needed
+            return _rebuilt(work, queue)
     finally:
         if lock >= 0:
             os.close(lock)
+
+
+def _rebuilt(work: Work, queue: Queue) -> Rebuilt:
+    known = salvaged(queue.folder)
+    aside = put_aside(queue.folder)
+    ledger = SqliteLedger(queue.folder)
+    submissions = runs = 0
+    try:
+        for id in work.store.keys(KIND):
+            try:
+                added = added_of(work.store.get_json(KIND, id), f"submission {id}")
+                ledger.add(_named_once(added, ledger))
+            except BareboatError as error:
+                work.tell.say(f"submission {id} is left out: {error.what}")
+                continue
+            submissions += 1
+            for point in added.points:
+                runs += 1
+                _put(ledger, point.run, known.get(point.run), work)
+        waiting = ledger.counts().get("pending", 0)
+    finally:
+        ledger.close()
     return Rebuilt(submissions, runs, waiting, aside)
 
 

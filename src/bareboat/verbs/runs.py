@@ -69,7 +69,8 @@ def _made(store: Store, run: str) -> int:
 
 def _queued(store: Store) -> Iterator[RunRecord | str]:
     """All of them, with those that wait and have no record yet; of what is not over the ledger has the word."""
-    from bareboat.verbs.queued import OPEN, ledger_of, overlaid, record_for
+    from bareboat.verbs.queued import ledger_of, overlaid, record_for
+    from bareboat.verbs.submission import OPEN
 
     with ledger_of(store) as ledger:
         waiting = {} if ledger is None else {entry.run: entry for entry in ledger.entries(OPEN)}

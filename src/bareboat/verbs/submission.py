@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bareboat.errors import QueueError, RecordError
 from bareboat.lease.base import Leases
 from bareboat.queue.base import Added, Entry, Ledger
 from bareboat.queue.policy import Bounds
+from bareboat.record.secrets import is_withheld
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.training.values import Point, Training
 from bareboat.values import TYPE_CHECKING, dataclass, replace
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     from bareboat.store import Store
 
 NO_BOUNDS = Bounds()
+OPEN = frozenset(("pending", "running"))
 READ_MOST = 256  # templates that are kept in memory
 KIND = "submissions"  # documents that keep from gc what queued runs need, and rebuild a ledger that was lost
 
 
 @dataclass(frozen=True)
 class Template:
-    """What of a submission its points do not say. gpus: as --gpus had it, "none" where none are asked for."""
+    """What of a submission its points do not say. gpus: as --gpus had it, "none" where none are asked for; withheld:
+    the variables whose values are kept apart (queue/withheld.py).
+    """
 
     kept: Kept
     training: Training
     gpus: str = "none"
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,73 @@ def unpacked(data: bytes, where: str) -> Template:
     except RecordError as error:
         raise QueueError("queue.template", f"what was submitted cannot be read ({error.what})", where=where,
                          hint="it was sent by another version of bareboat: send it again") from None
+
+
+def apart(template: Template, points: tuple[Point, ...]) -> tuple[Template, tuple[Point, ...], dict[str, str]]:
+    """The same without the values that a record withholds, and those values, which are the same for all points. What
+    differs from point to point is made of parameters, and those are no secrets.
+    """
+    from bareboat.training.sweep import variable
+
+    load = template.kept.workload
+    own, first = {variable(name) for name, _ in points[0].parameters}, dict(points[0].env)
+    again = {name: value for name, value in first.items() if name not in own and is_withheld(name, value)
+             and all((name, value) in point.env for point in points)}
+    if again:
+        points = tuple(replace(point, env=tuple(v for v in point.env if v[0] not in again)) for point in points)
+    env = tuple(pair for pair in load.env if pair[0] not in first)
+    values = {name: value for name, value in env if is_withheld(name, value)} | again
+    if not values:
+        return template, points, {}
+    load = replace(load, env=tuple(pair for pair in env if pair[0] not in values))
+    kept = replace(template.kept, workload=load)
+    return replace(template, kept=kept, withheld=tuple(sorted(values))), points, values
+
+
+def whole(template: Template, values: Mapping[str, str] | None, id: str) -> Template:
+    """The template with the values that were kept apart. Raises QueueError "queue.withheld-gone" without them."""
+    if not template.withheld:
+        return template
+    if values is None:
+        raise QueueError("queue.withheld-gone", f"the values of {', '.join(template.withheld)} are not there any more",
+                         where=f"submission {id}", hint="set them in the environment, then: bareboat resume RUN")
+    load = template.kept.workload
+    load = replace(load, env=tuple(sorted({**dict(load.env), **values}.items())))
+    return replace(template, kept=replace(template.kept, workload=load), withheld=())
+
+
+def restored(template: Template, folder: Path, id: str) -> Template:
+    """As whole, with what the queue in this folder keeps. Raises QueueError "queue.withheld-gone", "queue.withheld"."""
+    if not template.withheld:
+        return template
+    from bareboat.queue import withheld
+
+    return whole(template, withheld.get(folder, id), id)
+
+
+def enter(added: Added, values: dict[str, str], queue: Queue) -> None:
+    """Add a submission to the ledger, and before that what is kept apart of it: what is in the ledger must find it.
+    Raises QueueError, StoreError.
+    """
+    if not values:
+        queue.ledger.add(added)
+        return
+    from bareboat.queue import withheld
+    from bareboat.queue.sqlite_file import prepare_folder
+
+    prepare_folder(queue.folder)
+    with withheld.sending(queue.folder):
+        withheld.put(queue.folder, added.id, values)
+        queue.ledger.add(added)
+
+
+def let_go(folder: Path, ledger: Ledger, ids: Iterable[str] | None = None) -> int:
+    """Remove the values that were kept apart for submissions, of these or of all, whose runs are over; how many. Raises
+    QueueError, StoreError.
+    """
+    from bareboat.queue import withheld
+
+    return withheld.sweep(folder, lambda id: bool(OPEN & set(ledger.counts(id))), ids)
 
 
 def keep(store: Store, added: Added, template: Template) -> None:
@@ -175,13 +247,17 @@ def placed(points: tuple[Point, ...], folder: Path | None, sweep: str = "") -> t
 
 
 def submission_of(id: str, template: Template, points: tuple[Point, ...], name: str, folder: Path) -> Submission:
-    """As schedulers take it; its own folder below this one is made, but for "dry-run"."""
+    """As schedulers take it; its own folder below this one is made, but for "dry-run". Raises QueueError
+    "queue.withheld-gone".
+    """
     from bareboat.engine.scheduler import Submission
 
     own = folder / "submissions" / id
     node: tuple[str, ...] = ()
     if id != "dry-run":
         own.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if template.training.scheduler == "kubernetes":  # the cluster keeps them, in a Secret
+            template = restored(template, folder, id)
     if template.training.scheduler == "slurm":
         import sys
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bareboat.errors import BareboatError, EngineError, UsageError
@@ -20,7 +21,20 @@ from bareboat.verbs.execute import Prepared
 from bareboat.verbs.launch import Kept
 from bareboat.verbs.machine import machine_of
 from bareboat.verbs.prepare import RunRequest
-from bareboat.verbs.submission import Queue, Template, keep, packed, pinned, placed, submission_of
+from bareboat.verbs.submission import (
+    Queue,
+    Template,
+    apart,
+    enter,
+    keep,
+    let_go,
+    packed,
+    pinned,
+    placed,
+    submission_of,
+    unpacked,
+    whole,
+)
 
 if TYPE_CHECKING:
     from bareboat.engine.scheduler import Submission
@@ -33,7 +47,8 @@ Spread = Callable[[Point], tuple[Point, ...]]  # a run to the points of a sweep;
 @dataclass(frozen=True)
 class TrainRequest:
     """What was asked of `train`. run: as for `run`, without its GPUs, which gpus says (None: as the project has it; a
-    share below 1 of one as "0.5"); spread: the points of a sweep, None for a single run.
+    share below 1 of one as "0.5"); spread: the points of a sweep, None for a single run; again: the sweep whose failed
+    points they are.
     """
 
     run: RunRequest
@@ -41,6 +56,7 @@ class TrainRequest:
     gpus: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     spread: Spread | None = None
+    again: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,16 +76,20 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
     Raises what run does before its start; UsageError "train.*", "container.name-taken"; EngineError "gpu.*" and
     "train.*" for what cannot be had here; QueueError.
     """
-    template, points = prepared(request, work, queue)
+    template, points, values = apart(*prepared(request, work, queue))
     id = os.urandom(6).hex()
     training = template.training
+    for name in sorted(_withheld_before(request.again, queue) - set(template.withheld)):
+        work.tell.say(f"{name} was given to the runs before, is in no record, and is not given now: -e {name}")
     name = request.run.name
     added = Added(id, packed(template), points, training.scheduler, training.priority, time.time(), name)
     keep(work.store, added, template)
     try:
-        queue.ledger.add(added)
+        enter(added, values, queue)
     except BareboatError:
         pinned(work.store, id)
+        with suppress(BareboatError):  # the first failure is the one to tell; gc takes what is left
+            let_go(queue.folder, queue.ledger, [id])
         raise
     if training.scheduler == "local":
         queue.wake()
@@ -79,13 +99,25 @@ def train(request: TrainRequest, work: Work, queue: Queue) -> Sent:
         except BareboatError as error:
             if not error.code.endswith(".unreachable"):
                 pinned(work.store, id)
+                with suppress(BareboatError):
+                    let_go(queue.folder, queue.ledger, [id])
             raise
     return Sent(id, name, training, tuple(queue.ledger.entries(submission=id, most=20)), len(points))
 
 
+def _withheld_before(sweep: str, queue: Queue) -> set[str]:
+    from bareboat.record.causes import HERE
+
+    if not sweep:
+        return set()
+    template = queue.ledger.template(queue.ledger.called(sweep))
+    return set(unpacked(template, sweep).withheld) - HERE
+
+
 def explain(request: TrainRequest, work: Work, queue: Queue) -> str:
     """What would be sent, to the letter; sends nothing."""
-    template, points = prepared(request, work, queue)
+    template, points, values = apart(*prepared(request, work, queue))
+    template = whole(template, values, "dry-run")
     scheduler = queue.scheduler(template.training.scheduler)
     return scheduler.explain(submission_of("dry-run", template, points, request.run.name, queue.folder))
 

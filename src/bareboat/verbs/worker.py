@@ -14,6 +14,7 @@ from bareboat.queue.worker import AGAIN, Worker
 from bareboat.values import TYPE_CHECKING
 from bareboat.verbs.attempts import LocalHands, forker
 from bareboat.verbs.machine import Look
+from bareboat.verbs.queued import tidied
 
 if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
@@ -35,7 +36,9 @@ def serve(work: Work, queue: Queue, idle: float) -> int:
     try:
         while True:
             turning = Turning(work, queue, idle)
+            tidied(work)
             turning.run()
+            tidied(work)
             os.close(lock)
             # who queued something and saw the lock held relies on this look
             wanted = not turning.over and not door.starts_nothing(queue.folder) and _open_runs(queue)

@@ -9,7 +9,7 @@ from bareboat.engine.kubernetes.options import Options
 from bareboat.engine.scheduler import Submission
 from bareboat.errors import EngineError, UsageError
 from bareboat.host.env import INSIDE as CA_BUNDLE
-from bareboat.record.secrets import looks_secret
+from bareboat.record.secrets import is_withheld
 from bareboat.training.values import Need, Point, Training
 from bareboat.values import Any, dataclass
 from bareboat.workload import Workload
@@ -130,8 +130,8 @@ def variables(load: Workload) -> dict[str, str]:
 
 
 def secrets(load: Workload) -> tuple[tuple[str, str], ...]:
-    """Those that look like secrets, which are kept apart."""
-    return tuple((name, value) for name, value in sorted(variables(load).items()) if looks_secret(name, value))
+    """Those that no record has, which are kept apart."""
+    return tuple((name, value) for name, value in sorted(variables(load).items()) if is_withheld(name, value))
 
 
 def _loopback(value: str) -> bool:
