@@ -97,6 +97,17 @@ def test_from_start_to_rm(bb: Words) -> None:
     assert bb("ps", "-a", "--ids", "--filter", "name=one") == ""
 
 
+def test_the_warning_reaches_who_listens_behind_a_shell(bb: Words) -> None:
+    listener = "trap 'echo saved; exit' USR1; echo out; while :; do sleep 0.05; done"
+    bb("train", "--name", "behind", "--grace", "20s", "--", "sh", "-c", f'sh -c "{listener}"; echo after it')
+    until(lambda: "out" in bb("logs", "behind"))
+    bb("stop", "behind")
+    bb("wait", "behind")
+    said = [line for line in bb("logs", "behind").splitlines() if "bareboat" not in line]
+    assert said == ["out", "saved", "after it"]
+    bb("rm", "behind")
+
+
 def test_exec_and_cp(bb: Words, tmp_path: Path) -> None:
     if bb.engine == "podman":
         pytest.skip("its runtime is in a chroot here, where what joins a container gets the machine's own root")

@@ -178,10 +178,14 @@ class Attached:
         return self._did(commands.kill(self.client, self.id, signal.Signals(number).name))
 
     def warn(self, number: int) -> int:
-        """The program, where this machine's /proc shows that it catches the signal: only it can be named to engines."""
+        """Those that catch it, where this machine's /proc has them. Whom the caller may not signal the engine does, to
+        which only the program can be named.
+        """
         first = self._first()
-        pids = self._members(first)[:1] if first else []
-        return int(bool(pids) and processes.catches(pids[0], number) and self.signal(number))
+        if not first:
+            return 0
+        return processes.warn(first, number) or int(
+            processes.catches(self._program(first), number) and self.signal(number))
 
     def catches(self, number: int) -> bool:
         """Any of its processes, where this machine's /proc has them."""
@@ -189,7 +193,10 @@ class Attached:
         return not first or any(processes.catches(pid, number) for pid in self._members(first))
 
     def ask(self, number: int) -> bool:
-        """The program: no other can be named to engines."""
+        """The program, or those below it that catch the signal, which it does not."""
+        first = self._first()
+        if first and not processes.catches(self._program(first), number) and self.warn(number):
+            return True
         return self.signal(number)
 
     def kill(self, reason: str) -> None:
@@ -248,6 +255,10 @@ class Attached:
         """
         pid = int(self.look().get("Pid") or 0)
         return pid if pid and processes.innermost(pid) == 1 else 0
+
+    def _program(self, first: int) -> int:
+        """What the first process started; 0 where it is gone."""
+        return next((pid for pid in self._members(first) if processes.innermost(pid) == 2), 0)
 
     def _members(self, first: int) -> list[int]:
         return sorted(pid for pid in processes.members(first) if pid != first)

@@ -98,12 +98,12 @@ def has_started(outer: int) -> bool:
 
 
 def signal_by(descriptor: int, number: int) -> bool:
-    """Signal the process behind a pidfd and close it; False when it is gone, or was never there (-1)."""
+    """Signal the process behind a pidfd and close it; False when it is gone, was never there (-1), or is another's."""
     if descriptor < 0:
         return False
     try:
         signal.pidfd_send_signal(descriptor, signal.Signals(number))
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     finally:
         os.close(descriptor)
