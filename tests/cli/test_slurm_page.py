@@ -41,4 +41,4 @@ def test_every_option_of_the_page_is_trains() -> None:
 def test_every_check_of_a_node_is_made() -> None:
     source = (ROOT / "src/bareboat/verbs/nodes.py").read_text()
     codes = set(re.findall(r"`(node\.[a-z]+)`", PAGE))
-    assert len(codes) == 5 and all(f'"{code}"' in source for code in codes)
+    assert len(codes) == 6 and all(f'"{code}"' in source for code in codes)

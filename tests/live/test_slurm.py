@@ -107,6 +107,14 @@ def test_a_node_that_is_cut_off_gives_way(place: Yard) -> None:
     assert not (place.folder(run) / "overlap").exists()
 
 
+def test_what_its_processor_does_not_know_is_explained(place: Yard) -> None:
+    run, = place.send("kill -ILL $$")
+    entry = place.over(run)
+    assert (entry.state, entry.exit_code) == ("failed", 132)
+    assert entry.reason.startswith(f"illegal instruction: something was compiled for another processor than "
+                                   f"{entry.where}'s"), entry.reason
+
+
 def test_what_slurm_does_not_answer_is_no_state(place: Yard) -> None:
     run, = place.send("echo begun; while [ ! -e /results/go ]; do sleep 0.1; done")
     before = place.runs(run)

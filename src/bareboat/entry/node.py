@@ -22,11 +22,13 @@ from bareboat.engine.slurm import answers, notes
 from bareboat.engine.slurm.allocation import Allocation, allocation_of, cause_of, port_of, rendezvous
 from bareboat.engine.slurm.notes import Note
 from bareboat.engine.slurm.script import sentinel
+from bareboat.entry.claim import Claim
 from bareboat.entry.log import Log
 from bareboat.entry.others import ASK, Others, patience
 from bareboat.entry.told import Told
 from bareboat.errors import BareboatError, EngineError
 from bareboat.host.background import Handed, start_handed
+from bareboat.host.facts import own_level
 from bareboat.host.files import boot_id
 from bareboat.host.loop import Loop
 from bareboat.host.process import Child, Command, ProcessError, run, start
@@ -38,7 +40,7 @@ from bareboat.training.rules import Step, follow
 from bareboat.training.values import Ending
 from bareboat.values import TYPE_CHECKING, replace
 from bareboat.verbs.attempts import LOG, interrupted, read_ending
-from bareboat.verbs.nodes import Task, check, task_of
+from bareboat.verbs.nodes import ILLEGAL, Task, check, illegal, task_of
 from bareboat.verbs.submission import packed
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Node:
         self.lost = False  # another job has the run
         self.sentinel: Child | None = None
         self.others = Others(folder, self.run, place, self.training)
+        self.claim = Claim(folder, self.run, place, work, patience(self.training))
 
     @contextmanager
     def _sentinel(self) -> Iterator[None]:
@@ -112,7 +115,7 @@ class Node:
         if (self.folder / "refused").exists():
             say("this submission was withdrawn")
             return 0
-        if not self._own():
+        if not self.claim.own(self.told.taken):
             say("another job has this run, and does not let go of it")
             return AGAIN
         with self._sentinel():
@@ -140,41 +143,6 @@ class Node:
         finally:
             self.work.store.runs.release(self.run)
 
-    # who has the run
-
-    def _own(self) -> bool:
-        """Own the run's folder, for which an earlier job of this run may have to give way first."""
-        runs = self.work.store.runs
-        if not runs.path(self.run).exists():
-            try:
-                runs.create(self.run)
-                return True
-            except BareboatError:
-                pass  # made at this moment
-        if runs.hold(self.run):
-            return True
-        self.work.tell.say("another job still has this run: it is asked to give way")
-        claim = self.folder / "runs" / f"{self.run}.claim"
-        claim.parent.mkdir(mode=0o700, exist_ok=True)
-        claim.write_text(self._me())
-        end = time.monotonic() + patience(self.training)
-        while not runs.hold(self.run):
-            if time.monotonic() > end or self.told.taken():
-                return False
-            time.sleep(0.2)
-        return True
-
-    def _me(self) -> str:
-        return f"{self.place.job} {self.place.restarts}"
-
-    def _claimed(self) -> bool:
-        """Whether a job of this run that began later stands before its folder."""
-        try:
-            text = (self.folder / "runs" / f"{self.run}.claim").read_text()
-        except OSError:
-            return False
-        return text != self._me() and text != ""
-
     # one attempt
 
     def _left_over(self) -> Step | None:
@@ -192,7 +160,7 @@ class Node:
     def _attempt(self) -> Step:
         if notes.is_marked(self.folder, self.run):
             return self._settle(Ending("stopped", None, "stopped"))
-        (self.folder / "runs" / f"{self.run}.claim").unlink(missing_ok=True)
+        self.claim.withdraw()
         note = self.note = replace(
             self.note, state="running", reason="", cause="", attempt=self.note.attempt + 1, exit_code=None,
             job=self.place.job, restarts=self.place.restarts, where=self.place.node or os.uname().nodename,
@@ -277,7 +245,7 @@ class Node:
     def _look(self, pidfd: int) -> None:
         """What others have written since, and whether the attempt knows by now why it must end."""
         self._listen()
-        if self._claimed() and not self.lost:
+        if self.claim.passed() and not self.lost:
             self.lost = True
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # at once: the other waits, and this node may be cut off
             return
@@ -339,6 +307,8 @@ class Node:
         """Write down how an attempt ended and what follows it."""
         if notes.is_marked(self.folder, self.run) and ending.cause != "exit":
             ending = Ending("stopped", ending.code, "stopped")
+        if ending.cause == "exit" and ending.code == ILLEGAL:
+            ending = replace(ending, reason=illegal(self.folder, own_level(), self.note.where))
         step = follow(ending, self.training.retry, self.note.failures, self.note.losses)
         now = time.time()
         self.note = replace(

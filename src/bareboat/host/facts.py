@@ -64,6 +64,12 @@ def level(machine: str, flags: tuple[str, ...]) -> str:
     return machine
 
 
+def own_level(root: Path = Path("/")) -> str:
+    """The level of this machine."""
+    cpu = _first_cpu(root / "proc/cpuinfo")
+    return level(os.uname().machine, tuple((cpu.get("flags") or cpu.get("Features") or "").split()))
+
+
 def _first_cpu(path: Path) -> dict[str, str]:
     """The first processor's lines of /proc/cpuinfo; a machine may have hundreds, which are the same."""
     found: dict[str, str] = {}

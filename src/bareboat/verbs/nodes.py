@@ -14,6 +14,7 @@ from bareboat.values import dataclass, replace
 from bareboat.verbs.submission import Template, packed, unpacked
 
 TEMPLATE, POINTS, MACHINE = "template", "points", "machine"
+ILLEGAL = 132  # 128 + SIGILL
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,17 @@ class Task:
 
 def lay_out(folder: Path, template: Template, points: tuple[Point, ...]) -> None:
     """Write what nodes read. Idempotent: what is there already is as it was sent. Raises OSError."""
+    from bareboat.host.facts import own_level
     from bareboat.host.files import fsync_directory
+    from bareboat.host.isa import demanded_by_image
     from bareboat.host.kernel import platform
     from bareboat.record.codec import encode
 
     if (folder / TEMPLATE).exists():
         return
+    machine = f"{platform()} {own_level()} {demanded_by_image(template.kept.workload.root.trees)}".rstrip()
     lines = "".join(f"{json.dumps(encode(point))}\n" for point in points)
-    for name, data in ((POINTS, lines.encode("utf-8", "surrogatepass")), (MACHINE, platform().encode()),
+    for name, data in ((POINTS, lines.encode("utf-8", "surrogatepass")), (MACHINE, machine.encode()),
                        (TEMPLATE, packed(template))):  # the template last: with it all of it is there
         draft = folder / f".{name}"
         draft.unlink(missing_ok=True)
@@ -65,20 +69,26 @@ def task_of(folder: Path, run: str) -> Task:
 
 
 def check(task: Task, folder: Path, home: Path) -> None:
-    """Whether this node is as its submission needs it: the same architecture, the same store, the same folders.
+    """Whether this node is as its submission needs it: the same architecture, a processor that the image's C library
+    takes, the same store, the same folders.
 
-    Raises EngineError "node.platform", "node.store", "node.mount".
+    Raises EngineError "node.platform", "node.cpu", "node.store", "node.mount", "node.image".
     """
+    from bareboat.host.facts import own_level
+    from bareboat.host.isa import below
     from bareboat.host.kernel import platform
 
     node, kept = os.uname().nodename, task.template.kept
     if folder.parent.parent.parent != home:
         raise EngineError("node.store", f"the store of this node is another than the one it was sent from: {home}",
                           where=os.fspath(folder), hint="set BAREBOAT_HOME to the same folder everywhere")
-    sent = (folder / MACHINE).read_text(encoding="ascii", errors="replace").strip()
+    sent, _, demanded = machine_of(folder)
     if not kept.workload.platform and sent != platform():
         raise EngineError("node.platform", f"the image was made for {sent}, and {node} is {platform()}",
                           hint="choose nodes with --constraint, or say --platform when you send it")
+    if not kept.workload.platform and below(own_level(), demanded):
+        raise EngineError("node.cpu", f"the image's programs need a processor of {demanded}, and {node} has "
+                          f"{own_level()}", hint="choose nodes with --constraint, or a base that needs less")
     for mount in kept.workload.mounts:
         if mount.source != kept.results and not mount.source.exists():
             raise EngineError("node.mount", f"{node} does not see what is mounted at {mount.target}",
@@ -87,6 +97,26 @@ def check(task: Task, folder: Path, home: Path) -> None:
         if not tree.exists():
             raise EngineError("node.image", f"{node} does not see the image's layers, or they were collected",
                               where=os.fspath(tree), hint="send it again, or: bareboat build")
+
+
+def machine_of(folder: Path) -> tuple[str, str, str]:
+    """The platform and level of the machine that sent it, and the level that the image demands; "" for what is not
+    known.
+    """
+    words = (folder / MACHINE).read_text(encoding="ascii", errors="replace").split()
+    platform, level, demanded = (*words, "", "", "")[:3]
+    return platform, level, demanded
+
+
+def illegal(folder: Path, own: str, node: str) -> str:
+    """What an illegal instruction on a node may come from. own: its level."""
+    from bareboat.host.isa import below
+
+    sent = machine_of(folder)[1]
+    if below(own, sent):
+        return (f"illegal instruction: {node} has a processor of {own}, and it was sent from one of {sent}, for which "
+                "something may have been compiled: choose nodes with --constraint")
+    return f"illegal instruction: something was compiled for another processor than {node}'s ({own})"
 
 
 def noted(store: Store, entry: Entry) -> Entry:

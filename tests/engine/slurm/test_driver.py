@@ -121,3 +121,20 @@ def test_what_of_the_callers_variables_goes_along(tmp_path: Path) -> None:
     cluster = Cluster(sbatch=said("7"))
     slurm(tmp_path, cluster, environ).submit(sent(tmp_path, training=Training(options=(("qos", "c"),))))
     assert cluster.asked[0].env == {"PATH": "/bin", "HOME": "/h", "SBATCH_PARTITION": "a", "BAREBOAT_HOME": "/s"}
+
+
+@pytest.mark.parametrize(("id", "file", "text", "expected"), [
+    ("7", "part-0.out", "warning: old\nbareboat: n1 has no /opt/python\n", ": bareboat: n1 has no /opt/python"),
+    ("7_0", "part-0-0.out", "/opt/python: cannot execute binary file: Exec format error", "Exec format error"),
+    ("7", "part-0.out", "", ": it wrote nothing"),
+    ("7", "", "", "part-0.out: does n1 see this folder?"),
+])
+def test_a_job_that_never_came_to_an_attempt_says_what_its_node_said(tmp_path: Path, id: str, file: str, text: str,
+                                                                     expected: str) -> None:
+    sent(tmp_path)
+    if file:
+        (tmp_path / "abc" / file).write_text(text)
+    seen = slurm(tmp_path, Cluster(squeue=said(row(id, "FAILED", "bareboat:abc:0")))).poll([f"{id}@abc/run0"])
+    found = seen[f"{id}@abc/run0"]
+    assert found.state == "failed" and found.reason.startswith("bareboat could not be started there")
+    assert found.reason.endswith(expected)

@@ -248,7 +248,10 @@ class Slurm:
         if row is not None and not _same(row, job):
             row = None  # another's: Slurm counts from the beginning again some day
         folder = self.folder / job.submission
-        return answers.observe(row, notes.read(folder, job.run), notes.is_marked(folder, job.run))
+        seen = answers.observe(row, notes.read(folder, job.run), notes.is_marked(folder, job.run))
+        if row is not None and seen is not None and seen.state == "failed" and not seen.attempt:
+            return replace(seen, reason=f"{seen.reason}: {_why(folder, row)}")
+        return seen
 
     def _array_most(self) -> int:
         value = answers.config_value(self._asked("scontrol", "show", "config").stdout, "MaxArraySize")
@@ -283,6 +286,19 @@ class Slurm:
             raise EngineError("slurm.unreachable", f"Slurm cannot be asked: {_last(done.stderr)}", where=argv[0],
                               hint="what was sent stays; ask again: bareboat queue")
         return done
+
+
+def _why(folder: Path, row: Row) -> str:
+    """What a job wrote that came to nothing, its last line; where not even that could be, what this is a sign of."""
+    known, index = answers.submission_of(row.comment), row.id.partition("_")[2]
+    output = folder / f"part-{known[1] if known else 0}{f'-{index}' if index else ''}.out"
+    try:
+        with open(output, "rb") as file:
+            file.seek(max(output.stat().st_size - 4096, 0))
+            said = _last(file.read())
+    except OSError:
+        return f"nothing was written to {output}: does {row.nodes or 'its node'} see this folder?"
+    return said or "it wrote nothing"
 
 
 def _same(row: Row, job: Job) -> bool:
