@@ -33,12 +33,14 @@ from bareboat.workload import Mount
 
 
 class Yard:
-    """A store with a queue in it; what is submitted is a script for the shell. mounts: folders besides, at /NAME."""
+    """A store with a queue in it; what is submitted is a script for the shell. mounts: folders besides, at /NAME, or
+    where they say.
+    """
 
-    def __init__(self, base: Path, results: Path | None = None, mounts: tuple[Path, ...] = ()) -> None:
+    def __init__(self, base: Path, results: Path | None = None, mounts: tuple[Path | Mount, ...] = ()) -> None:
         kit.need_sandbox()
         self.home, self.results = base / "home", results or base / "results"
-        self.mounts = tuple(Mount(folder, f"/{folder.name}") for folder in mounts)
+        self.mounts = tuple(m if isinstance(m, Mount) else Mount(m, f"/{m.name}") for m in mounts)
         self.store = Store.open(self.home)
         self.results.mkdir(exist_ok=True)
         self.tree = kit.skeleton(base / "tree")

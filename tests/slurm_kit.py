@@ -33,7 +33,7 @@ from bareboat.values import replace
 from bareboat.verbs.collaborators import Quiet, Work
 from bareboat.verbs.launch import Kept
 from bareboat.verbs.polling import refresh
-from bareboat.verbs.submission import Queue, Template, packed, placed, submission_of
+from bareboat.verbs.submission import Queue, Template, apart, enter, packed, placed, submission_of
 from bareboat.verbs.train import hand_over
 from bareboat.workload import Mount
 
@@ -147,9 +147,9 @@ class Yard:
                            gid=load.gid)
         points = placed(tuple(Point("", f"{name}{i if i else ''}" if name else "", i, argv)
                               for i, argv in enumerate(argvs)), self.results)
-        template = Template(Kept(load, record, self.results), training)
+        template, points, values = apart(Template(Kept(load, record, self.results), training), points)
         id = os.urandom(6).hex()
-        self.ledger.add(Added(id, packed(template), points, "slurm", created=time.time(), name=name))
+        enter(Added(id, packed(template), points, "slurm", created=time.time(), name=name), values, self.queue)
         hand_over(submission_of(id, template, points, name, self.queue.folder), self.queue)
         return [point.run for point in points]
 

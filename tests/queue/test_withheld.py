@@ -39,6 +39,26 @@ def test_what_is_kept_comes_back_and_is_its_users_alone(queue: Path, no_umask: N
     assert stat.S_IMODE((queue / "withheld").stat().st_mode) == 0o700
 
 
+def test_another_user_reads_nothing_whatever_the_folder_says(queue: Path, no_umask: None) -> None:
+    import shutil
+    import subprocess
+    import tempfile
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    base = Path(tempfile.mkdtemp(prefix="bareboat-withheld-", dir="/var/tmp"))
+    try:
+        base.chmod(0o755)
+        withheld.put(base, "one", VALUES)
+        for mode in (0o700, 0o755):  # the folder's own wall, and the file's behind it
+            (base / "withheld").chmod(mode)
+            done = subprocess.run(["cat", str(base / "withheld/one")], user=1251, group=1251, extra_groups=[],
+                                  capture_output=True, check=False)
+            assert done.returncode != 0 and b"denied" in done.stderr and done.stdout == b""
+    finally:
+        shutil.rmtree(base)
+
+
 def test_a_mask_that_takes_everything_hinders_nobody(queue: Path) -> None:
     before = os.umask(0o277)
     try:
