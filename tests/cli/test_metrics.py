@@ -10,17 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bareboat.cli.metrics import BARS, curve, rows
+from bareboat.training.series import Series
+
+
+def of(name: str, *values: float) -> Series:
+    return Series(name, tuple(range(len(values))), values, len(values))
 
 
 def test_a_row_for_each() -> None:
-    assert rows({"loss": [4.0, 2.0, 1.0], "acc": [0.5]}) == [
+    assert rows([of("acc", 0.5), of("loss", 4.0, 2.0, 1.0)]) == [
         ("METRIC", "LAST", "LEAST", "MOST", "VALUES", "CURVE"),
         ("acc", "0.5", "0.5", "0.5", "1", "▄"), ("loss", "1", "1", "4", "3", "█▃▁")]
 
 
 def test_what_is_no_number_leaves_a_gap() -> None:
     assert curve([1.0, math.nan, 2.0]) == "▁ █" and curve([math.inf]) == " " and curve([]) == ""
-    assert rows({"x": [math.nan]})[1] == ("x", "nan", "", "", "1", " ")
+    assert rows([of("x", math.nan)])[1] == ("x", "nan", "", "", "1", " ")
 
 
 @given(st.lists(st.floats(), max_size=200))

@@ -14,6 +14,7 @@ from bareboat.errors import UsageError
 from bareboat.queue.base import Added
 from bareboat.queue.sqlite import SqliteLedger
 from bareboat.store import Store
+from bareboat.training.series import Found, Series
 from bareboat.training.sweep import grid
 from bareboat.training.values import Point
 from bareboat.verbs.outcomes import Outcome, Outcomes
@@ -87,10 +88,11 @@ def options(*, all: bool = False, json: bool = False, csv: bool = False, sort: s
 def test_metrics_are_read_of_what_is_shown_and_all_are_sorted_by_one() -> None:
     asked = []
 
-    def metrics(folder: Path) -> dict[str, list[float]]:
+    def metrics(folder: Path) -> Found:
         asked.append(folder)
         number = int(folder.name)
-        return {"loss": [3.0, 1.0 / (number + 1), 2.0], "val_acc": [0.1, number / 100, 0.0]} if number != 7 else {}
+        return Found((Series("loss", (0, 1, 2), (3.0, 1.0 / (number + 1), 2.0), 3),
+                      Series("val_acc", (0, 1, 2), (0.1, number / 100, 0.0), 3)) if number != 7 else ())
 
     points = tuple(Outcome(f"{n:012x}", f"m-{n:04d}", n, "succeeded", "", 0, 1, 1.0, (("n", str(n)),), (), f"/r/{n}")
                    for n in range(50))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bareboat.store.scalars import metrics_of
-from bareboat.training.events import _masked, events, joined
+from bareboat.training.events import RECORDS, _masked, events, sampled
 
 
 def frame(record: bytes) -> bytes:
@@ -52,18 +50,30 @@ def test_a_torn_end_and_a_damaged_frame_end_the_file(cut: int) -> None:
     assert list(events(bytes(damaged))) == [("loss", 1, 0.5)]
 
 
-def test_steps_that_were_done_again_count_as_they_were_last() -> None:
-    points: dict[str, list[tuple[int, float]]] = {}
-    joined(points, simple("loss", 1, 4.0) + simple("loss", 2, 3.0) + simple("loss", 3, 2.0))
-    joined(points, simple("loss", 2, 1.0))
-    assert points == {"loss": [(1, 4.0), (2, 1.0)]}
+def test_places_of_a_large_file() -> None:
+    picture = frame(b"\x2a" + bytes(300_000))
+    data = simple("loss", 1, 0.5) + picture + simple("loss", 2, 0.25) + bytes(70_000) + simple("loss", 3, 0.125)
+    asked = []
+
+    def read(at: int, count: int) -> bytes:
+        asked.append(count)
+        return data[at:at + count]
+
+    places = [0, 100_000, len(data) - 60_000]
+    assert list(sampled(read, places, len(data))) == [("loss", 1, 0.5), ("loss", 2, 0.25), ("loss", 3, 0.125)]
+    assert max(asked) < 100_000  # the picture was not read
 
 
-def test_of_a_results_folder_with_two_writers(tmp_path: Path) -> None:
-    for name, value in (("train", 1.0), ("validation", 2.0)):
-        (tmp_path / "logs" / name).mkdir(parents=True)
-        (tmp_path / "logs" / name / "events.out.tfevents.1.host").write_bytes(simple("loss", 1, value))
-    assert metrics_of(tmp_path) == {"train/loss": [1.0], "validation/loss": [2.0]}
+def test_a_place_gives_so_many_records_and_the_last_one_all() -> None:
+    data = b"".join(simple("loss", step % 100, 1.0) for step in range(3 * RECORDS))
+    found = list(sampled(lambda at, count: data[at:at + count], [0, len(data) // 2 + 1], len(data)))
+    assert len(found) == RECORDS + 3 * RECORDS // 2 - 1
+    assert list(sampled(lambda at, count: data[at:at + count], [0], len(data))) == list(events(data))
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), min_size=1, max_size=5).map(sorted))
+def test_any_bytes_are_looked_through(data: bytes, places: list[int]) -> None:
+    assert list(sampled(lambda at, count: data[at:at + count], [0, *places], len(data))) == list(events(data))
 
 
 @settings(max_examples=200)

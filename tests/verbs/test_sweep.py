@@ -12,6 +12,7 @@ import pytest
 from bareboat.errors import BareboatError, UsageError
 from bareboat.queue.base import Added
 from bareboat.queue.memory import MemoryLedger
+from bareboat.training.series import Found, Series
 from bareboat.training.sweep import Sweep, grid
 from bareboat.training.values import Point
 from bareboat.values import replace
@@ -114,11 +115,15 @@ def test_which_metrics_rise(name: str, more: bool) -> None:
     assert rises(name) is more
 
 
+def told(**metrics: list[float]) -> Found:
+    return Found(tuple(Series(name, tuple(range(len(v))), tuple(v), len(v)) for name, v in metrics.items()))
+
+
 def test_what_is_no_number_is_no_best() -> None:
     nan = float("nan")
     point = Outcome("r", "n", 0, "running", attempt=1, results="/r")
-    assert measured([point], lambda _: {"loss": [nan, 2.0, 3.0, nan], "bad": [nan]})[0].metrics[0][2] == 2.0
-    assert measured([replace(point, attempt=0)], lambda _: {"loss": [1.0]})[0].metrics == ()
+    assert measured([point], lambda _: told(loss=[nan, 2.0, 3.0, nan], bad=[nan]))[0].metrics[0][2] == 2.0
+    assert measured([replace(point, attempt=0)], lambda _: told(loss=[1.0]))[0].metrics == ()
 
 
 def test_what_a_word_means() -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+
+from bareboat.cli.plain import clip, plain
+from bareboat.training.series import Series
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 24  # characters of a curve
+NAME = 28  # of a metric's name in the table
 
 
-def rows(metrics: Mapping[str, Sequence[float]]) -> list[tuple[str, ...]]:
-    """A row for each metric, by name: the last value, the least and the most, how many, and how it went."""
+def rows(metrics: Iterable[Series]) -> list[tuple[str, ...]]:
+    """A row for each metric: the last value, the least and the most, how many, and how it went."""
     found: list[tuple[str, ...]] = [("METRIC", "LAST", "LEAST", "MOST", "VALUES", "CURVE")]
-    for name in sorted(metrics):
-        values = metrics[name]
+    for series in metrics:
+        values = series.values
         known = [value for value in values if math.isfinite(value)]
         if values:
             least, most = (f"{min(known):.5g}", f"{max(known):.5g}") if known else ("", "")
-            found.append((name, f"{values[-1]:.5g}", least, most, str(len(values)), curve(values)))
+            name = clip(plain(series.name), NAME)
+            found.append((name, f"{values[-1]:.5g}", least, most, str(series.count), curve(values)))
     return found
 
 

@@ -79,15 +79,17 @@ def _metrics(text: str) -> str:
     from bareboat.cli.term import table
     from bareboat.errors import RecordError
     from bareboat.store.scalars import metrics_of
+    from bareboat.training.series import Found
     from bareboat.verbs.show import results_of
     from bareboat.wiring import store
 
     folder = results_of(store(), text)
-    found = rows(metrics_of(folder)) if folder is not None else []
+    measured = Found() if folder is None else metrics_of(folder)
+    found = rows(measured.series)
     if len(found) < 2:
         raise RecordError("record.no-metrics", "the run has written no table of metrics", where=str(folder or text),
                           hint="a CSV with a header, or a JSON object a line, in its results: metrics.csv")
-    return table(found, right=(1, 2, 3, 4))
+    return "\n".join([table(found, right=(1, 2, 3, 4)), *measured.notes])
 
 
 def _sweep(text: str) -> str:

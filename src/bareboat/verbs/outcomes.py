@@ -11,10 +11,11 @@ from pathlib import Path
 from bareboat.errors import UsageError
 from bareboat.queue.base import Entry, Ledger
 from bareboat.record.states import STATES, final
+from bareboat.training.series import Found
 from bareboat.training.values import Point
 from bareboat.values import dataclass, replace
 
-Metrics = Callable[[Path], Mapping[str, Sequence[float]]]  # of a results folder: name → values, in their order
+Metrics = Callable[[Path], Found]  # of a results folder
 RISING = frozenset((
     "acc", "accuracy", "auc", "auroc", "bleu", "dice", "f1", "iou", "map", "miou", "precision", "psnr", "r2", "recall",
     "rouge", "score", "ssim", "top1", "top5",
@@ -83,10 +84,11 @@ def measured(points: Sequence[Outcome], metrics: Metrics) -> list[Outcome]:
     found = []
     for point in points:
         told = []
-        for name, values in metrics(Path(point.results)).items() if point.attempt and point.results else ():
-            finite = [value for value in values if isfinite(value)]
+        for series in metrics(Path(point.results)).series if point.attempt and point.results else ():
+            finite = [value for value in series.values if isfinite(value)]
             if finite:
-                told.append((name, values[-1], max(finite) if rises(name) else min(finite)))
+                best = max(finite) if rises(series.name) else min(finite)
+                told.append((series.name, series.values[-1], best))
         found.append(replace(point, metrics=tuple(told)))
     return found
 
