@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.cli.plain import clip, moment, plain, replay, took, width
+from bareboat.cli.plain import moment, plain, replay, took
 from bareboat.cli.term import size, style
+from bareboat.errors import UsageError
 from bareboat.host.env import INSIDE
 
 if TYPE_CHECKING:
@@ -22,20 +23,26 @@ EXAMPLES = """\
   bareboat show 3f9a1c
   bareboat show last --log
   bareboat show last --json
+  bareboat show unet --metrics                          a row for each metric, while it runs
+  bareboat show unet vnet --metrics loss "val*"         drawn; piped, their values as CSV
+  bareboat show lr --metrics loss --png loss.png        the runs of a sweep
 """
 LISTED = 20  # results, variables
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which run, and which part of it."""
-    parser.add_argument("run", metavar="RUN", help='id or its beginning, a name, or "last"')
+    parser.add_argument("run", metavar="RUN", nargs="+", help='id or its beginning, a name, or "last"; several, or a '
+                        "sweep, with --metrics")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--log", action="store_true", help="the whole log, as the program wrote it; "
                       "on a terminal, control sequences other than colours are shown as text")
-    what.add_argument("--json", action="store_true", help="the record, for programs")
-    what.add_argument("--metrics", action="store_true", help="what it has written so far of metrics, in its results: "
-                      "CSV, JSON lines, TensorBoard")
+    what.add_argument("--metrics", nargs="*", metavar="NAME", help="what it has written so far of metrics into its "
+                      "results (CSV, JSON lines, TensorBoard, MLflow …): a row for each; those of a name or a pattern "
+                      "are drawn, and piped their values are CSV")
     what.add_argument("--results", metavar="DIR", help="write the results that the store has into this new folder")
+    parser.add_argument("--json", action="store_true", help="the record, with --metrics their values, for programs")
+    parser.add_argument("--png", metavar="FILE", help="with --metrics: a picture of them")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -43,27 +50,30 @@ def command(options: argparse.Namespace) -> int:
     from bareboat.verbs import show as verb
     from bareboat.wiring import store
 
+    _check(options)
+    if options.metrics is not None:
+        from bareboat.cli import metrics
+
+        return metrics.command(options)
+    run = options.run[0]
     if options.log:
-        chunks = verb.log(store(), options.run)
+        chunks = verb.log(store(), run)
         for chunk in replay(chunks) if os.isatty(1) else chunks:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(1, view) :]
         return 0
-    if options.metrics:
-        print("\n".join(clip(line, width()) for line in _metrics(options.run).splitlines()))
-        return 0
     if options.results:
-        count, missing = verb.write_results(store(), options.run, Path(options.results).absolute())
+        count, missing = verb.write_results(store(), run, Path(options.results).absolute())
         print(f"{_files(count)} in {plain(options.results)}")
         if missing:
             names = ", ".join(map(plain, missing[:3]))
             print(f"{_files(len(missing))} too large to be kept: {names}{' …' if len(missing) > 3 else ''}")
         return 0
-    if not options.json and (text := _sweep(options.run)):
+    if not options.json and (text := _sweep(run)):
         print(text)
         return 0
-    account = verb.show(store(), options.run)
+    account = verb.show(store(), run)
     if options.json:
         print(json.dumps({**account.record.document(), "log_bytes": account.log_bytes}, indent=2))
         return 0
@@ -73,23 +83,14 @@ def command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _metrics(text: str) -> str:
-    """The table of a run's metrics. Raises RecordError "record.no-metrics"."""
-    from bareboat.cli.metrics import rows
-    from bareboat.cli.term import table
-    from bareboat.errors import RecordError
-    from bareboat.store.scalars import metrics_of
-    from bareboat.training.series import Found
-    from bareboat.verbs.show import results_of
-    from bareboat.wiring import store
-
-    folder = results_of(store(), text)
-    measured = Found() if folder is None else metrics_of(folder)
-    found = rows(measured.series)
-    if len(found) < 2:
-        raise RecordError("record.no-metrics", "the run has written no table of metrics", where=str(folder or text),
-                          hint="a CSV with a header, or a JSON object a line, in its results: metrics.csv")
-    return "\n".join([table(found, right=(1, 2, 3, 4)), *measured.notes])
+def _check(options: argparse.Namespace) -> None:
+    """Raises UsageError "usage.show" for what does not go together."""
+    if options.metrics is None:
+        wrong = "several runs" if len(options.run) > 1 else "--png" if options.png else ""
+        if wrong:
+            raise UsageError("usage.show", f"{wrong}: with --metrics alone", hint="bareboat show RUN … --metrics NAME")
+    if options.json and (options.log or options.results):
+        raise UsageError("usage.show", "--json is for the record, or with --metrics", hint="say one of them")
 
 
 def _sweep(text: str) -> str:
