@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bareboat.cli.queue import about, sent_line
+from bareboat.cli.plain import about
+from bareboat.cli.queue import sent_line
 from bareboat.cli.train import parse, request_of
 from bareboat.errors import BareboatError
 from bareboat.queue.base import Entry

@@ -61,7 +61,7 @@ def test_a_file_swapped_for_a_link_is_not_read(store, folder, tmp_path, monkeypa
     (folder / "a").write_text("a")
     from bareboat.store import results as module
 
-    real = module._walk
+    real = module.walk
 
     def walked(root, path):
         found = list(real(root, path))
@@ -69,7 +69,7 @@ def test_a_file_swapped_for_a_link_is_not_read(store, folder, tmp_path, monkeypa
         (folder / "a").symlink_to(tmp_path / "secret")
         return found
 
-    monkeypatch.setattr(module, "_walk", walked)
+    monkeypatch.setattr(module, "walk", walked)
     [file] = [f for f in results(store, folder, {}).files if f.path == "a"]
     assert (file.sha256, file.kept) == ("", False)
 

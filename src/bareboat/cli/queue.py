@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from bareboat.cli.plain import about
 from bareboat.values import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -210,13 +211,3 @@ def sent_line(sent: Sent, wait: Wait) -> str:
     elif wait.why.startswith("after "):
         parts.append(wait.why)
     return f"{'queued':9} " + " · ".join(parts)
-
-
-def about(seconds: float) -> str:
-    """A stretch of time as people say it."""
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 36000 else f"{round(seconds / 3600)} h" if seconds < 172800 else (
-        f"{round(seconds / 86400)} d")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bareboat.cli.plain import moment, plain, replay, took
+from bareboat.cli.plain import about, moment, plain, replay, took
 from bareboat.cli.term import size, style
 from bareboat.errors import UsageError
 from bareboat.host.env import INSIDE
@@ -136,7 +137,7 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
     yield from _data(r)
     yield from _env(r)
     yield from _host(r)
-    yield from _results(r)
+    yield from _newest(account) if account.folder else _results(r)
     if r.lost.count:
         names = ", ".join(map(plain, r.lost.first[:3]))
         yield "lost", f"{_files(r.lost.count)}, {size(r.lost.bytes)}: {names}"
@@ -226,6 +227,15 @@ def _host(r: RunRecord) -> Iterator[tuple[str, str]]:
         yield "", plain(f"{', '.join(h.gpus)}; {h.driver}")
     peak = f", peak memory {size(r.peak_memory)}" if r.peak_memory else ""
     yield "", plain(f"bareboat {r.version}, engine {r.engine}{peak}")
+
+
+def _newest(account: Account) -> Iterator[tuple[str, str]]:
+    yield "results", f"in {plain(account.folder)}" + (", the newest:" if account.newest else ", nothing yet")
+    now = time.time()
+    for file in account.newest:
+        yield "", f"{size(file.size):>8}  {about(now - file.written):>6} ago  {plain(file.path)}"
+    if account.newest:
+        yield "", f"metrics: bareboat show {account.record.id[:6]} --metrics"
 
 
 def _results(r: RunRecord) -> Iterator[tuple[str, str]]:

@@ -45,11 +45,11 @@ BOUNDS = ResultBounds()
 def listing(folder: Path) -> Listing:
     """Every file and symlink below folder by its relative path. A folder that does not exist is empty."""
     return {
-        path: (s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns) for path, s in _walk(os.fspath(folder), "")
+        path: (s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns) for path, s in walk(os.fspath(folder), "")
     }
 
 
-def _walk(root: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
+def walk(root: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Files and symlinks, never through a symlink; what vanishes meanwhile or cannot be read is left out."""
     pending = [path]
     while pending:
@@ -81,7 +81,7 @@ def results(store: Store | None, folder: Path, before: Listing, bounds: ResultBo
     """
     changed = [
         (path, s)
-        for path, s in _walk(os.fspath(folder), "")
+        for path, s in walk(os.fspath(folder), "")
         if before.get(path) != (s.st_size, s.st_mtime_ns, s.st_ino, s.st_ctime_ns)
     ]
     changed.sort(key=lambda item: os.fsencode(item[0]))

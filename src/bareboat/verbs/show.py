@@ -9,8 +9,10 @@ from pathlib import Path
 
 from bareboat.errors import RecordError
 from bareboat.image.plan import Plan
+from bareboat.record.states import final
 from bareboat.record.values import RunRecord
 from bareboat.store import Store
+from bareboat.store.newest import Written, newest
 from bareboat.verbs.runs import find
 
 TAIL = 10  # lines of the log that an account ends with
@@ -20,7 +22,7 @@ _TAIL_BYTES = 64 << 10
 @dataclass(frozen=True)
 class Account:
     """A run, readable: its record, the image's plan (None when it is gone), the log's last lines, how to
-    repeat it.
+    repeat it; of one that is not over its results folder ("" where it has none) and what was written there last.
     """
 
     record: RunRecord
@@ -28,6 +30,8 @@ class Account:
     log_bytes: int
     tail: tuple[str, ...]
     repeat: str
+    folder: str = ""
+    newest: tuple[Written, ...] = ()
 
 
 def show(store: Store, text: str) -> Account:
@@ -35,7 +39,9 @@ def show(store: Store, text: str) -> Account:
     record = find(store, text)
     log = log_path(store, record)
     size, tail = _tail(log) if log else (0, ())
-    return Account(record, plan_of(store, record), size, tail, f"bareboat rerun {record.id[:6]}")
+    folder = None if final(record.state) else results_of(store, record.id)
+    return Account(record, plan_of(store, record), size, tail, f"bareboat rerun {record.id[:6]}", str(folder or ""),
+                   newest(folder) if folder else ())
 
 
 def plan_of(store: Store, record: RunRecord) -> Plan | None:
