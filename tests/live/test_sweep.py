@@ -77,3 +77,16 @@ def test_the_example(folder: Folder) -> None:
     assert folder("resume", "--failed", "line").stdout == "line: 3 runs\n"
     assert folder("wait", "line").stdout == "1\n"
     assert {row["attempt"] for row in json.loads(folder("queue", "line", "--json").stdout)["runs"]} == {1, 2}
+
+
+def test_results_and_data_within_the_codes_folder(folder: Folder) -> None:
+    """Without src/ the whole folder is the code; results and data lie in it, and are in no snapshot of it."""
+    shutil.rmtree(folder.root / "src")
+    (folder.root / "data").mkdir()
+    (folder.root / "data/x").write_text("1")
+    (folder.root / "train.py").write_text("open('results/out', 'w').write(open('data/x').read())")
+    assert folder("train", "--name", "flat", "--", "python", "train.py").returncode == 0
+    assert folder("wait", "flat").stdout == "0\n", folder("show", "flat").stdout
+    assert (folder.root / "results/flat/out").read_text() == "1"
+    done = folder("rerun", "flat")
+    assert done.returncode == 0 and "identical" in done.stdout, done.stderr

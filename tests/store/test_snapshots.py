@@ -52,6 +52,20 @@ def test_what_is_kept_comes_back(store, code):
     assert materialise(store, taken.snapshot) == tree
 
 
+def test_places_for_mounts_are_in_a_tree_of_their_own(store, code):
+    taken = snapshot(store, code, RULES).snapshot
+    there = (("src/deep", True), ("src/empty", True), ("src/run.py", False))
+    assert materialise(store, taken, there) == materialise(store, taken)
+    points = (("results", True), ("src/new/x.json", False), *there,
+              ("src/run.py/below", True), ("src/link/below", True), ("../out", True), ("/abs", True), ("a//b", True))
+    tree = materialise(store, taken, points)
+    assert tree != materialise(store, taken) and tree == materialise(store, taken, points)
+    assert (tree / "results").is_dir() and (tree / "src/new/x.json").read_bytes() == b""
+    assert (tree / "src/run.py").read_text() == "print(1)\n"
+    assert sorted(os.listdir(tree)) == ["results", "src"] and not os.path.lexists(tree.parent / "out")
+    assert not (materialise(store, taken) / "results").exists()
+
+
 def test_the_digest_is_of_paths_modes_and_contents_alone(store, code, tmp_path):
     first = snapshot(store, code, RULES).snapshot
     copy = tmp_path / "copy"

@@ -123,17 +123,22 @@ def repack(store: Store, code: CodeSnapshot) -> CodeSnapshot:
     return replace(code, index=index, packs=packs)
 
 
-def materialise(store: Store, code: CodeSnapshot) -> Path:
+def materialise(store: Store, code: CodeSnapshot, points: tuple[tuple[str, bool], ...] = ()) -> Path:
     """The code as a read-only tree of the store, made once. Atomic; RecordError as listing and content.
 
-    A file that was too large to be kept is RecordError record.code-gone: code with a hole in it is not the
-    code.
+    points: (path in it, whether a directory) that something will be mounted on: results and data that lie in the code's
+    folder are in no snapshot, and in a read-only tree no engine can make a place for them. Where one is missing, the
+    tree is another one, with them. A file that was too large to be kept is RecordError record.code-gone: code with a
+    hole in it is not the code.
     """
     key = "code-" + code.digest.partition(":")[2]
     tree = store.tree(key)
-    if tree is not None:
+    if tree is not None and all(os.path.lexists(tree / path) for path, _ in points):
         return tree
     entries = listing(store, code)
+    missing = _missing(entries, points)
+    if missing:
+        key += "-" + hashlib.sha256(json.dumps(missing).encode()).hexdigest()[:16]
 
     def fill(writer: TreeWriter) -> None:
         for entry in entries:
@@ -143,5 +148,23 @@ def materialise(store: Store, code: CodeSnapshot) -> Path:
                 writer.symlink(entry.path, entry.target)
             else:
                 writer.directory(entry.path)
+        for path, directory in missing:
+            if directory:
+                writer.directory(path)
+            else:
+                writer.file(path, 0o644, [b""])
 
     return store.make_tree(key, fill)
+
+
+def _missing(entries: tuple[Entry, ...], points: tuple[tuple[str, bool], ...]) -> tuple[tuple[str, bool], ...]:
+    """The points for which there is room and nothing there."""
+    kinds = {entry.path: entry.kind for entry in entries}
+    parents = {parent for path in kinds for parent in _parents(path)}
+    return tuple(sorted({(path, directory) for path, directory in points
+                         if path not in kinds and path not in parents and not {"", ".", ".."} & {*path.split("/")}
+                         and all(kinds.get(parent, "d") == "d" for parent in _parents(path))}))
+
+
+def _parents(path: str) -> list[str]:
+    return [path[:at] for at, letter in enumerate(path) if letter == "/"]

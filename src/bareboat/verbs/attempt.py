@@ -62,7 +62,8 @@ def ready(task: Task, work: Work) -> Prepared:
     """
     kept, point = task.kept, task.point
     record = _record(task, work)
-    load = replace(kept.workload, argv=record.argv, mounts=_with_code(kept, work))
+    mounts, code_keys = _with_code(kept, work)
+    load = replace(kept.workload, argv=record.argv, mounts=mounts)
     results = Path(point.results) if point.results else None
     own = {"RUN": record.id, "ATTEMPT": str(task.number), "FENCE": f"{record.id}.{task.number}"}
     if task.training.need.seconds:
@@ -83,8 +84,8 @@ def ready(task: Task, work: Work) -> Prepared:
     env = {**dict(load.env), **{f"BAREBOAT_{name}": value for name, value in own.items()}, **dict(point.env)}
     load = _with_gpus(replace(load, env=tuple(sorted(env.items()))), task, work)
     record = replace(record, env=_recorded(record, point, own), gpus=load.driver.granted or record.gpus)
-    keys = (*kept.keys, *([] if record.code is None else [_code_key(record)]))
-    return replace(kept.prepared(), workload=load, record=record, results=results, keys=keys, shared=True)
+    return replace(kept.prepared(), workload=load, record=record, results=results, keys=(*kept.keys, *code_keys),
+                   shared=True)
 
 
 def carry_out(prepared: Prepared, training: Training, work: Work, keeper: Keeper) -> tuple[RunRecord, Ending]:
@@ -153,23 +154,22 @@ def _made(results: Path) -> Path:
     return checkpoints.prepared(results)
 
 
-def _code_key(record: RunRecord) -> str:
-    assert record.code is not None
-    return "code-" + record.code.digest.partition(":")[2]
-
-
-def _with_code(kept: Kept, work: Work) -> tuple[Mount, ...]:
-    """The mounts, the code among them from its snapshot: what the folder has become since is not looked at."""
-    record = kept.record
+def _with_code(kept: Kept, work: Work) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """The mounts, the code among them from its snapshot, and the key of its tree: what the folder has become since is
+    not looked at.
+    """
+    record, load = kept.record, kept.workload
     if record.code is None:
-        return kept.workload.mounts
+        return load.mounts, ()
     from bareboat.store.codetree import materialise
+    from bareboat.verbs.mounting import points_in
 
-    tree = materialise(work.store, record.code)
     within = {mount.target: mount.within for mount in record.mounts
               if mount.kind == "code" and (mount.within or mount.source == record.root)}  # -v from elsewhere is in none
+    made = (*(memory.target for memory in load.tmpfs), *(target for target, _ in kept.anonymous))
+    tree = materialise(work.store, record.code, points_in(within, load.mounts, made))
     found = []
-    for mount in kept.workload.mounts:
+    for mount in load.mounts:
         if mount.target in within:
             source = tree / within[mount.target] if within[mount.target] else tree
             if not source.exists():
@@ -177,7 +177,7 @@ def _with_code(kept: Kept, work: Work) -> tuple[Mount, ...]:
                                   where=f"run {record.id}", hint="it was empty or ignored when the run was sent")
             mount = replace(mount, source=source, read_only=True)
         found.append(mount)
-    return tuple(found)
+    return tuple(found), (tree.parent.name,)
 
 
 def _with_gpus(load: Workload, task: Task, work: Work) -> Workload:

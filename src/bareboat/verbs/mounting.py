@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +45,21 @@ def placed(mounts: tuple[ProjectMount, ...], environment: Environment, work: Wor
     if not cache or any(mount.target == caches.TARGET for mount in mounts):
         return found
     return (*found, _cache(work))
+
+
+def points_in(code: Mapping[str, str], mounts: Iterable[Mount], others: Iterable[str]) -> tuple[tuple[str, bool], ...]:
+    """Where something is mounted within code of a snapshot: the path in the snapshot, and whether it is a directory.
+
+    code: where in the snapshot ("" for all of it) what is mounted at each target lies. others: targets that are
+    directories made for the run.
+    """
+    found = []
+    for target, directory in (*((m.target, not m.source.is_file()) for m in mounts), *((t, True) for t in others)):
+        above = max((c for c in code if target.startswith(c.rstrip("/") + "/")), key=len, default=None)
+        if above is not None and target not in code:
+            inner = target[len(above.rstrip("/")) + 1:]
+            found.append((f"{code[above]}/{inner}" if code[above] else inner, directory))
+    return tuple(found)
 
 
 def _cache(work: Work) -> ProjectMount:

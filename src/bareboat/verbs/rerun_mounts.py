@@ -40,7 +40,7 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
             if code is None:
                 from bareboat.store.codetree import materialise
 
-                code = materialise(work.store, old.code).resolve()
+                code = materialise(work.store, old.code, _points(old, given)).resolve()
             found.append(_of_code(mount, code, old))
         elif mount.kind == "anonymous":
             continue  # a new one, as every run has: anonymous()
@@ -55,6 +55,15 @@ def mounts(old: RunRecord, request: RerunRequest, work: Work, results: Path) -> 
         else:
             found.append(_from_here(mount, Path(mount.source), work))
     return tuple(found)
+
+
+def _points(old: RunRecord, given: Mapping[str, Path]) -> tuple[tuple[str, bool], ...]:
+    """What the repetition mounts within the code of the snapshot."""
+    from bareboat.verbs.mounting import points_in
+
+    within = {m.target: m.within for m in old.mounts if m.kind == "code" and _in_snapshot(m, old)}
+    others = (Mount(given.get(m.target, Path(m.source)), m.target) for m in old.mounts if m.kind != "startup")
+    return points_in(within, others, (memory.target for memory in old.tmpfs))
 
 
 def anonymous(old: RunRecord, made: tuple[Mount, ...]) -> tuple[tuple[str, bool], ...]:
