@@ -8,12 +8,13 @@ start script, words and variables are the real ones, its image is this machine.
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class Cluster(Server):
         super().__init__()
         self.folder, self.running, self.counts = folder, dict[str, Running](), dict[str, Counted]()
         self.unschedulable, self.quota, self.images = "", 10_000, dict[str, str]()
-        self.logs, self.deleted = self._log_of, self._goes_later
+        self.logs, self.deleted, self.executed = self._log_of, self._goes_later, self._entered
         self.gone: list[Running] = []
         self.put("persistentvolumeclaims", {"metadata": {"name": "bareboat-results", "namespace": "team"}})
         self.put("persistentvolumeclaims", {"metadata": {"name": "bareboat-results", "namespace": "default"}})
@@ -270,6 +271,15 @@ class Cluster(Server):
                     yield (stamp.encode() + b" " if query.get("timestamps") else b"") + line
             if not query.get("follow") or over or not self.open:
                 return
+
+    def _entered(self, pod: Document) -> Callable[..., subprocess.Popen[bytes]]:
+        with self.changed:
+            running = self.running.get(pod["metadata"]["uid"])
+            if running is None or pod["status"]["phase"] != "Running":
+                raise Answer(400, "BadRequest", "container not found")
+            start = self.folder / "pods" / pod["metadata"]["uid"]
+            env = self._variables(pod, start)
+        return functools.partial(subprocess.Popen, env=env, cwd="/")
 
     def _reconcile(self, job: Document) -> None:
         spec, meta = job["spec"], job["metadata"]

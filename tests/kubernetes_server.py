@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests import kubernetes_exec
 
 Document = dict[str, Any]
 KINDS = {"jobs": "Job", "pods": "Pod", "services": "Service", "secrets": "Secret", "configmaps": "ConfigMap",
@@ -66,6 +69,8 @@ class Server:
         self.state, self.changed = State(), threading.Condition()
         self.logs: Callable[[Document, dict[str, str]], Iterator[bytes]] = lambda pod, query: iter(())
         self.deleted: Callable[[Key, Document], bool] = lambda key, document: False  # True: it goes later
+        self.executed: Callable[[Document], Callable[..., Any]] = lambda pod: subprocess.Popen
+        self.protocols, self.cut = kubernetes_exec.PROTOCOLS, False  # cut: lose the connection of each exec
         handler = type("Handler", (_Handler,), {"server_of_tests": self})
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.daemon_threads = True
@@ -271,9 +276,12 @@ class _Handler(BaseHTTPRequestHandler):
             found = state.objects.get(key)
             if found is None:
                 raise Answer(404, "NotFound", f'{plural} "{more[0]}" not found')
-            if more[1:] != ["log"]:
+            if more[1:] not in (["log"], ["exec"]):
                 return self._one(key, found, body)
-        self._log(found, query)
+        if more[1] == "exec":
+            self._exec(found)
+        else:
+            self._log(found, query)
         return None
 
     def _one(self, key: Key, found: Document, body: bytes) -> Document:
@@ -364,6 +372,22 @@ class _Handler(BaseHTTPRequestHandler):
         for line in lines:
             self._chunk(line)
         self._chunk(b"")
+
+    def _exec(self, pod: Document) -> None:
+        if self.headers.get("Upgrade") != "websocket":
+            raise Answer(400, "BadRequest", "Upgrade request required")
+        start = self.server_of_tests.executed(pod)  # raises an Answer where nothing runs
+        protocol, headers = kubernetes_exec.answer(self.headers, self.server_of_tests.protocols)
+        if not protocol:
+            raise Answer(400, "BadRequest", "no supported protocol")
+        self.send_response(101)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.close_connection = True
+        connection = kubernetes_exec.Socket(self.connection, self.rfile, protocol)
+        kubernetes_exec.serve(connection, parse_qsl(urlsplit(self.path).query), start,
+                              self.server_of_tests.cut)
 
     def _chunked(self) -> None:
         self.send_response(200)

@@ -194,6 +194,26 @@ class Transport:
         )
         return found
 
+    def socket(self, url: str) -> Any:
+        """A socket that is connected as a request to this URL would be: by the proxy, TLS made and checked. For what
+        goes on as something else than HTTP; the caller's to close. Raises urllib3.exceptions.HTTPError, OSError.
+        """
+        import urllib3
+
+        pool = self._pool(url).connection_from_url(url)
+        made = pool._new_conn()  # as urllib3 does for a request; no public call ends before one is sent
+        made.timeout = urllib3.Timeout(connect=self._timeouts.connect).connect_timeout
+        try:
+            if pool.proxy is not None and urlsplit(url).scheme == "https":
+                pool._prepare_proxy(made)
+            else:
+                made.connect()
+            sock, made.sock = made.sock, None
+            sock.settimeout(self._timeouts.read)
+            return sock
+        finally:
+            made.close()
+
     def prepare(self, url: str) -> None:
         """Read what connections to this URL need, certificates and keys, now: their files may go afterwards."""
         self._pool(url)

@@ -6,7 +6,16 @@ import argparse
 import os
 from pathlib import Path
 
-SUMMARY = "Run a program more in a container that runs; exits with its code."
+from bareboat.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bareboat.engine.base import Streams
+    from bareboat.store import Store
+    from bareboat.verbs.enter import ExecRequest
+
+SUMMARY = "Run a program more in a container or a queued run that runs; exits with its code."
 EXAMPLES = """\
   bareboat exec sweep nvidia-smi
   bareboat exec -it sweep bash
@@ -24,15 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--env-file", action="append", default=[], metavar="FILE", help="variables from a file")
     add("-w", "--workdir", metavar="DIR", help="working directory inside")
     add("-u", "--user", metavar="UID", help="the user the container has; another cannot be had")
-    add("name", metavar="NAME", help="a container that runs")
+    add("name", metavar="NAME", help="a container or a queued run that runs")
     add("argv", nargs="...", metavar="PROGRAM …", help="what to run")
 
 
 def command(options: argparse.Namespace) -> int:
     """The program's own code; 126 cannot be run, 127 not found, 125 bareboat failed."""
     from bareboat.cli.term import Reporter
-    from bareboat.engine.base import Streams
-    from bareboat.errors import UsageError
+    from bareboat.errors import EngineError, UsageError
     from bareboat.verbs import containers
     from bareboat.verbs.enter import ExecRequest, execute_in
     from bareboat.verbs.prepare import env_file, env_words
@@ -44,7 +52,13 @@ def command(options: argparse.Namespace) -> int:
                          hint="leave out -t")
     env = [pair for file in options.env_file for pair in env_file(Path(file))]
     at_work = work(Reporter(options.level))
-    seen = containers.running(at_work.store, options.name)
+    try:
+        seen = containers.running(at_work.store, options.name)
+    except UsageError as error:
+        away = _elsewhere(options, at_work.store) if error.code.startswith("container.") else None
+        if away is None:
+            raise
+        return away(ExecRequest(tuple(argv), (*env, *env_words(tuple(options.env))), options.workdir, options.tty))
     if seen.container.engine not in ("", at_work.engine.name):
         at_work = work(Reporter(options.level), engine=seen.container.engine)
     if options.user is not None and options.user.split(":")[0] != str(seen.record.uid):
@@ -53,8 +67,35 @@ def command(options: argparse.Namespace) -> int:
     if options.detach:
         return _detached(options, argv)
     request = ExecRequest(tuple(argv), (*env, *env_words(tuple(options.env))), options.workdir, options.tty)
-    streams = Streams(_to(1), _to(2), 0 if options.interactive else None, 0 if options.tty else None)
-    return execute_in(options.name, request, at_work, streams).code
+    try:
+        return execute_in(options.name, request, at_work, _streams(options)).code
+    except EngineError as error:
+        if error.code == "container.gone":
+            _elsewhere(options, at_work.store)  # which says so where it runs on another machine
+        raise
+
+
+def _streams(options: argparse.Namespace) -> Streams:
+    from bareboat.engine.base import Streams
+
+    return Streams(_to(1), _to(2), 0 if options.interactive else None, 0 if options.tty else None)
+
+
+def _elsewhere(options: argparse.Namespace, store: Store) -> Callable[[ExecRequest], int] | None:
+    """How a queued run is entered that a cluster has; None where no queued run is meant. Raises UsageError."""
+    from bareboat.errors import UsageError
+    from bareboat.verbs.enter_queued import elsewhere, execute_elsewhere
+    from bareboat.wiring import queue_of
+
+    entry = elsewhere(store, options.name)
+    if entry is None:
+        return None
+    if options.user is not None or options.detach:
+        raise UsageError("exec.cluster", "of a run on a cluster the user is its own, and its end is waited for",
+                         where="--user" if options.user is not None else "--detach", hint="leave it out")
+    queue = queue_of(store)
+    assert queue is not None
+    return lambda request: execute_elsewhere(entry, request, queue, _streams(options)).code
 
 
 def _detached(options: argparse.Namespace, argv: list[str]) -> int:

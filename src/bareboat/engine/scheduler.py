@@ -7,8 +7,11 @@ from pathlib import Path
 
 from bareboat.record.values import RunRecord
 from bareboat.training.values import Observation, Point, Training
-from bareboat.values import Protocol, dataclass
-from bareboat.workload import Workload
+from bareboat.values import TYPE_CHECKING, Protocol, dataclass
+from bareboat.workload import Exec, Outcome, Workload
+
+if TYPE_CHECKING:
+    from bareboat.engine.base import Streams
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,12 @@ class Scheduler(Protocol):
 
     def explain(self, submission: Submission) -> str:
         """The exact thing that submit would send, readable, without sending it."""
+
+
+class Entering(Protocol):
+    """A scheduler whose runs are entered through it; those of the others are entered where they run, as containers."""
+
+    def exec(self, job: str, call: Exec, streams: Streams) -> Outcome:
+        """As Engine.exec, in the run's attempt. Of call: uid, gid, limits and network are the run's own, and env is
+        added to its. Raises EngineError "NAME.not-running".
+        """

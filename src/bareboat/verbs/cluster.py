@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bareboat.engine.scheduler import Scheduler, Submission
+from bareboat.engine.base import Streams
+from bareboat.engine.scheduler import Entering, Scheduler, Submission
 from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.image.plan import Plan, PlanCode
 from bareboat.record.values import RunRecord
 from bareboat.training.values import Observation, Point
-from bareboat.values import replace
+from bareboat.values import cast, replace
 from bareboat.verbs.collaborators import Work
+from bareboat.workload import Exec, Outcome
 
 OPTION, SETTING = "repository", "cluster.repository"
 NOTE = "image"  # in the submission's folder: where its image was pushed
@@ -45,6 +47,10 @@ class Carrying:
     def logs(self, job: str, follow: bool = False) -> Iterator[bytes]:
         """The scheduler's."""
         return self._scheduler.logs(job, follow)
+
+    def exec(self, job: str, call: Exec, streams: Streams) -> Outcome:
+        """The scheduler's."""
+        return cast(Entering, self._scheduler).exec(job, call, streams)
 
     def _pushed(self, submission: Submission) -> Submission:
         if submission.image:

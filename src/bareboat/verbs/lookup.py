@@ -36,11 +36,11 @@ def run_of(store: Store, text: str) -> str:
         try:
             return find(store, text).id
         except RecordError:
-            raise _sweep(store, text) or error from None
+            raise sweep_error(store, text) or error from None
 
 
-def _sweep(store: Store, text: str) -> UsageError | None:
-    """That a word means all runs of a sweep where one is wanted."""
+def sweep_error(store: Store, text: str) -> UsageError | None:
+    """That a word means all runs of a sweep where one is wanted; None where it does not."""
     from bareboat.verbs.queued import ledger_of
 
     with ledger_of(store) as ledger:

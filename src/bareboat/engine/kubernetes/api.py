@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from bareboat.engine.kubernetes.kubeconfig import Access, Login, login
 from bareboat.errors import BareboatError, EngineError
@@ -83,11 +84,11 @@ class Api:
         try:
             found = json.loads(response.read())
         except Exception as error:
-            raise self._unreachable(f"its answer broke off: {reason(error)}") from None
+            raise self.unreachable(f"its answer broke off: {reason(error)}") from None
         finally:
             response.release_conn()
         if not isinstance(found, dict):
-            raise self._unreachable("what it answers is no document")
+            raise self.unreachable("what it answers is no document")
         return found
 
     def items(self, path: str, *query: tuple[str, str]) -> tuple[list[Document], str]:
@@ -107,7 +108,7 @@ class Api:
             except Refused as error:
                 if error.status != 410:
                     raise
-        raise self._unreachable("its lists change faster than they can be read")
+        raise self.unreachable("its lists change faster than they can be read")
 
     def watch(self, path: str, version: str, seconds: int, *query: tuple[str, str]) -> Iterator[tuple[str, Document]]:
         """What happens to the objects of a list from a version on, for so long: (ADDED, MODIFIED or DELETED, object).
@@ -122,7 +123,7 @@ class Api:
                     if kind == "ERROR":
                         if found.get("code") == 410:
                             raise Gone
-                        raise self._unreachable(str(found.get("message") or "a watch ended"))
+                        raise self.unreachable(str(found.get("message") or "a watch ended"))
                     if kind != "BOOKMARK":
                         yield kind, found
         except Refused as error:
@@ -130,7 +131,7 @@ class Api:
                 raise Gone from None
             raise
         except ValueError:
-            raise self._unreachable("a watch is not what it should be") from None
+            raise self.unreachable("a watch is not what it should be") from None
 
     @contextmanager
     def stream(self, call: Call) -> Iterator[Iterator[bytes]]:
@@ -152,6 +153,19 @@ class Api:
             response.close()
             response.release_conn()
 
+    def connect(self) -> tuple[socket.socket, str, dict[str, str]]:
+        """A connection of its own to the server, for what is no request of HTTP: the socket, which host is meant, and
+        the headers that say who asks. Raises EngineError "kubernetes.unreachable".
+        """
+        import urllib3
+
+        headers = {"User-Agent": "bareboat", **self._authorization()}
+        assert self._transport is not None
+        try:
+            return self._transport.socket(self.access.server), urlsplit(self.access.server).netloc, headers
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self.unreachable(reason(error)) from None
+
     def _answer(self, call: Call) -> Any:
         """A response of success. Waits and repeats while the server is busy or away, within its patience."""
         import urllib3
@@ -164,7 +178,7 @@ class Api:
             except urllib3.exceptions.HTTPError as error:
                 why = reason(error)
                 if _hopeless(error):
-                    raise self._unreachable(why) from None
+                    raise self.unreachable(why) from None
             else:
                 if response.status < 300:
                     return response
@@ -181,7 +195,7 @@ class Api:
                 why, wait = refused.what, retry_after(response.headers.get("Retry-After", ""))
             wait = max(wait, pause)
             if self._clock.now() + wait > end:
-                raise self._unreachable(why)
+                raise self.unreachable(why)
             self._clock.sleep(wait)
             pause = min(pause * 2, 8.0)
 
@@ -237,7 +251,8 @@ class Api:
             raise EngineError("kubernetes.config", f"the connection cannot be made: {getattr(error, 'what', error)}",
                               where=redacted(self.access.server)) from None
 
-    def _unreachable(self, why: str) -> EngineError:
+    def unreachable(self, why: str) -> EngineError:
+        """That no answer came, or none that is one."""
         return EngineError("kubernetes.unreachable", f"the cluster does not answer: {why}",
                            where=redacted(self.access.server), hint="see with: kubectl get --raw /readyz")
 
@@ -264,20 +279,23 @@ def _hopeless(error: BaseException) -> bool:
 
 
 def _refused(response: Any, call: Call) -> Refused:
-    """The Status object of an answer that is no success."""
     try:
         data = response.read(1 << 20)
     except Exception:
         data = b""
     finally:
         response.release_conn()
+    return refused(response.status, data, call.path)
+
+
+def refused(status: int, data: bytes, path: str) -> Refused:
+    """The Status object of an answer that is no success."""
     try:
-        status = json.loads(data)
-        message, kind = str(status.get("message") or ""), str(status.get("reason") or "")
+        found = json.loads(data)
+        message, kind = str(found.get("message") or ""), str(found.get("reason") or "")
     except (ValueError, AttributeError):
         message, kind = "", ""
-    where = call.path.rpartition("?")[0] or call.path
-    return Refused(response.status, kind, message[:1000] or f"the answer is {response.status}", where=where)
+    return Refused(status, kind, message[:1000] or f"the answer is {status}", where=path)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from bareboat.engine.base import Streams
 from bareboat.engine.kubernetes import manifest, names, states
 from bareboat.engine.kubernetes.api import Api, Call, Clock, Document, Refused, core_path, jobs_path, metadata, of_kind
 from bareboat.engine.kubernetes.kubeconfig import access
@@ -22,6 +23,7 @@ from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.record.states import final
 from bareboat.training.values import Observation, Point
 from bareboat.values import replace
+from bareboat.workload import Exec, Outcome
 
 MERGE = "application/merge-patch+json"
 SELECTED_MOST = 30  # Jobs that are asked for by name; of more all of ours are
@@ -137,6 +139,22 @@ class Kubernetes:
         named = parse_named(job)
         with closing(self._api(named.context)) as api:
             yield from self._logs(api).of(named, follow)
+
+    def exec(self, job: str, call: Exec, streams: Streams) -> Outcome:
+        """As Entering; of several nodes in the first's pod."""
+        from bareboat.engine.kubernetes.exec import execute
+
+        named = parse_named(job)
+        with closing(self._api(named.context)) as api:
+            selector = ("labelSelector", f"{names.JOB}={named.job}")
+            pods, _ = api.items(core_path(named.namespace, "pods"), selector)
+            running = [pod for pod in pods if states.runs(pod) and states.index_of(pod) == max(named.index, 0)]
+            if not running:
+                seen = _polled(api, named.namespace, [named]).get(job)
+                what = f"{seen.state}: {seen.reason}".rstrip(": ") if seen is not None else "nowhere"
+                raise EngineError("kubernetes.not-running", f"no pod of the run is running; it is {what}",
+                                  where=job, hint="bareboat queue")
+            return execute(api, named.namespace, str(metadata(running[-1])["name"]), call, streams)
 
     def _api(self, context: str) -> Api:
         return Api(access(context, self._env), self._env, self._clock)

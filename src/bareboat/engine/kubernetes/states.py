@@ -168,6 +168,12 @@ def _alive(pod: Document) -> tuple[str, str]:
     return "pending", "its node brings the image" if _node(pod) else "it waits for a node"
 
 
+def runs(pod: Document) -> bool:
+    """Whether its program can be there: it runs, and was not asked to end."""
+    return "running" in (_container(pod).get("state") or {}) and not (pod.get("metadata") or {}).get(
+        "deletionTimestamp")
+
+
 def disruption(pod: Document) -> str:
     """Why a pod is or was ended by the cluster, "" where it was not."""
     found = condition(pod, "DisruptionTarget")
