@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from bareboat.cli.plain import about
-from bareboat.cli.queue import sent_line
+from bareboat.cli.queue import sent_line, why
 from bareboat.cli.train import parse, request_of
 from bareboat.errors import BareboatError
 from bareboat.queue.base import Entry
 from bareboat.queue.policy import Wait
 from bareboat.training.values import Checkpoints, Interrupt, Need, Retry, Training, Watch
+from bareboat.values import replace
+from bareboat.verbs.queue import Row
 from bareboat.verbs.train import Sent
 
 
@@ -102,3 +104,9 @@ def test_times_as_people_say_them() -> None:
     assert [about(s) for s in (0, 59, 600, 5399, 5400, 36001, 200000)] == [
         "1 s", "59 s", "10 min", "90 min", "1.5 h", "10 h", "2 d"]
 
+
+
+def test_how_many_are_ahead_is_said_once() -> None:
+    waits = Row(0, "r", "name", "pending", "2 ahead", ahead=2, starts=700.0)
+    assert why(waits, 100.0) == "2 ahead; starts in about 10 min"
+    assert why(replace(waits, why="waits for 2 CPUs"), 100.0) == "waits for 2 CPUs; 2 ahead; starts in about 10 min"

@@ -121,6 +121,17 @@ def test_a_run_that_never_fits_delays_nobody() -> None:
     assert started(found) == ["small"] and "there are 2" in found.waits[0].why
 
 
+def test_what_is_short_is_named() -> None:
+    def why(machine: Machine, *wishes: Wish) -> list[str]:
+        return [wait.why for wait in decide(view(machine, [page(A, *wishes)])).waits]
+
+    assert why(Machine((), 2.0), wish("a", 0, cpus=2), wish("b", 0, cpus=2), wish("c", 0)) == [
+        "waits for 2 CPUs", "1 ahead"]
+    assert why(Machine((), 4.0, 10 << 30), wish("a", 0, memory=8_000_000_000), wish("b", 0, memory=3_000_000_000)) == [
+        "waits for 3 GB of memory"]
+    assert why(Machine(("g0", "g1"), 2.0), wish("a", 1, cpus=2), wish("b", 1, cpus=1)) == ["waits for 1 CPU"]
+
+
 def test_who_is_below_a_fair_share_asks_who_is_above() -> None:
     holdings = [has(A, "a1", "g0"), has(A, "a2", "g1", started=NOW - SETTLED - 5)]
     found = decide(view(TWO, [page(A), page(B, wish("b1"))], holdings))

@@ -155,9 +155,8 @@ def why(row: Row, now: float) -> str:
             parts.append(f"at most {about(row.ends - now)} more")
         return "; ".join(parts)
     if row.state == "pending":
-        parts = [row.why] if row.why else []
-        if row.ahead:
-            parts.append(f"{row.ahead} ahead")
+        ahead = f"{row.ahead} ahead" if row.ahead else ""
+        parts = [part for part in dict.fromkeys((row.why, ahead)) if part]
         if row.starts > now:
             parts.append(f"starts in about {about(row.starts - now)}")
         return "; ".join(parts)

@@ -88,7 +88,7 @@ def decide(view: View) -> Decision:
         if reserved is None:
             reserved = _reserve(room, wish, ends, view)
             starts_at = 0.0 if reserved.at == FOREVER else reserved.at
-            waits.append(Wait(uid, wish.run, _why(wish, view), ahead, starts_at))
+            waits.append(Wait(uid, wish.run, _why(wish, view, room), ahead, starts_at))
         else:
             waits.append(Wait(uid, wish.run, f"{ahead} ahead", ahead))
     waits = _estimated(waits, blocked, room, ends, view)
@@ -246,10 +246,13 @@ def _never(wish: Wish, machine: Machine) -> str:
     return "it needs more CPUs or memory than there are"
 
 
-def _why(wish: Wish, view: View) -> str:
+def _why(wish: Wish, view: View, room: Room) -> str:
     count, slots = slots_of(wish.need)
     if not count or Room.of(view.machine, view.holdings).fit(Need(wish.need.gpus, 1e-6)) is not None:
-        return "waits for CPUs or memory"
+        cpus = cpus_of(wish.need)
+        if cpus > room.cpus + 1e-9:
+            return f"waits for {cpus:g} CPU{'s' if cpus != 1 else ''}"
+        return f"waits for {wish.need.memory / 1e9:.3g} GB of memory"
     many = f"{count} GPUs" if count > 1 else "a GPU" if slots == SLOTS else "a share of a GPU"
     holders = [h for h in view.holdings if h.units]
     if holders and len(holders) <= 2:
