@@ -15,6 +15,7 @@ from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_
 from tests.faults.kills import kills
 from tests.faults.layers import layer_images
 from tests.faults.leases import leases
+from tests.faults.ledger import ledger
 from tests.faults.rot import rot
 from tests.faults.runs import runs
 from tests.faults.sharing import sharing
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--short", type=int, default=0, help="instead: so many short containers on each engine")
     parser.add_argument("--leases", type=int, default=0, help="instead: row 17 with so many kills")
     parser.add_argument("--sharing", type=int, default=0, help="instead: two users' random submissions on two GPUs")
+    parser.add_argument("--queue", type=int, default=0, help="instead: row 19 with so many acknowledged operations")
     parser.add_argument("--runs", type=int, default=0, help="instead: row 15 with so many queued runs")
     options = parser.parse_args()
     if options.skopeo:
@@ -46,6 +48,8 @@ def main() -> int:
                 lambda: layer_images(options.layers, seed=seed, walled=True)]
     elif options.leases:
         rows = [lambda: leases(options.leases, seed=seed)]
+    elif options.queue:
+        rows = [lambda: ledger(options.queue, seed=seed)]
     elif options.runs:
         rows = [lambda: runs(options.runs, seed=seed)]
     elif options.sharing:
@@ -56,7 +60,8 @@ def main() -> int:
         rows = [lambda: killed_containers(options.containers, seed=seed), lambda: strangers(n)]
     elif has_strace:
         rows += [lambda: crashes(n, seed=seed), lambda: failing_fsync(10)]
-    alone = options.layers or options.containers or options.short or options.leases or options.sharing or options.runs
+    alone = (options.layers or options.containers or options.short or options.leases or options.sharing or options.runs
+             or options.queue)
     if not alone and has_namespaces():
         rows.append(lambda: small_disks(max(1, n // 50)))
     failed = 0

@@ -1,4 +1,4 @@
-"""A sample of SECURITY.md's rows 1 to 5, 11 and 20, each with a broken control that it must catch.
+"""A sample of SECURITY.md's rows 1 to 5, 11 and 17 to 20, each with a broken control that it must catch.
 
 BAREBOAT_FAULT_ROUNDS sets the count; `python -m tests.faults --rounds 10000` prints the figures.
 """
@@ -16,6 +16,7 @@ from tests.faults.full_disk import errors, failing_fsync, has_namespaces, small_
 from tests.faults.kills import kills
 from tests.faults.kit import rounds
 from tests.faults.leases import leases
+from tests.faults.ledger import ledger
 from tests.faults.registry_table import FAULTS, OPERATIONS, controls, table
 from tests.faults.rot import rot
 from tests.sandbox_kit import need_sandbox
@@ -85,6 +86,16 @@ def test_row_18_no_stranger_is_signalled() -> None:
 def test_row_18_catches_a_kill_by_number() -> None:
     need_sandbox()
     assert strangers(20, control=True).counts["wrong signals"] == 20
+
+
+def test_row_19_writers_of_the_ledger_are_killed() -> None:
+    figures = ledger(rounds(600))
+    assert figures.bad == [] and figures.counts["killed"] > 0 and figures.counts["claimed"] > 0, figures.line()
+
+
+def test_row_19_catches_who_looks_first_and_who_says_it_first() -> None:
+    assert ledger(400, control="looks first").counts["double"] > 0
+    assert ledger(400, control="says it first").counts["lost"] > 0
 
 
 def test_row_2_power_loss() -> None:
