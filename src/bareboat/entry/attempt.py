@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from bareboat.verbs.collaborators import Work
     from bareboat.verbs.execute import Prepared
 
-PASSING = ("store.full", "store.quota", "store.descriptors", "io.full")
 OWN = 3  # the run's lock; the lease's descriptors follow
 
 
@@ -138,8 +137,6 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
             record, ending = carry_out(prepared, given.template.training, work, keeper)
     except BareboatError as error:
         Log().say(f"{error.code}: {error.what} {error.where}")
-        if error.code in PASSING:  # not the program's fault: it is tried again when there may be room
-            return Ending("lost", None, f"{error.code}: {error.what}")
         return failed_start(error)
     Log().say(f"attempt {given.entry.attempt}: {record.state}, exit {record.exit_code} {record.reason}")
     return ending

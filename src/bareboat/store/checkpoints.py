@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from bareboat.errors import RecordError
+from bareboat.store.disk_errors import disk_error
 from bareboat.training.checkpoints import Found, marker_of, newest, superfluous, temporary
 from bareboat.training.formats import whole
 from bareboat.training.values import FOLDER
@@ -17,7 +19,8 @@ LISTED = 100_000  # entries that are looked at
 def prepared(results: Path) -> Path:
     """The checkpoint folder below a run's results, made where there is none.
 
-    Raises RecordError "checkpoints.folder" where something else is in its place: what it leads to is not touched.
+    Raises RecordError "checkpoints.folder" where something else is in its place: what it leads to is not touched;
+    StoreError "store.full".
     """
     folder = results / FOLDER
     try:
@@ -27,6 +30,8 @@ def prepared(results: Path) -> Path:
             raise RecordError("checkpoints.folder", "is no folder any more, but a file or a link",
                               where=os.fspath(folder), hint="put the folder back, or remove it to begin anew") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_error(error, os.fspath(folder)) from None
         raise RecordError("checkpoints.folder", f"cannot be made: {error.strerror}", where=os.fspath(folder)) from None
     return folder
 

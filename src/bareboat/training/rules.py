@@ -66,4 +66,4 @@ def _again(ending: Ending, reason: str, failures: int, losses: int) -> Step:
 
 
 def _ended(ending: Ending) -> str:
-    return f"exit {ending.code}" if ending.cause == "exit" else ending.reason or ending.cause
+    return ending.reason or (f"exit {ending.code}" if ending.cause == "exit" else ending.cause)

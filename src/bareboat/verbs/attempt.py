@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from bareboat.record.secrets import withhold
 from bareboat.record.states import again
 from bareboat.record.values import RunRecord, timestamp
 from bareboat.store import checkpoints
+from bareboat.store.disk_errors import disk_error
 from bareboat.supervisor.keeper import IDLE, TIME, Keeper
 from bareboat.supervisor.rules import Rules
 from bareboat.training.checkpoints import newest
@@ -29,6 +31,8 @@ from bareboat.verbs.execute import Prepared, execute
 from bareboat.verbs.launch import Kept
 from bareboat.workload import Mount, Workload
 
+PASSING = ("store.full", "store.quota", "store.descriptors", "io.full", "gpu.gone")
+ROOM = 1 << 20  # bytes; a file system keeps some of its own
 RESULTS = "/results"
 WITHOUT_RESULTS = "/run/bareboat"  # where the checkpoint folder is inside of a run that has no results folder
 
@@ -58,7 +62,7 @@ def ready(task: Task, work: Work) -> Prepared:
     """All that is needed to start it. Code and environment are those that were submitted; results and checkpoints are
     the run's own.
 
-    Raises RecordError "run.results-folder", "checkpoints.folder", "record.code-gone", EngineError "gpu.*".
+    Raises RecordError "run.results-folder", "checkpoints.folder", "record.code-gone", EngineError "gpu.*", StoreError.
     """
     kept, point = task.kept, task.point
     record = _record(task, work)
@@ -97,7 +101,23 @@ def carry_out(prepared: Prepared, training: Training, work: Work, keeper: Keeper
     after = newest(checkpoints.found(folder, rules.complete))
     for name in checkpoints.prune(folder, rules.keep, rules.complete):
         work.tell.say(f"removed the checkpoint {name}: the newest {rules.keep} are kept")
-    return record, replace(ending_of(record, keeper.ending), progressed=after is not None and after != before)
+    ending = ending_of(record, keeper.ending)
+    full = full_disk(folder, work.store.home) if ending.cause == "exit" and ending.code else ""
+    if full:  # its program may have said so in its own way, or not at all
+        ending = replace(ending, reason=f"exit {ending.code}; the disk is full: {full}")
+    return record, replace(ending, progressed=after is not None and after != before)
+
+
+def full_disk(*places: Path) -> str:
+    """The first of them on whose disk there is no room for this user any more; "" where there is none."""
+    for place in places:
+        try:
+            about = os.statvfs(place)
+        except OSError:
+            continue
+        if about.f_bavail * about.f_frsize < ROOM or (about.f_files and not about.f_favail):
+            return os.fspath(place)
+    return ""
 
 
 def ending_of(record: RunRecord, asked: str) -> Ending:
@@ -113,7 +133,11 @@ def ending_of(record: RunRecord, asked: str) -> Ending:
 
 
 def failed_start(error: BareboatError) -> Ending:
-    """How an attempt ended that never began."""
+    """How an attempt ended that never began. What is not its fault is no failure: it is tried again, elsewhere or when
+    there may be room.
+    """
+    if error.code in PASSING:
+        return Ending("lost", None, f"{error.code}: {error.what}")
     code = error.exit_code if isinstance(error, ProgramError) else 125
     return Ending("start", code, f"{error.code}: {f'{error.where}: ' if error.where else ''}{error.what}")
 
@@ -148,6 +172,8 @@ def _made(results: Path) -> Path:
     try:
         os.makedirs(results, exist_ok=True)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_error(error, os.fspath(results)) from None
         raise RecordError("run.results-folder", f"the results folder cannot be made: {error.strerror}",
                           where=os.fspath(results), hint="make room or put the folder back, then: bareboat resume"
                           ) from None
