@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bareboat.errors import BareboatError
@@ -91,6 +92,7 @@ def gpus(work: Work) -> Gpus:
     owners, granted = _containers(work.store)
     held, wrong = _holdings(work) if here.gpus else ((), ())
     rows = tuple(_leased(row, held, work) for gpu in here.gpus for row in _rows(gpu, owners, granted))
+    wrong = (*wrong, *_vanished(held, rows))
     cuda = ".".join(map(str, here.cuda)) if here.cuda else ""
     files = tuple(spec.file for spec in specs.specs if spec.kind in KINDS.values())
     return Gpus(here.driver, cuda, rows, files, tuple(dict.fromkeys((*here.missing, *missing, *wrong))))
@@ -105,6 +107,19 @@ def _holdings(work: Work) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
         return leases.holdings(), tuple(f"leases: {problem}" for problem in leases.problems())
     except BareboatError as error:
         return (), (f"leases: {error.where}: {error.what}",)
+
+
+def _vanished(held: tuple[Holding, ...], rows: tuple[Row, ...]) -> Iterator[str]:
+    """A line for each GPU that somebody has leased and that is not there any more."""
+    from bareboat.verbs.lending import user_name
+    from bareboat.verbs.machine import unit_name
+
+    there = {unit_name(Unit(row.gpu, row.mig)) for row in rows}
+    for holding in held:
+        for unit, _ in holding.units:
+            if unit not in there:
+                yield (f"{unit} is leased by {user_name(holding.uid)}'s {holding.kind} {holding.name or holding.run}, "
+                       "and is not there any more")
 
 
 def _leased(row: Row, held: tuple[Holding, ...], work: Work) -> Row:

@@ -13,7 +13,7 @@ from bareboat.queue.policy import Decision, Machine, View, Wait, decide
 from bareboat.queue.waiting import Waiting, waiting
 from bareboat.record.states import final
 from bareboat.training.values import Need, Training
-from bareboat.values import dataclass
+from bareboat.values import dataclass, replace
 from bareboat.verbs.collaborators import Work
 from bareboat.verbs.polling import refresh
 from bareboat.verbs.submission import Queue, Templates
@@ -88,6 +88,7 @@ def listing(work: Work, queue: Queue, *, every: bool = False) -> Listing:
     for page in view.pages:
         if page.uid != uid:
             pending += _wishes(page, decision)
+    rows = [replace(row, why="; ".join(filter(None, (row.why, _vanished(row, view.machine))))) for row in rows]
     last = len(order)
     pending.sort(key=lambda row: order.get((row.uid, row.run), last))
     rows += pending
@@ -150,6 +151,13 @@ def _own(entry: Entry, templates: Templates, holding: Holding | None, wait: Wait
                training.need, holding.units if holding else (), wait.ahead if wait else 0, wait.starts if wait else 0.0,
                since, ends, entry.scheduler, entry.priority, exit_code=entry.exit_code, submission=entry.submission,
                job=entry.job, where=entry.where)
+
+
+def _vanished(row: Row, machine: Machine) -> str:
+    gone = [name for name, _ in row.units if name not in machine.units]
+    if len(gone) < 2:
+        return "a GPU that it has is not there any more" if gone else ""
+    return f"{len(gone)} GPUs that it has are not there any more"
 
 
 def _others(holding: Holding) -> Row:
