@@ -127,6 +127,7 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
     code = "" if r.exit_code is None else f", exit {r.exit_code}"
     yield "state", r.state + code + (f": {plain(r.reason)}" if r.reason else "")
     yield "when", moment(r.created) + " UTC" + (f", took {took(r.seconds)}" if r.ended else "")
+    yield from _before(r)
     yield "command", plain(command_line(r))
     yield "in", f"{plain(r.cwd)}, user {r.uid}:{r.gid}, network {r.network}" + (
         f", GPUs {plain(r.gpus.removeprefix('device='))}" if r.gpus else "")
@@ -146,6 +147,14 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
         for line in account.tail:
             yield "", f"| {plain(line)}"
     yield "repeat", account.repeat
+
+
+def _before(r: RunRecord) -> Iterator[tuple[str, str]]:
+    """The attempts before this one, the newest of many."""
+    for i, a in enumerate(r.attempts[-LISTED:]):
+        code = "" if a.exit_code is None else f", exit {a.exit_code}"
+        began = f", began {moment(a.started)} UTC" if a.started else ""
+        yield ("" if i else "before"), f"attempt {a.number}: {plain(a.reason) or 'ended'}{code}{began}"
 
 
 def _image(account: Account) -> Iterator[tuple[str, str]]:
