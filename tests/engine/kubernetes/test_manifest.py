@@ -27,7 +27,7 @@ EVERYTHING = options.parse_options((
     ("toleration", "spot"), ("architecture", "amd64")))
 ASKED = Training(
     Need(gpus=2, cpus=3.5, memory=16 << 30, seconds=28800), Interrupt(warning=12, grace=90, kill=20),
-    Retry(3, (1, 137), (2,), (75,), at_limit=True), Checkpoints("DONE"), parallel=4, scheduler="kubernetes")
+    Retry(3, (1, 137), (2,), (75,), at_limit=True), Checkpoints("DONE", 3), parallel=4, scheduler="kubernetes")
 SECRET = (("HF_TOKEN", "hf_verysecretverysecret"), ("PATH", "/usr/bin"), ("PRICE", "5$ $$ $(HOME)"))
 CASES = {
     "plain": (kit.submission(), options.Options()),

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from bareboat.engine.kubernetes import manifest, points
-from bareboat.training.checkpoints import Found, newest, temporary
+from bareboat.training.checkpoints import Found, newest, superfluous, temporary
 from bareboat.training.values import Point
 
 SHELLS = [shell for shell in (("dash",), ("bash",), ("busybox", "sh")) if shutil.which(shell[0])]
 SCRIPT = Path(manifest.__file__).with_name("start.sh")
+# In place of sleep, so that the script's seconds are tenths; busybox has one of its own, and real seconds.
+QUICK = "case $1 in 0.*) exec SLEEP \"$1\" ;; *) exec SLEEP 0.1 ;; esac\n"
 SHOW = 'echo "$BAREBOAT_ATTEMPT $BAREBOAT_FENCE resume=$BAREBOAT_RESUME deadline=${BAREBOAT_DEADLINE:+set}"'
 
 
@@ -29,9 +31,15 @@ class Pod:
         self.folder, self.shell, self.script = folder, shell, SCRIPT
         self.results = folder / "results"
         self.results.mkdir()
+        program = shutil.which("sleep")
+        assert program is not None
+        (folder / "bin").mkdir()
+        (folder / "bin/sleep").write_text(f"#!/bin/sh\n{QUICK.replace('SLEEP', program)}")
+        (folder / "bin/sleep").chmod(0o755)
+        self.path = f"{folder / 'bin'}:{os.environ['PATH']}"
 
     def start(self, *argv: str, **said: object) -> subprocess.Popen[str]:
-        env = {"PATH": os.environ["PATH"], "BAREBOAT_RUN": "aa01", "BAREBOAT_RESULTS": str(self.results),
+        env = {"PATH": self.path, "BAREBOAT_RUN": "aa01", "BAREBOAT_RESULTS": str(self.results),
                "BAREBOAT_TOLD": str(self.folder / "told"), **{f"BAREBOAT_{k}": str(v) for k, v in said.items()}}
         if "INDEX" in said:
             env["JOB_COMPLETION_INDEX"] = str(said["INDEX"])
@@ -102,10 +110,12 @@ NAMES = ("step-9", "step-10", "epoch=3-step=1200.ckpt", "step=100-epoch=3.ckpt",
          "ü-3")
 
 
-@pytest.mark.parametrize("some", [NAMES, NAMES[:7], NAMES[2:7], NAMES[9:], ("model_0008.pt", "model_0009.pt"),
-                                  ("epoch 2", "epochs=10", "Epoch__3.keras"), ("iteration_9", "iters-10", "STEP 08"),
-                                  ("weights.03-0.25.h5", "weights.02-0.30.h5"), ("7", "12.5", "v2.x-1"),
-                                  ("a1.b2", "a3")])
+SOME = [NAMES, NAMES[:7], NAMES[2:7], NAMES[9:], ("model_0008.pt", "model_0009.pt"),
+        ("epoch 2", "epochs=10", "Epoch__3.keras"), ("iteration_9", "iters-10", "STEP 08"),
+        ("weights.03-0.25.h5", "weights.02-0.30.h5"), ("7", "12.5", "v2.x-1"), ("a1.b2", "a3")]
+
+
+@pytest.mark.parametrize("some", SOME)
 def test_the_newest_is_the_one_that_bareboat_finds_elsewhere(pod: Pod, some: tuple[str, ...]) -> None:
     kept = pod.results / "checkpoints"
     kept.mkdir()
@@ -115,6 +125,48 @@ def test_the_newest_is_the_one_that_bareboat_finds_elsewhere(pod: Pod, some: tup
     found = [Found(name, (kept / name).stat().st_mtime_ns, not temporary(name)) for name in some]
     best = newest(found)
     assert best is not None and f"resume={kept}/{best.name} " in pod.run("sh", "-c", SHOW)[1]
+
+
+@pytest.mark.parametrize("some", SOME)
+def test_the_newest_are_kept_that_bareboat_keeps_elsewhere(pod: Pod, some: tuple[str, ...]) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    for keep in (3, 2, 1):
+        for age, name in enumerate(some):
+            (kept / name).write_text("x")
+            os.utime(kept / name, (1000 + age * 7 % 40, 1000 + age * 7 % 40))
+        found = [Found(name, (kept / name).stat().st_mtime_ns, not temporary(name)) for name in some]
+        gone = {entry.name for entry in superfluous(found, keep)}
+        code, text = pod.run("true", KEEP=keep)
+        assert code == 0 and {path.name for path in kept.iterdir()} == set(some) - gone
+        assert text.count("removed the checkpoint") == len(gone)
+
+
+def test_a_program_that_fails_leaves_one_more_and_what_is_no_checkpoint_stays(pod: Pod) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    (pod.folder / "outside").mkdir()
+    (pod.folder / "outside" / "step-1").write_text("not ours")
+    for step in (1, 2, 3, 4):
+        (kept / f"step-{step}").mkdir()
+        (kept / f"step-{step}" / "trainer_state.json").write_text("{}")
+    (kept / "step-5").mkdir()
+    (kept / "step-5" / "trainer_state.json").touch()  # its writer was killed
+    (kept / "step-6").symlink_to(pod.folder / "outside")
+    assert pod.run("sh", "-c", "exit 1", KEEP=1)[0] == 1
+    assert sorted(path.name for path in kept.iterdir()) == ["step-3", "step-4", "step-5", "step-6"]
+    assert f"resume={kept}/step-4 " in pod.run("sh", "-c", SHOW, KEEP=1)[1]
+    assert sorted(path.name for path in kept.iterdir()) == ["step-4", "step-5", "step-6"]
+    assert (pod.folder / "outside" / "step-1").exists()
+
+
+def test_of_several_nodes_the_first_alone_removes(pod: Pod) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    for step in (1, 2):
+        (kept / f"{step}.pt").write_text("x")
+    assert pod.run("true", KEEP=1, NODES=2, INDEX=1)[0] == 0 and len(list(kept.iterdir())) == 2
+    assert pod.run("true", KEEP=1, NODES=2, INDEX=0)[0] == 0 and [p.name for p in kept.iterdir()] == ["2.pt"]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(pod: Pod) -> None:
@@ -135,7 +187,7 @@ time.sleep(600)
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_pod_that_must_go_warns_its_program_and_asks_for_another(pod: Pod, code: int) -> None:
     ready = pod.folder / "ready"
-    started = pod.start(sys.executable, "-c", CATCH.format(code=code), str(ready), GRACE=60)
+    started = pod.start(sys.executable, "-c", CATCH.format(code=code), str(ready), GRACE=600)
     until(ready.exists)
     started.send_signal(signal.SIGTERM)
     out, _ = started.communicate(timeout=60)
@@ -155,7 +207,8 @@ def test_a_program_that_catches_nothing_is_ended_at_once_and_a_deaf_one_is_kille
 
 @pytest.mark.parametrize(("asked", "code"), [({}, manifest.LIMIT), ({"AT_LIMIT": 1}, manifest.AGAIN)])
 def test_time_that_is_over(pod: Pod, asked: dict[str, object], code: int) -> None:
-    ended, text = pod.run("sh", "-c", f"{SHOW}; while :; do sleep 0.1; done", SECONDS=1, **asked)
+    seconds = 1 if pod.shell[0] == "busybox" else 60
+    ended, text = pod.run("sh", "-c", f"{SHOW}; while :; do sleep 0.1; done", SECONDS=seconds, **asked)
     assert ended == code and "deadline=set" in text and pod.told == "attempt 1: its time was over"
 
 

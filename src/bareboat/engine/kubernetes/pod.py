@@ -171,6 +171,8 @@ def contract(s: Submission, point: Point, inside: Inside) -> list[tuple[str, str
             found["BAREBOAT_AT_LIMIT"] = "1"
     if t.checkpoints.complete:
         found["BAREBOAT_COMPLETE"] = t.checkpoints.complete
+    if t.checkpoints.keep:
+        found["BAREBOAT_KEEP"] = str(t.checkpoints.keep)
     if t.need.nodes > 1:
         found |= {"BAREBOAT_NODES": str(t.need.nodes), "NNODES": str(t.need.nodes),
                   "MASTER_ADDR": f"{inside.job}-0.{inside.job}", "MASTER_PORT": str(PORT)}

@@ -55,16 +55,22 @@ complete() { # as training/checkpoints.py has it, but that no file's inside is l
     .\#* | *~. | *[-._]tmp[-._]* | *[-._]partial[-._]* | *[-._]incomplete[-._]* | *.temp[-._]* | *.part[-._]* | \
         *.crdownload[-._]* | *.lock[-._]* | *.swp[-._]*) return 1 ;;
     esac
-    if [ ! -d "$1" ]; then
-        [ -s "$1" ]
+    if [ -L "$1" ]; then
+        return 1
+    elif [ ! -d "$1" ]; then
+        [ -s "$1" ] && [ "${1##*/}" != "${BAREBOAT_COMPLETE:-}" ]
     elif [ -n "${BAREBOAT_COMPLETE:-}" ]; then
-        [ -e "$1/$BAREBOAT_COMPLETE" ]
+        marks "$1/$BAREBOAT_COMPLETE"
     else
         for marker in .complete .metadata trainer_state.json _CHECKPOINT_METADATA commit_success.txt; do
-            [ -e "$1/$marker" ] && return 0
+            [ -e "$1/$marker" ] && { marks "$1/$marker"; return; }
         done
         return 1
     fi
+}
+marks() { # one of one's own may be empty
+    [ -f "$1" ] && [ ! -L "$1" ] || return 1
+    case $1 in *.json | *.metadata) [ -s "$1" ] ;; esac
 }
 behind() { # the number behind a word (a pattern) in a name
     rest=$2
@@ -91,22 +97,53 @@ step_of() { # kind and number of the step in a name; kind 0: none that can be to
     case $number in '') kind=0 ;; esac
     case ${rest#"$number"} in *[0-9]*) kind=0 ;; esac
 }
-numbered= # the kind that all names have
-for found in "$BAREBOAT_CHECKPOINTS"/*; do
-    complete "$found" || continue
-    step_of "$found"
-    if [ "${numbered:-$kind}" = "$kind" ]; then numbered=$kind; else numbered=0; fi
-done
-newest= highest=
-for found in "$BAREBOAT_CHECKPOINTS"/*; do
-    complete "$found" || continue
-    step_of "$found"
-    [ "$numbered" = 0 ] && number=0
-    if [ -z "$newest" ] || [ "$number" -gt "$highest" ] ||
-        { [ "$number" -eq "$highest" ] && [ ! "$newest" -nt "$found" ]; }; then
-        newest=$found highest=$number
-    fi
-done
+counts() { # complete, not in skip, and in only, where that says anything: names with a / before and behind each
+    case $skip in *"/${1##*/}/"*) return 1 ;; esac
+    [ -z "$only" ] || case $only in *"/${1##*/}/"*) ;; *) return 1 ;; esac
+    complete "$1"
+}
+look() { # numbered: the kind of number that all names have, 0 where they have none in common
+    numbered=
+    for found in "$BAREBOAT_CHECKPOINTS"/*; do
+        counts "$found" || continue
+        step_of "$found"
+        if [ "${numbered:-$kind}" = "$kind" ]; then numbered=$kind; else numbered=0; fi
+    done
+}
+find_newest() {
+    newest= highest=
+    for found in "$BAREBOAT_CHECKPOINTS"/*; do
+        counts "$found" || continue
+        step_of "$found"
+        [ "$numbered" = 0 ] && number=0
+        if [ -z "$newest" ] || [ "$number" -gt "$highest" ] ||
+            { [ "$number" -eq "$highest" ] && [ ! "$newest" -nt "$found" ]; }; then
+            newest=$found highest=$number
+        fi
+    done
+}
+prune() { # all that are complete but the newest $1; nothing where without them another would be the newest
+    skip=/ only= left=$1
+    look
+    find_newest
+    best=$newest
+    while [ -n "$newest" ] && [ "$left" -gt 0 ]; do
+        skip=$skip${newest##*/}/ left=$((left - 1))
+        find_newest
+    done
+    [ -n "$newest" ] || return
+    only=$skip skip=
+    look
+    find_newest
+    [ "$newest" = "$best" ] || return
+    skip=$only only=
+    for found in "$BAREBOAT_CHECKPOINTS"/*; do
+        counts "$found" && rm -rf -- "$found" && say "removed the checkpoint ${found##*/}: the newest $1 are kept"
+    done
+}
+skip= only=
+look
+find_newest
 export BAREBOAT_RESUME="$newest"
 
 catches() { # whether process $1 has a handler for the warning
@@ -188,6 +225,10 @@ while :; do
 done
 trap '' TERM USR2
 for timer in $timers; do kill "$timer" 2>/dev/null; done
+if [ "${BAREBOAT_KEEP:-0}" -gt 0 ] && { [ "$nodes" = 1 ] || [ "$index" = 0 ]; }; then
+    # the last file of a program that was killed may be cut off, which is not seen here: then one more stays
+    prune $((BAREBOAT_KEEP + (code != 0)))
+fi
 first=1
 if [ "$nodes" -gt 1 ] && [ "$why$code" != 0 ]; then mkdir "$over" 2>/dev/null || first=; fi
 case $why in
