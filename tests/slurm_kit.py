@@ -96,6 +96,19 @@ def stopped_controller() -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def ended_controller() -> Iterator[None]:
+    """Slurm's controller is ended meanwhile, and begins again from what it has saved."""
+    pid = daemon("slurmctld")
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    try:
+        yield
+    finally:
+        subprocess.run(("slurmctld",), check=True, capture_output=True, timeout=60)
+        until(lambda: "UP" in slurm("scontrol", "ping", check=False))
+
+
 def deaf_to(*programs: str) -> Callable[[Command], Completed]:
     """Runs commands; of these programs' answers nothing comes through, and of no question that follows either."""
     lost = False

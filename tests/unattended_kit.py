@@ -36,6 +36,7 @@ ABILITIES = frozenset((
     "limit",  # time limits of a second
     "after",  # runs that wait for others
     "priority",
+    "some",  # cancel a part of a sweep of which nothing has begun
 ))
 QUICK = Interrupt(grace=20.0, kill=5.0)
 

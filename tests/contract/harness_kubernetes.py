@@ -20,7 +20,7 @@ from bareboat.workload import Rootfs, Workload
 
 
 class OnCluster(SchedulerHarness):
-    lacks = frozenset(("after", "priority"))
+    lacks = frozenset(("after", "priority", "some"))
     image = "registry.example.com/suite@sha256:" + "0" * 64
 
     def __init__(self, folder: Path) -> None:

@@ -342,6 +342,29 @@ def test_one_of_a_sweep_is_stopped_alone(harness: Harness) -> None:
     assert harness.wait(second, over).state == "succeeded"
 
 
+def test_some_of_a_sweep_that_waits_are_stopped_alone(harness: Harness) -> None:
+    need(harness, "held", "some")
+    with harness.held():
+        runs = harness.submit(*(Point("", argv=probe(f"say:{n}")) for n in range(5)),
+                              training=Training(interrupt=QUICK))
+        harness.stop(*runs[1:4])
+        for run in runs[1:4]:
+            seen = harness.wait(run, over)
+            assert (seen.state, seen.attempt) == ("cancelled", 0)
+        assert states(harness, runs) == ["pending", "cancelled", "cancelled", "cancelled", "pending"]
+    assert [harness.wait(run, over).state for run in (runs[0], runs[4])] == ["succeeded"] * 2
+    assert [attempts(harness, run) for run in runs[1:4]] == [[]] * 3
+
+
+def test_a_sweep_that_waits_is_stopped(harness: Harness) -> None:
+    need(harness, "held")
+    with harness.held():
+        runs = harness.submit(*(Point("", argv=probe()) for _ in range(3)), training=Training(interrupt=QUICK))
+        harness.stop(*runs)
+        assert [harness.wait(run, over).state for run in runs] == ["cancelled"] * 3
+    assert states(harness, runs) == ["cancelled"] * 3
+
+
 def test_one_that_follows_another(harness: Harness) -> None:
     need(harness, "after")
     before = one(harness, "await:go")

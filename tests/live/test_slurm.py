@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests import sandbox_kit as kit
-from tests.slurm_kit import Yard, cut_off, deaf_to, gpus, slurm, stopped_controller, until
+from tests.slurm_kit import Yard, cut_off, deaf_to, ended_controller, gpus, slurm, stopped_controller, until
 
 from bareboat.engine.slurm.allocation import CANCELLED
 from bareboat.errors import EngineError
@@ -164,6 +164,24 @@ def test_what_slurm_does_not_answer_is_no_state(place: Yard) -> None:
     place.slurm.patience = 20.0
     (place.folder(run) / "go").touch()
     assert place.over(run).state == "succeeded"
+
+
+def test_a_controller_that_begins_again_knows_its_jobs(place: Yard) -> None:
+    training = Training(parallel=1)
+    script = "trap 'exit 0' TERM; echo begun; while [ ! -e /results/go ]; do sleep 0.1; done"
+    first, second = place.send(script, script, training=training)
+    place.runs(first)
+    before = place.job(first), place.ledger.find(first)
+    with ended_controller():
+        problems = refresh(place.queue)
+        assert len(problems) == 1 and "2 of its runs are as they were last seen" in problems[0]
+        assert (place.job(first), place.ledger.find(first)) == before
+        (place.folder(first) / "go").touch()  # it ends while nobody takes note of it
+        until(lambda: (note := place.note(first)) is not None and note.state == "succeeded")
+    entry = place.over(first)
+    assert (entry.state, entry.attempt) == ("succeeded", 1)
+    assert place.look(second).state in ("pending", "running")  # nodes report to a new controller only after seconds
+    assert queued.stop(second, place.queue) and place.ledger.find(second).state == "cancelled"
 
 
 def test_a_submission_whose_answer_was_lost_is_found_again(place: Yard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 
 from bareboat.errors import BareboatError
 from bareboat.queue.base import Entry
@@ -36,12 +37,13 @@ def refresh(queue: Queue) -> tuple[str, ...]:
         except BareboatError as error:
             problems.append(f"{name}: {error.what}; {len(entries)} of its runs are as they were last seen")
             continue
+        moved = _noted(entries, told, queue)
         for entry in entries:
             seen = told.get(entry.job)
             if seen is None:
                 continue
             again = ("resubmit", "1") in seen.details and not entry.wanted
-            if note(entry, seen, queue) and final(seen.state) and not again:
+            if entry.run in moved and final(seen.state) and not again:
                 ended.add(entry.submission)
                 _told(replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code), queue)
             if again:
@@ -75,15 +77,14 @@ def stop_afar(entries: list[Entry], queue: Queue) -> None:
     for name in sorted({entry.scheduler for entry in entries}):
         own = [entry for entry in entries if entry.scheduler == name]
         queue.scheduler(name).stop([entry.job for entry in own if entry.job])
-        for entry in own:
-            if entry.job:
-                queue.ledger.move(entry.run, (entry.state, entry.attempt), wanted="cancelled")
-                continue
+        queue.ledger.moves([(entry.run, entry.state, entry.attempt) for entry in own if entry.job], wanted="cancelled")
+        unsent = [entry for entry in own if not entry.job]
+        for entry in unsent:
             from bareboat.engine.slurm.notes import mark
 
             mark(queue.folder / "submissions" / entry.submission, entry.run)  # its job may have come through
-            queue.ledger.move(entry.run, (entry.state, entry.attempt), wanted="cancelled", state="cancelled",
-                              reason="stopped", ended=time.time())
+        queue.ledger.moves([(entry.run, entry.state, entry.attempt) for entry in unsent], wanted="cancelled",
+                           state="cancelled", reason="stopped", ended=time.time())
     refresh(queue)
 
 
@@ -98,19 +99,26 @@ def _all_sent(entries: list[Entry], scheduler: Scheduler, queue: Queue) -> list[
     return [replace(entry, job=jobs[entry.run]) for entry in entries if jobs[entry.run]]
 
 
-def note(entry: Entry, seen: Observation, queue: Queue) -> bool:
-    """Write down what was seen of a run; False where nothing changed, or it is something else by now."""
-    attempt = max(seen.attempt, entry.attempt)
-    changes: dict[str, object] = {}
-    for name, value in (("state", seen.state), ("reason", seen.reason), ("attempt", attempt), ("where", seen.where),
-                        ("exit_code", seen.exit_code)):
-        if getattr(entry, name) != value:
-            changes[name] = value
-    if not changes:
-        return False
+def _noted(entries: Iterable[Entry], told: Mapping[str, Observation], queue: Queue) -> set[str]:
+    """Write down what was seen of runs, those of which the same is seen in one step: thousands of a sweep are. Returns
+    the runs that changed by that; not those that are something else by now.
+    """
     now = time.time()
-    if seen.state == "running" and entry.state != "running":
-        changes["started"] = now
-    if final(seen.state):
-        changes["ended"] = now
-    return queue.ledger.move(entry.run, (entry.state, entry.attempt), **changes)
+    groups: dict[tuple[tuple[str, object], ...], list[tuple[str, str, int]]] = {}
+    for entry in entries:
+        seen = told.get(entry.job)
+        if seen is not None and (changes := _changes(entry, seen, now)):
+            groups.setdefault(changes, []).append((entry.run, entry.state, entry.attempt))
+    return {run for changes, found in groups.items() for run in queue.ledger.moves(found, **dict(changes))}
+
+
+def _changes(entry: Entry, seen: Observation, now: float) -> tuple[tuple[str, object], ...]:
+    attempt = max(seen.attempt, entry.attempt)
+    changes: list[tuple[str, object]] = [(name, value) for name, value in (
+        ("state", seen.state), ("reason", seen.reason), ("attempt", attempt), ("where", seen.where),
+        ("exit_code", seen.exit_code)) if getattr(entry, name) != value]
+    if changes and seen.state == "running" and entry.state != "running":
+        changes.append(("started", now))
+    if changes and final(seen.state):
+        changes.append(("ended", now))
+    return tuple(changes)

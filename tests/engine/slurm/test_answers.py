@@ -109,6 +109,21 @@ def test_stopped_by_its_owner(state: str, note: Note | None) -> None:
     assert seen is not None and (seen.state, seen.reason) == ("cancelled", "stopped")
 
 
+def test_an_element_that_slurm_shows_no_more_was_cancelled_before_it_began() -> None:
+    assert observe(None, None, stopped=True).reason == "stopped"  # type: ignore[union-attr]
+    seen = observe(None, None, gone=True)
+    assert seen is not None and (seen.state, seen.attempt) == ("cancelled", 0) and "before it began" in seen.reason
+    assert observe(None, NOTE, stopped=True, gone=True) is None  # it has begun: its node will say
+
+
+def test_the_row_of_an_element() -> None:
+    whole, one = Row("7", "CANCELLED"), Row("7_1", "RUNNING")
+    job = Job("7_1", "s", "r")
+    assert answers.row_of(job, {"7": whole, "7_1": one}) is one
+    assert answers.row_of(job, {"7": whole}) is whole and answers.row_of(job, {"7_2": one}) is None
+    assert answers.row_of(job, {"7": Row("7", "PENDING")}) is None  # not yet one for each: not this element's
+
+
 def test_what_sbatch_answers() -> None:
     assert answers.numbers(b"123\n") == "123" and answers.numbers(b"warning: x\n123;cluster\n") == "123"
     assert answers.numbers(b"") == "" and answers.numbers(b"Submitted\n") == ""

@@ -138,3 +138,35 @@ def test_a_job_that_never_came_to_an_attempt_says_what_its_node_said(tmp_path: P
     found = seen[f"{id}@abc/run0"]
     assert found.state == "failed" and found.reason.startswith("bareboat could not be started there")
     assert found.reason.endswith(expected)
+
+
+def test_what_waits_is_cancelled_by_its_number_alone(tmp_path: Path) -> None:
+    """With --state, scancel takes the whole of an array of which no element has begun."""
+    sent(tmp_path, 3)
+    cluster = Cluster(squeue=said("".join(row(f"7_{n}", state, "bareboat:abc:0") for n, state in enumerate(
+        ("PENDING", "RUNNING", "PENDING")))))
+    slurm(tmp_path, cluster).stop(["7_0@abc/run0", "7_1@abc/run1"])
+    assert cluster.argvs("scancel") == [
+        ("scancel", "--quiet", "7_0"), ("scancel", "--quiet", "--state=RUNNING", "--signal=TERM", "7_1")]
+    assert notes.is_marked(tmp_path / "abc", "run0") and not notes.is_marked(tmp_path / "abc", "run2")
+
+
+def test_an_element_that_others_of_its_array_are_known_without_is_over(tmp_path: Path) -> None:
+    sent(tmp_path, 3)
+    cluster = Cluster(squeue=said(row("7_2", "PENDING", "bareboat:abc:0") + row("8_2", "PENDING", "bareboat:xyz:0")))
+    driver = slurm(tmp_path, cluster)
+    seen = driver.poll(["7_0@abc/run0", "7_2@abc/run2", "8_0@abc/run1"])
+    assert {job: each.state for job, each in seen.items()} == {"7_0@abc/run0": "cancelled", "7_2@abc/run2": "pending"}
+
+
+def test_an_answer_that_takes_half_a_minute_is_waited_for(tmp_path: Path) -> None:
+    def slow(command: Command) -> Completed:
+        if (command.timeout or 0.0) < 30.0:
+            raise LATE
+        return said(row("7", "RUNNING", "bareboat:abc:0") if command.argv[0] == "squeue" else "7")
+
+    sent(tmp_path)
+    driver = slurm(tmp_path, Cluster(squeue=slow, sbatch=slow, scancel=slow, scontrol=slow))
+    jobs = driver.submit(sent(tmp_path))
+    assert driver.poll(jobs)[jobs[0]].state == "running"
+    driver.stop(jobs)

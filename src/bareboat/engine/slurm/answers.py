@@ -7,7 +7,7 @@ release, and is fifty times the size for an array of thousands (docs/decisions/0
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bareboat.engine.slurm.notes import Note
 from bareboat.engine.slurm.script import COMMENT
@@ -124,15 +124,29 @@ def ours(found: Iterable[Row], submission: str) -> dict[int, list[Row]]:
     return parts
 
 
-def observe(row: Row | None, note: Note | None, stopped: bool = False) -> Observation | None:
+def row_of(job: Job, listed: Mapping[str, Row]) -> Row | None:
+    """The row of a job among those listed by their ids. An array that was cancelled before any of it began is one row,
+    with the array's number alone.
+    """
+    row = listed.get(job.number)
+    if row is None:
+        whole = listed.get(job.number.partition("_")[0])
+        return whole if whole is not None and whole.state not in (*PENDING, *RUNNING) else None
+    return row
+
+
+def observe(row: Row | None, note: Note | None, stopped: bool = False, gone: bool = False) -> Observation | None:
     """What is known of a run from Slurm's row of its job (None: Slurm does not know it) and from its own note. None:
-    unknown. stopped: somebody asked for its end.
+    unknown. stopped: somebody asked for its end; gone: Slurm does not know it and has others of its array, as it is
+    with an element that was cancelled before it began.
     """
     n = note or Note("")
     if note is not None and final(note.state):
         return Observation(note.state, note.reason, note.attempt, note.exit_code, note.where)
     if row is None:
-        return None
+        if n.attempt or not (stopped or gone):
+            return None
+        return Observation("cancelled", "stopped" if stopped else "cancelled in Slurm before it began", 0)
     if row.state in PENDING:
         hurry = (HURRY,) if row.reason == "BeginTime" and n.again else ()
         return Observation("pending", waiting(row, n), n.attempt, None, "", row.start, (("slurm", row.reason), *hurry))

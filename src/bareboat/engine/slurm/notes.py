@@ -44,6 +44,14 @@ def path(folder: Path, run: str) -> Path:
     return folder / "runs" / f"{run}.json"
 
 
+def present(folder: Path) -> frozenset[str]:
+    """The names of the files of a submission's runs: one question, where asking for each would be thousands."""
+    try:
+        return frozenset(os.listdir(folder / "runs"))
+    except OSError:
+        return frozenset()
+
+
 def read(folder: Path, run: str) -> Note | None:
     """The note of a run; None where there is none that can be read."""
     try:

@@ -21,7 +21,7 @@ from bareboat.values import replace
 ARRAY_MOST = 1001  # Slurm's own default of MaxArraySize
 LOOK = 1.0  # seconds between two questions while a log is followed
 SETTLE = 5.0  # seconds after a job was requeued until a node takes it again, clocks that differ included
-ASK, SEND = 20.0, 130.0  # seconds; sbatch itself tries again for two minutes where the controller is full
+ASK, SEND = 60.0, 130.0  # seconds; sbatch itself tries again for two minutes where the controller is full
 AT_ONCE = 200  # jobs on one command line
 OURS = ("--comment", "--array", "-a", "--output", "-o", "--parsable", "--wrap", "--signal", "--requeue", "--no-requeue",
         "--chdir", "-D", "--ntasks-per-node", "--open-mode")
@@ -79,10 +79,16 @@ class Slurm:
         if not wanted:
             return {}
         listed = {row.id: row for row in self._rows()}
+        arrays = {(row.id.partition("_")[0], known[0]) for row in listed.values()
+                  if (known := answers.submission_of(row.comment)) is not None}
+        present: dict[str, frozenset[str]] = {}
         found: dict[str, Observation] = {}
         for text, job in wanted.items():
-            row = listed.get(job.number)
-            seen = self._observed(job, row)
+            row = answers.row_of(job, listed)
+            if job.submission not in present:
+                present[job.submission] = notes.present(self.folder / job.submission)
+            gone = (job.number.partition("_")[0], job.submission) in arrays
+            seen = self._observed(job, row, present[job.submission], gone)
             if seen is not None:
                 found[text] = seen
                 if row is not None and answers.HURRY in seen.details:
@@ -90,7 +96,11 @@ class Slurm:
         return found
 
     def stop(self, jobs: Sequence[str]) -> None:
-        """As Scheduler.stop. What waits is cancelled; what runs is told by its node's part, which warns it first."""
+        """As Scheduler.stop. What waits is cancelled; what runs is told by its node's part, which warns it first.
+
+        What waits is named without --state: with that, scancel takes an array whose elements all wait for one job, and
+        cancels the whole of it for one of them (seen with 22.05).
+        """
         wanted = [job for text in jobs if (job := answers.job_of(text)) is not None]
         if not wanted:
             return
@@ -98,11 +108,13 @@ class Slurm:
         for job in wanted:
             if (self.folder / job.submission).is_dir():
                 notes.mark(self.folder / job.submission, job.run)
-        own = [job for job in wanted if (row := listed.get(job.number)) is not None and _same(row, job)]
-        for at in range(0, len(own), AT_ONCE):
-            numbers = [job.number for job in own[at:at + AT_ONCE]]
-            self._asked("scancel", "--quiet", "--state=PENDING", *numbers)
-            self._asked("scancel", "--quiet", "--state=RUNNING", "--signal=TERM", *numbers)
+        own = [(job, row) for job in wanted if (row := listed.get(job.number)) is not None and _same(row, job)]
+        waiting = [job.number for job, row in own if row.state in answers.PENDING]
+        others = [job.number for job, row in own if row.state not in answers.PENDING]
+        for at in range(0, len(waiting), AT_ONCE):
+            self._asked("scancel", "--quiet", *waiting[at:at + AT_ONCE])
+        for at in range(0, len(others), AT_ONCE):
+            self._asked("scancel", "--quiet", "--state=RUNNING", "--signal=TERM", *others[at:at + AT_ONCE])
 
     def resume(self, submission: Submission, point: Point) -> str:
         """As Scheduler.resume: a job of its own for this run."""
@@ -244,11 +256,12 @@ class Slurm:
     def _rows(self) -> tuple[Row, ...]:
         return answers.rows(self._asked(*answers.listing(os.getuid())).stdout)
 
-    def _observed(self, job: Job, row: Row | None) -> Observation | None:
+    def _observed(self, job: Job, row: Row | None, present: frozenset[str], gone: bool) -> Observation | None:
         if row is not None and not _same(row, job):
-            row = None  # another's: Slurm counts from the beginning again some day
+            row, gone = None, False  # another's: Slurm counts from the beginning again some day
         folder = self.folder / job.submission
-        seen = answers.observe(row, notes.read(folder, job.run), notes.is_marked(folder, job.run))
+        note = notes.read(folder, job.run) if notes.path(folder, job.run).name in present else None
+        seen = answers.observe(row, note, f"{job.run}.stop" in present, gone)
         if row is not None and seen is not None and seen.state == "failed" and not seen.attempt:
             return replace(seen, reason=f"{seen.reason}: {_why(folder, row)}")
         return seen
