@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -297,6 +298,24 @@ def test_a_sweep_of_ten_thousand_is_sent_and_asked_for_in_few_requests(yard: Yar
     yard.scheduler.stop(jobs)
     yard.until(jobs[0], lambda seen: seen.state == "cancelled")
     assert {seen.state for seen in yard.scheduler.poll(jobs).values()} == {"cancelled"}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_secret_goes_when_no_pod_can_come_any_more(yard: Yard, refused: bool) -> None:
+    workload = kit.load(env=(("HF_TOKEN", "hf_secretsecretsecret"), ("PATH", os.environ["PATH"])))
+    go = yard.folder / "go"
+    argv = ("sh", "-c", f'until [ -e {go} ]; do sleep 0.05; done; test "$HF_TOKEN" = hf_secretsecretsecret')
+    job, = yard.scheduler.submit(kit.submission(Point("aa01", argv=argv), workload=workload, training=QUICK))
+    yard.until(job, running)
+    secret = f"secrets/{parse_named(job).job}"
+    assert secret in yard.cluster.names()
+    if refused:
+        yard.cluster.fail("DELETE", "/secrets", Answer(403, "Forbidden", "secrets is forbidden"), times=100)
+    go.touch()
+    yard.until(job, lambda seen: seen.state == "succeeded")
+    assert (secret in yard.cluster.names()) == refused
+    yard.cluster.delete(("jobs", "team", parse_named(job).job))
+    assert yard.cluster.names() == []  # in any case it goes with the Job
 
 
 def test_what_failed_says_how(yard: Yard) -> None:

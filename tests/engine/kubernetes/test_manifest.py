@@ -68,6 +68,32 @@ def test_every_version_knows_every_field(version: str) -> None:
         validate(wrong, version, strict=True)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_pod_is_what_the_restricted_profile_admits(case: str) -> None:
+    """kubernetes.io/docs/concepts/security/pod-security-standards: every control of "restricted", baseline included."""
+    spec = documents(case)[0]["spec"]["template"]["spec"]  # type: ignore[index]
+    assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers", "ephemeralContainers"} & set(spec)
+    pod_wide = spec["securityContext"]
+    assert pod_wide["runAsNonRoot"] is True and pod_wide["runAsUser"] != 0 and "sysctls" not in pod_wide
+    assert pod_wide["seccompProfile"] == {"type": "RuntimeDefault"}
+    for volume in spec["volumes"]:
+        kind, = set(volume) - {"name"}
+        assert kind in ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim",
+                        "projected", "secret")
+    for container in spec["containers"]:
+        own = container["securityContext"]
+        assert own["allowPrivilegeEscalation"] is False and own["capabilities"] == {"drop": ["ALL"]}
+        assert not {"privileged", "procMount", "seccompProfile", "runAsUser", "seLinuxOptions"} & set(own)
+        assert "ports" not in container and own["readOnlyRootFilesystem"] is True
+    assert spec["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(("size", "text"), [
+    (16 << 30, "16Gi"), (1536 << 20, "1536Mi"), (1 << 40, "1Ti"), (1000, "1000"), (1025, "1025"), (0, "0")])
+def test_sizes_are_exact_and_readable(size: int, text: str) -> None:
+    assert pod.quantity(size) == text
+
+
 def test_yaml_for_people_is_the_same_values() -> None:
     for case in CASES:
         assert list(yaml.safe_load_all(shown.to_yaml(documents(case)))) == documents(case)

@@ -283,7 +283,20 @@ def _polled(api: Api, namespace: str, wanted: Sequence[Named]) -> dict[str, Obse
         elif named.job in mine:
             own = by_index.get((named.job, named.index), ()) if named.index >= 0 else pods.get(named.job, ())
             found[str(named)] = states.observe(mine[named.job], own, named.index, events.get(named.job, ()))
+    for name, job in mine.items():
+        if states.condition(job, "Complete") or states.condition(job, "Failed"):
+            _forget_secret(api, namespace, name, job)
     return found
+
+
+def _forget_secret(api: Api, namespace: str, name: str, job: Document) -> None:
+    """A Job stays for its logs; what its pods were told in secret goes when none can come any more."""
+    if not states.has_secret(job):
+        return
+    try:
+        api.ask(Call("DELETE", core_path(namespace, "secrets", name)))
+    except Refused:
+        pass  # it is gone, or may not be deleted by us: it goes with the Job
 
 
 def _events(api: Api, namespace: str) -> list[Document]:

@@ -82,7 +82,7 @@ def _bundle(s: Submission, points: tuple[Point, ...], name: str, options: Option
     need, many = s.training.need, len(points) > 1
     filed = many or not pod.is_text(points[0])
     each, files = parts(points) if filed else (0, ())
-    labels = {names.MANAGED: "bareboat", names.SUBMISSION: names.label(s.id), names.JOB: name}
+    labels = _labels(s, name)
     if not many:
         labels[names.RUN] = names.label(points[0].run)
     folder = results_path(s, points[0])
@@ -123,6 +123,11 @@ def _meta(name: str, labels: dict[str, str], notes: dict[str, str], options: Opt
     return {**found, "annotations": notes} if notes else found
 
 
+def _labels(s: Submission, name: str) -> dict[str, str]:
+    return {names.NAME: names.slug(s.name) or "run", names.MANAGED: "bareboat", names.SUBMISSION: names.label(s.id),
+            names.JOB: name}
+
+
 def _notes(s: Submission, points: tuple[Point, ...], many: bool) -> dict[str, str]:
     found = {"bareboat/submission-id": s.id, "bareboat/name": s.name}
     if not many:
@@ -149,7 +154,7 @@ def _on_exit(action: str, operator: str, codes: Any) -> Document:
 
 
 def _others(s: Submission, name: str, options: Options, files: tuple[str, ...]) -> list[Document]:
-    labels = {names.MANAGED: "bareboat", names.SUBMISSION: names.label(s.id), names.JOB: name}
+    labels = _labels(s, name)
 
     def of(kind: str, own: str = name, **body: Any) -> Document:
         return {"apiVersion": "v1", "kind": kind, "metadata": _meta(own, labels, {}, options), **body}
@@ -161,11 +166,11 @@ def _others(s: Submission, name: str, options: Options, files: tuple[str, ...]) 
             "selector": {names.JOB: name}, "ports": [{"name": "rendezvous", "port": pod.PORT}]}))
     secrets = pod.secrets(s.workload)
     if secrets:
-        found.append(of("Secret", type="Opaque", data={
+        found.append(of("Secret", type="Opaque", immutable=True, data={
             key: base64.b64encode(pod.text(value).encode()).decode() for key, value in secrets}))
     stopped = {"stopped": ""} if len(s.points) > 1 else {}
     found.append(of("ConfigMap", data={"start": start_script(), **stopped}))
-    found += [of("ConfigMap", f"{name}-{number}", **_content(f"points-{number}", part))
+    found += [of("ConfigMap", f"{name}-{number}", immutable=True, **_content(f"points-{number}", part))
               for number, part in enumerate(files)]
     return found
 

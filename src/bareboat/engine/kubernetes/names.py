@@ -5,7 +5,7 @@ from __future__ import annotations
 from bareboat.errors import EngineError, UsageError
 from bareboat.values import dataclass
 
-MANAGED = "app.kubernetes.io/managed-by"
+MANAGED, NAME = "app.kubernetes.io/managed-by", "app.kubernetes.io/name"
 SUBMISSION, RUN, JOB, STOPPED = "bareboat/submission", "bareboat/run", "bareboat/job", "bareboat/stopped"
 SELECTOR = f"{MANAGED}=bareboat"
 SLUG_MOST = 30  # with an id, an index and a number behind it a name stays below 63 characters

@@ -213,7 +213,7 @@ def _resources(load: Workload, need: Need, options: Options) -> Document:
     if cpus:
         asked["cpu"] = f"{math.ceil(cpus * 1000)}m" if cpus != int(cpus) else str(int(cpus))
     if memory:
-        asked["memory"] = str(memory)
+        asked["memory"] = quantity(memory)
     if need.gpus:
         asked[options.gpu_resource] = str(int(need.gpus))
     return {"requests": asked, "limits": dict(asked)} if asked else {}
@@ -223,7 +223,7 @@ def _volumes(load: Workload, inside: Inside, options: Options) -> tuple[list[Doc
     mounts: list[Document] = [{"name": "start", "mountPath": START, "readOnly": True}]
     sources = [{"configMap": {"name": inside.job}},
                *({"configMap": {"name": f"{inside.job}-{number}"}} for number in range(inside.parts))]
-    volumes: list[Document] = [{"name": "start", "projected": {"sources": sources, "defaultMode": 0o444}}]
+    volumes: list[Document] = [{"name": "start", "projected": {"sources": sources}}]
     folder = "/".join(part for part in (options.results.path, inside.results) if part)
     results: Document = {"name": "results", "mountPath": RESULTS[0]}
     if inside.many:
@@ -245,7 +245,7 @@ def _volumes(load: Workload, inside: Inside, options: Options) -> tuple[list[Doc
     volumes.append({"name": "shm", "emptyDir": _memory(load.limits.shm_size)})
     scratch = {"/tmp": "tmp", "/var/tmp": "var-tmp", load.home: "home"}
     mounts += [{"name": "scratch", "mountPath": target, "subPath": name} for target, name in scratch.items()]
-    size = {"sizeLimit": str(load.limits.scratch_size)} if load.limits.scratch_size else {}
+    size = {"sizeLimit": quantity(load.limits.scratch_size)} if load.limits.scratch_size else {}
     volumes.append({"name": "scratch", "emptyDir": size})
     for number, tmpfs in enumerate(load.tmpfs):
         mounts.append({"name": f"tmpfs-{number}", "mountPath": tmpfs.target,
@@ -255,4 +255,12 @@ def _volumes(load: Workload, inside: Inside, options: Options) -> tuple[list[Doc
 
 
 def _memory(size: int | None) -> Document:
-    return {"medium": "Memory", **({"sizeLimit": str(size)} if size else {})}
+    return {"medium": "Memory", **({"sizeLimit": quantity(size)} if size else {})}
+
+
+def quantity(size: int) -> str:
+    """Bytes as people write them to a cluster, 16Gi, and never rounded."""
+    for unit, name in ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")):
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)

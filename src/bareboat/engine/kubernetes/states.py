@@ -66,6 +66,13 @@ def condition(document: Document, kind: str) -> Document | None:
     return None
 
 
+def has_secret(job: Document) -> bool:
+    """Whether its pods have variables that are kept in a Secret, which has the Job's name."""
+    template = ((job.get("spec") or {}).get("template") or {}).get("spec") or {}
+    return any("secretKeyRef" in (variable.get("valueFrom") or {})
+               for container in template.get("containers") or () for variable in container.get("env") or ())
+
+
 def index_of(pod: Document) -> int:
     """The completion index of a pod, -1 where it has none."""
     meta = pod.get("metadata") or {}
