@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from pathlib import Path
@@ -47,16 +48,93 @@ def test_the_newest_that_is_whole(folder: Path) -> None:
 
 
 def test_directories_count_with_their_marker(folder: Path) -> None:
-    directory(folder, "checkpoint-100", "model.safetensors", "trainer_state.json")
-    directory(folder, "checkpoint-200", "model.safetensors")
+    directory(folder, "checkpoint-100", "pytorch_model.bin", "trainer_state.json")
+    directory(folder, "checkpoint-200", "pytorch_model.bin")
     assert resume_from(folder) == "checkpoint-100"
-    directory(folder, "checkpoint-300", "model.safetensors", "trainer_state.json", content="{\"cut\": ")
+    directory(folder, "checkpoint-300", "pytorch_model.bin", "trainer_state.json", content="{\"cut\": ")
     assert resume_from(folder) == "checkpoint-100", "a marker that was cut off is none"
     directory(folder, "checkpoint-400", ".complete", content="")
     assert resume_from(folder) == "checkpoint-400", "one of one's own may be empty"
     directory(folder, "checkpoint-500", "trainer_state.json", content="")
     assert resume_from(folder) == "checkpoint-400"
     assert resume_from(folder, "trainer_state.json") == "checkpoint-100"
+
+
+def test_a_directory_with_a_file_that_was_cut_off_does_not_count(folder: Path) -> None:
+    """As after a crash of the machine: the marker was on the disk before the weights."""
+    directory(folder, "checkpoint-1", "trainer_state.json", "config.json")
+    made = directory(folder, "checkpoint-2", "trainer_state.json")
+    written(made, "optimizer.pt", 1)
+    assert resume_from(folder) == "checkpoint-2"
+    written(made, "optimizer.pt", 1, cut=5)
+    assert resume_from(folder) == "checkpoint-1"
+    written(made, "optimizer.pt.tmp", 1, cut=5)
+    (made / "optimizer.pt").unlink()
+    assert resume_from(folder) == "checkpoint-2", "what is temporary is not looked into"
+    (made / "model.safetensors").touch()
+    assert resume_from(folder) == "checkpoint-1"
+    (made / "model.safetensors").unlink()
+    (made / "model.safetensors").symlink_to(folder / "nowhere")
+    assert resume_from(folder) == "checkpoint-2", "nor is a link"
+
+
+def test_all_parts_that_an_index_tells_of_must_be_there(folder: Path) -> None:
+    made = directory(folder, "checkpoint-1", "trainer_state.json")
+    index = made / "model.safetensors.index.json"
+    parts = [f"model-{number:05}-of-00002.safetensors" for number in (1, 2)]
+    index.write_text(json.dumps({"weight_map": dict(zip("ab", parts, strict=True))}))
+    for part in parts:
+        assert resume_from(folder) == ""
+        (made / part).write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert resume_from(folder) == "checkpoint-1"
+    for odd in ("[]", '{"weight_map": 3}', "", '{"weight_map": {"a": ["x"]}}'):
+        index.write_text(odd)
+        assert resume_from(folder) in ("checkpoint-1", ""), "and is no error"
+
+
+def test_hugging_face_at_sigterm(folder: Path) -> None:
+    """It saves over what may be there, and says with a file of its own that it is not done."""
+    made = directory(folder, "checkpoint-1", "trainer_state.json", "checkpoint-is-incomplete.txt")
+    assert resume_from(folder) == ""
+    (made / "checkpoint-is-incomplete.txt").unlink()
+    assert resume_from(folder) == "checkpoint-1"
+
+
+def test_orbax_where_it_cannot_rename(folder: Path) -> None:
+    made = directory(folder, "10", "_CHECKPOINT_METADATA", content='{"a": {}, "commit_timestamp_nsecs": null}')
+    assert resume_from(folder) == ""
+    (made / "commit_success.txt").write_text("done")
+    assert resume_from(folder) == "10"
+    directory(folder, "11", "_CHECKPOINT_METADATA", content='{"a": {}, "commit_timestamp_nsecs": 5}')
+    assert resume_from(folder) == "11"
+    directory(folder, "12", "_CHECKPOINT_METADATA", content='{"a": {}, "commit')
+    assert resume_from(folder) == "11"
+
+
+@pytest.mark.parametrize("text", ["global_step2\n", "global_step2"])
+def test_deepspeed_says_which_is_whole_in_a_file_beside_it(folder: Path, text: str) -> None:
+    for number in (1, 2, 3):
+        directory(folder, f"global_step{number}", "mp_rank_00_model_states.pt", content="x")
+    assert resume_from(folder) == ""
+    (folder / "latest").write_text(text)
+    assert resume_from(folder) == "global_step2"
+    assert [entry.name for entry in found(folder) if entry.complete] == ["global_step2"]
+    assert prune(folder, 1) == [] and resume_from(folder, "DONE") == "latest"
+
+
+@pytest.mark.parametrize("text", ["", "..", ".", "nowhere", "a/b", "\0", "\ud800", "global_step1\nmore", "x" * 300])
+def test_a_file_latest_that_names_no_directory_beside_it(folder: Path, text: str) -> None:
+    directory(folder, "global_step1", "model.pt", content="x")
+    (folder / "latest").write_bytes(text.encode("utf-8", "surrogatepass"))
+    assert resume_from(folder) in ("latest", "")  # a file like any other
+    assert "global_step1" not in [entry.name for entry in found(folder) if entry.complete]
+
+
+def test_a_link_latest_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    directory(folder, "global_step1", "model.pt", content="x")
+    (tmp_path / "text").write_text("global_step1")
+    (folder / "latest").symlink_to(tmp_path / "text")
+    assert resume_from(folder) == ""
 
 
 def test_a_marker_that_is_a_directory_or_a_link_is_none(folder: Path, tmp_path: Path) -> None:

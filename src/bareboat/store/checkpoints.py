@@ -9,11 +9,13 @@ from pathlib import Path
 
 from bareboat.errors import RecordError
 from bareboat.store.disk_errors import disk_error
-from bareboat.training.checkpoints import Found, marker_of, newest, superfluous, temporary
-from bareboat.training.formats import whole
+from bareboat.training.checkpoints import LATEST, Found, marker_of, newest, superfluous, temporary, weights
+from bareboat.training.formats import shards, whole
 from bareboat.training.values import FOLDER
 
 LISTED = 100_000  # entries that are looked at
+LOOKED_INTO = 1_000  # files of a directory that are
+INDEX_MOST = 32 << 20  # bytes
 
 
 def prepared(results: Path) -> Path:
@@ -54,11 +56,14 @@ def found(folder: Path, marker: str = "") -> list[Found]:
     except OSError:
         return []
     try:
+        last = "" if marker else _latest(here)
         for name in sorted(os.listdir(here))[:LISTED]:
+            if last and name == LATEST:
+                continue  # it is none itself
             try:
                 about = os.stat(name, dir_fd=here, follow_symlinks=False)
                 if stat.S_ISDIR(about.st_mode):
-                    complete = not temporary(name) and _marked(here, name, marker)
+                    complete = not temporary(name) and _complete(here, name, marker, name == last)
                 elif stat.S_ISREG(about.st_mode):
                     complete = not temporary(name) and name != marker and _whole(here, name)
                 else:
@@ -95,19 +100,62 @@ def prune(folder: Path, keep: int, marker: str = "") -> list[str]:
     return gone
 
 
-def _marked(here: int, name: str, marker: str) -> bool:
-    """Whether a directory has its marker, and that is all there; one of one's own may be empty."""
+def _latest(here: int) -> str:
+    """The directory that a file LATEST names, "" where there is none."""
+    try:
+        file = os.open(LATEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=here)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return ""
+        name = os.pread(file, 256, 0).decode("utf-8", "replace").strip()
+        if "/" in name or "\0" in name or not stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            return ""
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
+    return name
+
+
+def _complete(here: int, name: str, marker: str, named: bool) -> bool:
+    """Whether a directory has its marker, or is named as complete, and what is in it is all there."""
     inside = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
     try:
-        seen = marker_of(set(os.listdir(inside)), marker)
-        if not seen:
+        names = set(os.listdir(inside))
+        seen = marker_of(names, marker)
+        if not (named or (seen and _marks(inside, seen))):
             return False
-        about = os.stat(seen, dir_fd=inside, follow_symlinks=False)
-        if not stat.S_ISREG(about.st_mode):
-            return False
-        return _whole(inside, seen) or (not about.st_size and not seen.endswith((".json", ".metadata")))
+        for file in sorted(names)[:LOOKED_INTO]:
+            if file.endswith(".safetensors.index.json"):
+                if not shards(_content(inside, file)) <= names:
+                    return False
+            elif weights(file) and not temporary(file) and _regular(inside, file) and not _whole(inside, file):
+                return False
+        return True
     finally:
         os.close(inside)
+
+
+def _marks(inside: int, marker: str) -> bool:
+    """Whether a marker is all there; one of one's own may be empty."""
+    about = os.stat(marker, dir_fd=inside, follow_symlinks=False)
+    if not stat.S_ISREG(about.st_mode):
+        return False
+    return _whole(inside, marker) or (not about.st_size and not marker.endswith((".json", ".metadata")))
+
+
+def _regular(inside: int, name: str) -> bool:
+    return stat.S_ISREG(os.stat(name, dir_fd=inside, follow_symlinks=False).st_mode)
+
+
+def _content(inside: int, name: str) -> bytes:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=inside)
+    try:
+        return os.pread(file, INDEX_MOST, 0)
+    finally:
+        os.close(file)
 
 
 def _whole(here: int, name: str) -> bool:

@@ -1,8 +1,9 @@
 """Which entries of a checkpoint folder are complete, and which of them is the newest: by name and form. Pure.
 
 A file counts when it was renamed into place, which is told by its name: a temporary one is never one. A directory
-counts when it has a marker in it, the file that its framework writes last. A file whose format says how long it must be
-and is not that long was cut off by whatever killed its writer (training/formats.py).
+counts when it has a marker in it, the file that its framework writes last, or when a file LATEST beside it names it. A
+file whose format says how long it must be and is not that long was cut off by whatever killed its writer, or by a crash
+of the machine that came before the disk had it (training/formats.py); so was the directory that it is in.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from bareboat.values import dataclass
 
 # The last file of a directory that is written in place: torch.distributed.checkpoint, Hugging Face's Trainer, Orbax,
 # and what any program can write itself.
-MARKERS = (".complete", ".metadata", "trainer_state.json", "_CHECKPOINT_METADATA", "commit_success.txt")
+MARKERS = (".complete", ".metadata", "trainer_state.json", "commit_success.txt", "_CHECKPOINT_METADATA")
+# Hugging Face's Trainer has this in a directory while it saves at SIGTERM (trainer_jit_checkpoint.py), maybe over an
+# older one of the same step.
+UNFINISHED = ("checkpoint-is-incomplete.txt",)
+LATEST = "latest"  # DeepSpeed's: the name of the directory beside it that was written last, and whole (engine.py)
+_WEIGHTS = ("bin", "ckpt", "h5", "hdf5", "joblib", "keras", "npy", "npz", "pkl", "pt", "pth", "safetensors")
 _TEMPORARY = re.compile(r"^[.#]|~$|\.(?:tmp|temp|part|partial|incomplete|crdownload|lock|swp)(?:[-._].*)?$"
                         r"|(?:^|[-._])(?:tmp|partial|incomplete)(?:[-._]|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
@@ -41,7 +47,14 @@ def marker_of(names: Collection[str], marker: str = "") -> str:
     """The marker among the files of a directory, "" where it has none. marker: what --checkpoint-complete named, "" for
     those that are known.
     """
+    if not marker and any(name in names for name in UNFINISHED):
+        return ""
     return next((name for name in ((marker,) if marker else MARKERS) if name in names), "")
+
+
+def weights(name: str) -> bool:
+    """Whether a file of a directory is of a kind that is looked into, for the directory to count."""
+    return name.rpartition(".")[2].lower() in _WEIGHTS
 
 
 def newest(found: Iterable[Found]) -> Found | None:

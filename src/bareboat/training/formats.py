@@ -1,8 +1,9 @@
 """Whether a checkpoint's file is all there, as far as its own format says, with a few short reads. Pure.
 
 Zip (torch.save, Keras, NumPy's npz): the end record, PKWARE's appnote 4.3.16. safetensors: the length of its header and
-the last offset in it. HDF5: the end of file in the superblock (format specification, II.A). npy: numpy.lib.format.
-Pickle (pickle, joblib): its last opcode is STOP. Any other format is taken at its word.
+the last offset in it. HDF5: the end of file in the superblock (format specification, II.A), which is written at the
+close: a longer file was never closed. npy: numpy.lib.format. Pickle (pickle, joblib): its last opcode is STOP. Orbax:
+the time of the commit. Any other format is taken at its word.
 """
 
 from __future__ import annotations
@@ -39,9 +40,19 @@ def whole(name: str, size: int, read: Read) -> bool:
         return size >= max(frame + 11, 3) and read(size - 1, 1) == b"."
     if ending == "json":
         return _json(size, read)
+    if name == "_CHECKPOINT_METADATA":
+        return _json(size, read) and b'"commit_timestamp_nsecs": null' not in read(0, HEADER_MOST)
     if ending in ("pt", "pth", "ckpt", "pkl", "joblib"):
         return any(head) and head not in (_ZIP[:1], _ZIP[:2], _ZIP[:3], b"\x80")  # a hole, or cut off at once
     return True
+
+
+def shards(index: bytes) -> set[str]:
+    """The files that a *.safetensors.index.json tells of (Hugging Face); none where it is something else."""
+    try:
+        return {str(name) for name in json.loads(index)["weight_map"].values()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return set()
 
 
 def _json(size: int, read: Read) -> bool:
@@ -81,7 +92,7 @@ def _hdf5(size: int, read: Read) -> bool:
     except IndexError:
         return False
     end = head[at + 2 * wide:at + 3 * wide]  # behind the base address and one of something else
-    return wide in (2, 4, 8) and len(end) == wide and int.from_bytes(end, "little") <= size
+    return wide in (2, 4, 8) and len(end) == wide and int.from_bytes(end, "little") == size
 
 
 def _safetensors(size: int, read: Read) -> bool:

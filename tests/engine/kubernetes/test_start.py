@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bareboat.engine.kubernetes import manifest, points
+from bareboat.store.checkpoints import resume_from
 from bareboat.training.checkpoints import Found, newest, superfluous, temporary
 from bareboat.training.values import Point
 
@@ -167,6 +168,26 @@ def test_of_several_nodes_the_first_alone_removes(pod: Pod) -> None:
         (kept / f"{step}.pt").write_text("x")
     assert pod.run("true", KEEP=1, NODES=2, INDEX=1)[0] == 0 and len(list(kept.iterdir())) == 2
     assert pod.run("true", KEEP=1, NODES=2, INDEX=0)[0] == 0 and [p.name for p in kept.iterdir()] == ["2.pt"]
+
+
+def test_directories_of_frameworks_count_as_elsewhere(pod: Pod) -> None:
+    kept = pod.results / "checkpoints"
+    kept.mkdir()
+    for name in ("checkpoint-10", "checkpoint-20", "30", "40", "global_step50"):
+        (kept / name).mkdir()
+    for name in ("checkpoint-10", "checkpoint-20"):
+        (kept / name / "trainer_state.json").write_text("{}")
+    (kept / "checkpoint-20" / "checkpoint-is-incomplete.txt").write_text("in progress")
+    for name, when in (("30", "7"), ("40", "null")):
+        (kept / name / "_CHECKPOINT_METADATA").write_text(f'{{"init": 1, "commit_timestamp_nsecs": {when}, "x": {{}}}}')
+    assert f"resume={kept}/30 " in pod.run("sh", "-c", SHOW)[1] and resume_from(kept) == "30"
+    (kept / "latest").write_text("global_step50")
+    os.utime(kept / "global_step50", (4e9, 4e9))
+    os.utime(kept / "30", (3e9, 3e9))
+    assert f"resume={kept}/global_step50 " in pod.run("sh", "-c", SHOW)[1] and resume_from(kept) == "global_step50"
+    (kept / "latest").write_text("global_step60")
+    os.utime(kept / "latest", (1, 1))
+    assert f"resume={kept}/30 " in pod.run("sh", "-c", SHOW)[1] and resume_from(kept) == "30"
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from(pod: Pod) -> None:

@@ -58,15 +58,27 @@ complete() { # as training/checkpoints.py has it, but that no file's inside is l
     if [ -L "$1" ]; then
         return 1
     elif [ ! -d "$1" ]; then
-        [ -s "$1" ] && [ "${1##*/}" != "${BAREBOAT_COMPLETE:-}" ]
+        [ -s "$1" ] && [ "${1##*/}" != "${BAREBOAT_COMPLETE:-${last:+latest}}" ]
     elif [ -n "${BAREBOAT_COMPLETE:-}" ]; then
         marks "$1/$BAREBOAT_COMPLETE"
     else
-        for marker in .complete .metadata trainer_state.json _CHECKPOINT_METADATA commit_success.txt; do
+        [ -n "$last" ] && [ "${1##*/}" = "$last" ] && return 0
+        [ -e "$1/checkpoint-is-incomplete.txt" ] && return 1
+        for marker in .complete .metadata trainer_state.json commit_success.txt; do
             [ -e "$1/$marker" ] && { marks "$1/$marker"; return; }
         done
-        return 1
+        committed=
+        marks "$1/_CHECKPOINT_METADATA" && { read -r committed || :; } < "$1/_CHECKPOINT_METADATA"
+        case $committed in '' | *'"commit_timestamp_nsecs": null'*) return 1 ;; esac
     fi
+}
+read_latest() { # last: the directory that DeepSpeed says is whole
+    last=
+    [ -z "${BAREBOAT_COMPLETE:-}" ] && [ -f "$BAREBOAT_CHECKPOINTS/latest" ] && [ ! -L "$BAREBOAT_CHECKPOINTS/latest" ] ||
+        return 0
+    read -r last < "$BAREBOAT_CHECKPOINTS/latest" || : # it has no line break
+    case $last in */*) last= ;; esac
+    [ -d "$BAREBOAT_CHECKPOINTS/$last" ] || last=
 }
 marks() { # one of one's own may be empty
     [ -f "$1" ] && [ ! -L "$1" ] || return 1
@@ -103,6 +115,7 @@ counts() { # complete, not in skip, and in only, where that says anything: names
     complete "$1"
 }
 look() { # numbered: the kind of number that all names have, 0 where they have none in common
+    read_latest
     numbered=
     for found in "$BAREBOAT_CHECKPOINTS"/*; do
         counts "$found" || continue
