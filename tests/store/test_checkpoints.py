@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from bareboat.errors import RecordError
-from bareboat.store.checkpoints import found, prepared, prune, resume_from
+from bareboat.store.checkpoints import found, prepared, progressed, prune, resume_from
 
 
 def written(folder: Path, name: str, when: int, cut: int = 0) -> Path:
@@ -182,6 +183,16 @@ def test_what_a_directory_links_to_is_not_removed_with_it(folder: Path, tmp_path
     (old / "data").symlink_to(data)
     directory(folder, "step-2", ".complete", content="")
     assert prune(folder, 1) == ["step-1"] and (data / "precious").read_text() == "x"
+
+
+@pytest.mark.parametrize(("days", "seen"), [(0, True), (1, False), (-1, False)])
+def test_what_was_made_before_the_clock_was_set_is_no_progress(tmp_path: Path, days: int, seen: bool) -> None:
+    """days: how far the time of the only checkpoint is from now, after the clock jumped."""
+    folder = prepared(tmp_path)
+    written(folder, "step-1.npz", 1)
+    now = time.time()
+    os.utime(folder / "step-1.npz", (now + days * 86400, now + days * 86400))
+    assert progressed(folder, "", now - 5) is seen
 
 
 def test_a_folder_that_was_deleted_is_made_again(tmp_path: Path) -> None:

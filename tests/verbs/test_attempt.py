@@ -143,3 +143,34 @@ def test_who_asked_for_the_end_decides_what_it_was() -> None:
                       "idle": "stopped"}
     assert ending_of(RunRecord("0" * 12, state="failed", reason="out of memory", exit_code=137), "").cause == "memory"
     assert ending_of(RunRecord("0" * 12, state="succeeded", exit_code=0), "").cause == "exit"
+
+
+def test_a_checkpoint_folder_that_was_deleted_while_it_ran(yard: Yard) -> None:
+    """The next attempt has an empty one, and begins anew; whatever was put in its place is not followed."""
+    import shutil
+
+    script = """
+        c=$BAREBOAT_CHECKPOINTS; echo "attempt $BAREBOAT_ATTEMPT from '$BAREBOAT_RESUME'"
+        echo 1 > $c/step-1.tmp && mv $c/step-1.tmp $c/step-1 && echo saved
+        [ "$BAREBOAT_ATTEMPT" = 3 ] || while :; do sleep 0.05; done"""
+    run, = yard.submit(script, name="d", training=Training(interrupt=SOON))
+    yard.wake()
+    folder = yard.results / "d/checkpoints"
+    for attempt in (1, 2):
+        yard.until(run, lambda _, a=attempt: yard.said(run).count("saved") == a)
+        shutil.rmtree(folder)
+        _interrupt(yard, run, "preempted")
+    entry = yard.over(run)
+    assert (entry.state, entry.attempt) == ("succeeded", 3)
+    assert yard.said(run).count("from ''") == 3 and [path.name for path in folder.iterdir()] == ["step-1"]
+
+
+def test_a_link_in_the_place_of_the_checkpoint_folder_ends_the_run_with_words(yard: Yard, tmp_path: Path) -> None:
+    (yard.results / "l").mkdir()
+    run, = yard.submit("echo never", name="l")
+    results = Path(yard.ledger.point(run).results)
+    results.mkdir(exist_ok=True)
+    (results / "checkpoints").symlink_to(tmp_path)
+    yard.wake()
+    entry = yard.over(run)
+    assert entry.state == "failed" and "checkpoints.folder" in entry.reason and yard.said(run) == ""

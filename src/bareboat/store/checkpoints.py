@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 from bareboat.errors import RecordError
@@ -16,6 +17,7 @@ from bareboat.training.values import FOLDER
 LISTED = 100_000  # entries that are looked at
 LOOKED_INTO = 1_000  # files of a directory that are
 INDEX_MOST = 32 << 20  # bytes
+SKEW = 600.0  # seconds that a file server's clock may be ahead
 
 
 def prepared(results: Path) -> Path:
@@ -44,8 +46,11 @@ def place(results: str, folder: Path) -> Path:
 
 
 def progressed(folder: Path, marker: str, since: float) -> bool:
-    """Whether a complete one was made since a moment, in seconds since the epoch."""
-    return any(entry.complete and entry.modified >= since * 1e9 for entry in found(folder, marker))
+    """Whether a complete one was made since a moment, in seconds since the epoch. One of the future is an older one:
+    the clock was set back since.
+    """
+    end = time.time() + SKEW
+    return any(entry.complete and since <= entry.modified / 1e9 <= end for entry in found(folder, marker))
 
 
 def found(folder: Path, marker: str = "") -> list[Found]:
