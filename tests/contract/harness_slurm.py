@@ -17,7 +17,7 @@ from bareboat.engine.scheduler import Submission
 from bareboat.engine.slurm.slurm import Slurm
 from bareboat.host.process import Command, Completed, ProcessError, run
 from bareboat.store import Store
-from bareboat.training.values import Point, Training
+from bareboat.training.values import Observation, Point, Training
 from bareboat.values import replace
 from bareboat.verbs.nodes import lay_out
 from bareboat.verbs.submission import bare_template, unpacked
@@ -53,6 +53,11 @@ class OnSlurm(SchedulerHarness):
         node = (sys.executable, "-m", "bareboat.entry.node", os.fspath(made.folder))
         lay_out(made.folder, unpacked(bare_template(made), "the suite"), made.points)
         return replace(made, node=node)
+
+    def observe(self, run: str) -> Observation | None:
+        """As whoever looks at the queue: of all runs at once, so that each that was requeued is started again soon."""
+        job = self.jobs.get(run, run)
+        return self.slurm.poll([*self.jobs.values(), job]).get(job)
 
     def number(self, run: str) -> str:
         return self.jobs[run].partition("@")[0]

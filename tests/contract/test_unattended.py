@@ -96,7 +96,7 @@ def test_a_program_that_is_not_there(harness: Harness) -> None:
 # What follows it
 
 
-@pytest.mark.parametrize(("codes", "retry", "expected"), [
+CODES = (
     ("1,0", Retry(retries=1), ("succeeded", 2, 0)),
     ("1,3", Retry(retries=1), ("failed", 2, 3)),
     ("3", Retry(retries=3, fail_on=(3,)), ("failed", 1, 3)),
@@ -106,36 +106,32 @@ def test_a_program_that_is_not_there(harness: Harness) -> None:
     ("75,75,4", Retry(), ("failed", 3, 4)),
     ("9,0", Retry(requeue_on=(9,)), ("succeeded", 2, 0)),
     ("75", Retry(requeue_on=(9,)), ("failed", 1, 75)),
-], ids=lambda value: value if isinstance(value, str) else "")
-def test_what_follows_an_exit_code(harness: Harness, codes: str, retry: Retry, expected: tuple[str, int, int]) -> None:
-    run = one(harness, f"exits:{codes}", retry=retry)
-    seen = harness.wait(run, over)
-    assert (seen.state, seen.attempt, seen.exit_code) == expected
-    assert attempts(harness, run) == [(n, f"{run}.{n}", "") for n in range(1, expected[1] + 1)]
+)
 
 
-def test_the_log_has_every_attempt_in_order(harness: Harness) -> None:
-    run = one(harness, "say:first", "later:say:again", "exits:75,75,0")
+def test_what_follows_an_exit_code(harness: Harness) -> None:
+    """All of them side by side: on a cluster the next attempt waits for seconds."""
+    runs = [one(harness, f"exits:{codes}", retry=retry) for codes, retry, _ in CODES]
+    for run, (codes, retry, expected) in zip(runs, CODES, strict=True):
+        seen = harness.wait(run, over)
+        assert (seen.state, seen.attempt, seen.exit_code) == expected, (codes, retry)
+        assert attempts(harness, run) == [(n, f"{run}.{n}", "") for n in range(1, expected[1] + 1)], (codes, retry)
+
+
+def test_attempts_share_a_log_and_go_on_from_the_newest_complete_checkpoint(harness: Harness) -> None:
+    run = one(harness, "say:first", "later:say:again", "save:1", "later:save:2", "exits:75,75,0")
+    unfinished = one(harness, "save:1", "later:exit:0", "half:2", "exit:75")  # a checkpoint that is none
     harness.wait(run, over)
     assert said(harness, run) == b"first\n" + b"first\nagain\n" * 2
+    assert [resumed for _, _, resumed in attempts(harness, run)] == ["", "step-1", "step-2"]
+    harness.wait(unfinished, over)
+    assert [resumed for _, _, resumed in attempts(harness, unfinished)] == ["", "step-1"]
 
 
 def test_a_log_that_is_followed_ends_with_the_run(harness: Harness) -> None:
     run = one(harness, "say:one", "exits:75,0")
     assert said(harness, run, follow=True) == b"one\n" * 2
     assert harness.observe(run).state == "succeeded"  # type: ignore[union-attr]
-
-
-def test_the_next_attempt_goes_on_from_the_newest_complete_checkpoint(harness: Harness) -> None:
-    run = one(harness, "save:1", "later:save:2", "exits:75,75,0")
-    harness.wait(run, over)
-    assert [resumed for _, _, resumed in attempts(harness, run)] == ["", "step-1", "step-2"]
-
-
-def test_a_checkpoint_that_was_not_finished_is_none(harness: Harness) -> None:
-    run = one(harness, "save:1", "later:exit:0", "half:2", "exit:75")
-    harness.wait(run, over)
-    assert [resumed for _, _, resumed in attempts(harness, run)] == ["", "step-1"]
 
 
 def test_preemption_uses_up_no_retry(harness: Harness) -> None:

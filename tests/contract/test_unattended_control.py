@@ -89,7 +89,7 @@ def half_written(folder: Path) -> str:
 @pytest.mark.parametrize(("wrong", "check"), [
     (Counting, suite.test_preemption_uses_up_no_retry),
     (Trusting, suite.test_one_that_saves_and_exits_with_0_when_it_is_preempted_has_not_finished),
-    (Forgetful, suite.test_the_log_has_every_attempt_in_order),
+    (Forgetful, suite.test_attempts_share_a_log_and_go_on_from_the_newest_complete_checkpoint),
     (Renumbering, suite.test_one_that_was_stopped_is_resumed_from_its_checkpoint),
     (Eager, suite.test_stop_of_one_that_waits),
     (Unbounded, suite.test_no_more_of_a_sweep_at_once_than_was_said),
@@ -110,4 +110,4 @@ def test_one_that_changes_what_is_over_is_noticed(tmp_path: Path) -> None:
 def test_one_that_resumes_from_half_a_checkpoint_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler_memory, "_newest", half_written)
     with pytest.raises(AssertionError):
-        suite.test_a_checkpoint_that_was_not_finished_is_none(harness_memory.Memory(tmp_path))
+        suite.test_attempts_share_a_log_and_go_on_from_the_newest_complete_checkpoint(harness_memory.Memory(tmp_path))

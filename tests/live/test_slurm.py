@@ -11,6 +11,7 @@ from tests import sandbox_kit as kit
 from tests.slurm_kit import Yard, cut_off, deaf_to, ended_controller, gpus, slurm, stopped_controller, until
 
 from bareboat.engine.slurm.allocation import CANCELLED
+from bareboat.engine.slurm.slurm import ASK
 from bareboat.errors import EngineError
 from bareboat.training.values import Need, Training
 from bareboat.verbs import queued
@@ -161,7 +162,7 @@ def test_what_slurm_does_not_answer_is_no_state(place: Yard) -> None:
         with pytest.raises(EngineError) as caught:
             queued.stop(run, place.queue)
         assert caught.value.code == "slurm.unreachable" and place.ledger.find(run) == before
-    place.slurm.patience = 20.0
+    place.slurm.patience = ASK
     (place.folder(run) / "go").touch()
     assert place.over(run).state == "succeeded"
 
@@ -172,8 +173,10 @@ def test_a_controller_that_begins_again_knows_its_jobs(place: Yard) -> None:
     first, second = place.send(script, script, training=training)
     place.runs(first)
     before = place.job(first), place.ledger.find(first)
+    place.slurm.patience = 1.0  # squeue itself tries for nine seconds
     with ended_controller():
         problems = refresh(place.queue)
+        place.slurm.patience = ASK
         assert len(problems) == 1 and "2 of its runs are as they were last seen" in problems[0]
         assert (place.job(first), place.ledger.find(first)) == before
         (place.folder(first) / "go").touch()  # it ends while nobody takes note of it
