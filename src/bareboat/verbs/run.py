@@ -179,8 +179,10 @@ def after(made: Environment, work: Work) -> None:
     if _owed(made, work):
         import sys
 
+        from bareboat.record.secrets import without_secrets
+
         start_detached((sys.executable, "-m", "bareboat.entry.afterwards", made.plan_blob),
-                       {**os.environ, "BAREBOAT_HOME": os.fspath(work.store.home)})
+                       {**without_secrets(os.environ), "BAREBOAT_HOME": os.fspath(work.store.home)})
 
 
 def _owed(made: Environment, work: Work) -> bool:

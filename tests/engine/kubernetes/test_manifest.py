@@ -106,6 +106,17 @@ def test_what_is_shown_has_no_secret() -> None:
     assert "hf_very" not in job
 
 
+def test_a_password_in_a_url_is_a_secret_too() -> None:
+    from base64 import b64decode
+
+    url = "postgres://me:very-secret@db/x"
+    bundle, = manifest.bundles(kit.submission(workload=kit.load(env=(("DATABASE", url), ("PATH", "/bin")))),
+                               options.Options())
+    secret = next(document for document in bundle.others if document["kind"] == "Secret")
+    assert b64decode(secret["data"]["DATABASE"]).decode() == url
+    assert "very-secret" not in json.dumps([bundle.job, *(d for d in bundle.others if d is not secret)])
+
+
 def expanded(word: str, known: dict[str, str]) -> str:
     """What a kubelet makes of a word of args: k8s.io/kubernetes/third_party/forked/golang/expansion, followed here."""
     out, at = "", 0
