@@ -128,7 +128,8 @@ RESOURCES = Table(
     ),
 )
 
-TIME = Text("a time as 90s, 1.5h or 1h30m", r"([0-9]+(\.[0-9]+)?(ms|min|[smhd])?)+")
+_AMOUNT, _UNIT = r"[0-9]+(\.[0-9]+)?", "(ms|min|[smhd])"  # each begins with what the other has not: no backtracking
+TIME = Text("a time as 90s, 1.5h or 1h30m", f"{_AMOUNT}({_UNIT}{_AMOUNT})*{_UNIT}?")
 CODES = ListOf("a list of exit codes", Whole("an exit code", 0, 255))
 TRAIN = Table(
     "a table",
