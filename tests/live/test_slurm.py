@@ -239,7 +239,7 @@ else:
             time.sleep(0.1)
     peer.sendall(struct.pack("1000d", *mine))
     mine = take(peer)
-print(rank, size, sum(mine), os.environ["SLURM_NODEID"], flush=True)
+print(rank, size, sum(mine), os.environ["SLURM_NODEID"], os.environ.get("API_KEY"), flush=True)
 open(f"/results/sum-{rank}", "w").write(repr(sum(mine)))
 sys.exit(int(os.environ.get("FAIL", "-1") == str(rank)) * 7)
 """
@@ -247,12 +247,13 @@ TWO = Training(Need(nodes=2))
 
 
 def test_an_all_reduce_of_two_nodes(place: Yard) -> None:
-    run, = place.send_argv(("python3", "-c", ALL_REDUCE), training=TWO)
+    run, = place.send_argv(("python3", "-c", ALL_REDUCE), training=TWO, env=(("API_KEY", "for-both"),))
     assert place.over(run).state == "succeeded", place.told(run)
     expected = repr(sum(3.0 * n for n in range(1000)))
     assert [(place.folder(run) / f"sum-{rank}").read_text() for rank in (0, 1)] == [expected] * 2
     assert place.said(run).startswith("0 2 ")
-    assert (place.store.runs.path(run) / "node-1/log").read_text().startswith("1 2 ")
+    other = (place.store.runs.path(run) / "node-1/log").read_text()
+    assert other.startswith("1 2 ") and [text.split()[4] for text in (place.said(run), other)] == ["for-both"] * 2
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
