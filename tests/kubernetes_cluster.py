@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -22,6 +23,11 @@ from tests.kubernetes_server import Answer, Document, Key, Server
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 FAILED = "batch.kubernetes.io/job-index-failure-count"
+DEADLINE = 0.2  # seconds that a second of a Job's deadline takes
+# In place of sleep in pods: the script's seconds are shorter. What a program sleeps, parts of a second, stays.
+SLEEP = """#!/bin/sh
+case $1 in 1) exec SLEEP 0.2 ;; 2) exec SLEEP 0.6 ;; *) exec SLEEP "$1" ;; esac
+"""
 IGNORED = "batch.kubernetes.io/job-index-ignored-failure-count"
 
 
@@ -77,6 +83,10 @@ class Cluster(Server):
         self.unschedulable, self.quota, self.images = "", 10_000, dict[str, str]()
         self.logs, self.deleted, self.executed = self._log_of, self._goes_later, self._entered
         self.gone: list[Running] = []
+        self.bin = folder / "pods" / "bin"
+        self.bin.mkdir(parents=True)
+        (self.bin / "sleep").write_text(SLEEP.replace("SLEEP", str(shutil.which("sleep"))))
+        (self.bin / "sleep").chmod(0o755)
         self.put("persistentvolumeclaims", {"metadata": {"name": "bareboat-results", "namespace": "team"}})
         self.put("persistentvolumeclaims", {"metadata": {"name": "bareboat-results", "namespace": "default"}})
         self._controller = threading.Thread(target=self._control, daemon=True)
@@ -202,7 +212,8 @@ class Cluster(Server):
         process = subprocess.Popen(
             [os.fsencode(word) for word in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/",
             stdin=subprocess.DEVNULL, start_new_session=True,
-            env={**env, "BAREBOAT_RESULTS": str(place), "PROBE_RESULTS": str(place), "BAREBOAT_TOLD": str(told)})
+            env={**env, "PATH": f"{self.bin}:{env.get('PATH', os.defpath)}", "BAREBOAT_RESULTS": str(place),
+                 "PROBE_RESULTS": str(place), "BAREBOAT_TOLD": str(told)})
         running = Running(process, told, threading.Thread(target=lambda: self._read(running), daemon=True))
         running.reader.start()
         self.running[pod["metadata"]["uid"]] = running
@@ -301,7 +312,8 @@ class Cluster(Server):
         else:
             status.setdefault("startTime", "now")
             began = status.setdefault("began", time.monotonic())
-            late = "activeDeadlineSeconds" in spec and time.monotonic() - began >= spec["activeDeadlineSeconds"]
+            late = "activeDeadlineSeconds" in spec and (
+                time.monotonic() - began >= spec["activeDeadlineSeconds"] * DEADLINE)
             if late:
                 whole = "DeadlineExceeded"
             if whole and not status.get("failing"):

@@ -157,7 +157,11 @@ def _input(connection: Socket, process: subprocess.Popen[bytes], leader: int) ->
             elif channel == 255 and connection.protocol == PROTOCOLS[0] and bytes(data) == b"\0" and sink:
                 sink.close()
     except (OSError, ValueError):
-        pass  # the program reads no more
+        try:
+            for _ in connection.messages():
+                pass  # the program reads no more of it
+        except (OSError, ValueError):
+            pass
     finally:
         if sink:
             sink.close()

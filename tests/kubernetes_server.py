@@ -7,6 +7,7 @@ tests/engine/kubernetes/test_server.py, so that it is not ours alone that unders
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import subprocess
 import threading
@@ -201,6 +202,15 @@ def merged(document: Any, patch: Any) -> Any:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def schemas() -> Callable[..., str]:
+    """kubernetes_validate.validate, which reads a megabyte of schemas for each document, unless they are kept."""
+    from kubernetes_validate import utils, validate
+
+    utils.schema_contents = functools.lru_cache(maxsize=64)(utils.schema_contents)
+    return validate
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_of_tests: Server
@@ -306,14 +316,14 @@ class _Handler(BaseHTTPRequestHandler):
         return copy.deepcopy(server.touch(key[0], found))
 
     def _create(self, namespace: str, plural: str, document: Document) -> Document:
-        from kubernetes_validate import ValidationError, validate
+        from kubernetes_validate import ValidationError
 
         if namespace not in self.server_of_tests.state.namespaces:
             raise Answer(404, "NotFound", f'namespaces "{namespace}" not found')
         if (document.get("metadata") or {}).get("namespace", namespace) != namespace:
             raise Answer(400, "BadRequest", "the namespace of the object does not match the request's")
         try:
-            validate(document, "1.37", strict=True)
+            schemas()(document, "1.37", strict=True)
         except ValidationError as error:
             raise Answer(422, "Invalid", str(error.message)) from None
         if sum(len(str(v)) for v in (document.get("data") or {}).values()) > 1 << 20:

@@ -125,7 +125,7 @@ class Transport:
         self._size = size
         self._tls = tls or Tls()
         self._classes = dict(pools or {})
-        self._pools: dict[str, Any] = {}
+        self._pools: dict[tuple[str, bool], Any] = {}  # by proxy, and whether TLS is spoken
         self._lock = threading.Lock()  # the first requests come all at once
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> urllib3.BaseHTTPResponse:
@@ -229,18 +229,19 @@ class Transport:
             manager.clear()
 
     def _pool(self, url: str) -> Any:
-        proxy = self._proxy(url)
+        proxy, secure = self._proxy(url), urlsplit(url).scheme == "https"
         with self._lock:
-            pool = self._pools.get(proxy)
+            pool = self._pools.get((proxy, secure))
             if pool is None:
-                pool = self._pools[proxy] = self._new_pool(proxy)
+                pool = self._pools[proxy, secure] = self._new_pool(proxy, secure)
             return pool
 
-    def _new_pool(self, proxy: str) -> Any:
+    def _new_pool(self, proxy: str, secure: bool) -> Any:
         import urllib3
 
         options: dict[str, Any] = {"num_pools": 8, "maxsize": self._size, "block": False}
-        options["ssl_context"] = _context(ca_bundle(self._env), self._tls)
+        if secure:  # reading the CAs takes 30 ms and more
+            options["ssl_context"] = _context(ca_bundle(self._env), self._tls)
         if not self._tls.verify:
             options |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # whoever asked for it knows
@@ -256,7 +257,8 @@ class Transport:
                 hint="set HTTPS_PROXY to http://HOST:PORT",
             )
         headers = {"Proxy-Authorization": authorization} if authorization else None
-        to_proxy = _context(ca_bundle(self._env))  # what is said of one server does not hold for the proxy
+        # what is said of one server does not hold for the proxy
+        to_proxy = _context(ca_bundle(self._env)) if urlsplit(clean).scheme == "https" else None
         return self._watched(
             urllib3.ProxyManager(clean, proxy_headers=headers, proxy_ssl_context=to_proxy, **options)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,9 @@ class OnCluster(SchedulerHarness):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(point.results)
         return made
+
+    def pause(self) -> None:
+        time.sleep(0.03)
 
     def preempt(self, run: str) -> None:
         self.cluster.disrupt(self._pod(run), "PreemptionByScheduler")

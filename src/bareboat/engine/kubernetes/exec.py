@@ -147,8 +147,9 @@ class _Executing:
                 del self.sending[:sock.send(self.sending[:CHUNK])]
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
-        except OSError:
-            self.closed = True
+        except OSError:  # nobody takes any more of it there; what has come is still to be read
+            self.sending.clear()
+            self.input = -1
 
     def _take(self, data: bytes) -> None:
         try:
