@@ -20,7 +20,7 @@ from bareboat.values import dataclass
 
 DEEP, LOOKED_AT = 8, 200_000  # folders below; entries altogether
 MOST = {"tables": 32, "JSON documents": 16, "event files": 64, "metrics of MLflow": 1000}  # the newest of each kind
-BYTES, ALTOGETHER = 16 << 20, 64 << 20  # that are read of one file, of all of them
+BYTES, ALTOGETHER = 16 << 20, 32 << 20  # that are read of one file, of all of them
 LEAST = 1 << 20  # of one, however many there are
 DOCUMENT = 8 << 20  # bytes of a JSON document, which is read as one
 NAMES = 2000  # metrics in all
