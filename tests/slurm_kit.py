@@ -135,6 +135,7 @@ class Yard:
         self.store = Store.open(self.home)
         self.results.mkdir(exist_ok=True)
         self.tree = kit.skeleton(base / "tree")
+        self.more: dict[str, object] = {}  # of the workloads
         self.ledger = SqliteLedger(self.store.queue)
         self.work = Work(self.store, Bubblewrap(self.home), Settings(home=self.home), Quiet())
         gpu_kit.cdi_yaml(base / "cdi", gpu_kit.library(base / "libcuda.so.999.88", "libcuda.so.1"))
@@ -155,7 +156,8 @@ class Yard:
         """As send, with argvs."""
         training = replace(training, scheduler="slurm", need=replace(training.need, memory=training.need.memory or (
             100 << 20)))  # else a job has all of its node's memory
-        load = kit.workload(self.tree, *argvs[0], mounts=(Mount(self.results, "/results"),), env=env)
+        load = kit.workload(self.tree, *argvs[0], mounts=(Mount(self.results, "/results"),), env=env,
+                            **self.more)
         record = RunRecord("0" * 12, created=timestamp(time.time()), argv=argvs[0], engine="bubblewrap", uid=load.uid,
                            gid=load.gid)
         points = placed(tuple(Point("", f"{name}{i if i else ''}" if name else "", i, argv)

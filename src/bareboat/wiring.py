@@ -181,8 +181,9 @@ def scheduler(name: str, work: Work) -> Scheduler:
         return LocalQueue(SqliteLedger(at.queue), at, lambda: wake(at), bare_template)
     if name == "slurm":
         from bareboat.engine.slurm.slurm import Slurm
+        from bareboat.verbs.pyxis import ByPyxis
 
-        return Slurm(work.store.queue / "submissions", os.environ, work.store.runs.path)
+        return ByPyxis(Slurm(work.store.queue / "submissions", os.environ, work.store.runs.path), work)
     if name == "kubernetes":
         from bareboat.engine.kubernetes.kubernetes import Kubernetes
         from bareboat.host.kernel import platform

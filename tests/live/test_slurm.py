@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from bareboat.engine.slurm.allocation import CANCELLED
 from bareboat.engine.slurm.slurm import ASK
 from bareboat.errors import EngineError
 from bareboat.training.values import Need, Training
-from bareboat.verbs import queued
+from bareboat.values import replace
+from bareboat.verbs import pyxis, queued
 from bareboat.verbs.polling import refresh
+from bareboat.verbs.pyxis import ByPyxis
 
 pytestmark = pytest.mark.live
 
@@ -291,6 +294,29 @@ def test_an_image_is_copied_to_a_nodes_own_disk_once(place: Yard, tmp_path: Path
     assert "not used" not in told and "shared store" not in told
     assert (tmp_path / f"bareboat-{os.geteuid()}/trees/layer-of-the-suite/root/etc/passwd").is_file()
     assert {file.name for file in place.folder(runs[2]).glob("of-*")} == {"of-0", "of-1"}
+
+
+def test_a_container_of_pyxis_keeps_the_contract(place: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a srun that stands in for one with Pyxis: the step is a real one's, the container is none."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/srun").symlink_to(Path(__file__).parents[1] / "slurm_pyxis_stand_in.sh")
+    monkeypatch.setattr(pyxis, "missing", lambda: "")
+    monkeypatch.setattr(pyxis, "_pushed", lambda *_: "registry.test#lab/runs:env-1")
+    monkeypatch.setitem(place.slurm.environ, "PATH", f"{tmp_path}/bin:{os.environ['PATH']}")  # type: ignore[arg-type]
+    monkeypatch.setitem(place.slurm.environ, "LC_REAL", str(shutil.which("srun")))  # type: ignore[arg-type]
+    monkeypatch.setitem(place.slurm.environ, "LC_WORDS", str(tmp_path / "words"))  # type: ignore[arg-type]
+    monkeypatch.setattr(place, "queue", replace(place.queue, scheduler=lambda name: ByPyxis(place.slurm, place.work)))
+    monkeypatch.setattr(place, "more", {"uid": 0, "gid": 0})
+    training = Training(options=(("pyxis", "registry.test/lab/runs"),))
+    ended, stopped = place.send("echo out; echo err >&2; exit 7", "trap 'echo warned; exit 0' USR1; echo begun; "
+                                "while :; do sleep 0.05; done", training=training)
+    entry = place.over(ended)
+    assert (entry.state, entry.exit_code) == ("failed", 7), place.told(ended)
+    assert {"err", "out"} <= set(place.said(ended).splitlines())  # and what srun says of an exit code
+    assert "--container-image=registry.test#lab/runs:env-1" in (tmp_path / "words").read_text().splitlines()
+    place.runs(stopped)
+    assert queued.stop(stopped, place.queue) and place.ledger.find(stopped).state == "cancelled"
+    assert "warned" in place.said(stopped)
 
 
 def test_nodes_that_are_drained_and_reserved_for_maintenance(place: Yard) -> None:

@@ -34,6 +34,7 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("slurm", "--reservation", "NAME", "Slurm's reservation"),
     ("slurm", "--gres", "WORDS", "other resources, or GPUs of a kind: gpu:a100:2"),
     ("slurm", "--sbatch", "WORDS", "more words for sbatch, as they are"),
+    ("slurm", "--pyxis", "HOST/PATH", "let Slurm's Pyxis make the container, of an image that is pushed there"),
     ("kubernetes", "--namespace", "NAME", "the namespace (the kubeconfig's)"),
     ("kubernetes", "--context", "NAME", "the context of the kubeconfig (its current one)"),
     ("kubernetes", "--repository", "HOST/PATH", "where its image is pushed (the setting cluster.repository)"),

@@ -130,7 +130,11 @@ def _carried_out(given: Given, work: Work, keeper: Keeper, prepared: Prepared) -
     try:
         if given.entry.scheduler == "slurm":
             from bareboat.verbs.nearby import brought
+            from bareboat.verbs.pyxis import with_pyxis
 
+            work = with_pyxis(given.template.training, work.store.queue / "submissions" / given.entry.submission,
+                              work.store.runs.path(given.entry.run), work)
+            prepared = replace(prepared, record=replace(prepared.record, engine=work.engine.name))
             with brought(prepared.workload, work) as load:
                 record, ending = carry_out(replace(prepared, workload=load), given.template.training, work, keeper)
         else:

@@ -18,6 +18,7 @@ from bareboat.verbs.collaborators import Work
 from bareboat.verbs.foreground import facts_of
 from bareboat.verbs.nearby import brought
 from bareboat.verbs.nodes import Task, check
+from bareboat.verbs.pyxis import with_pyxis
 from bareboat.verbs.submission import record_of, restored
 
 LOOK = 1.0  # seconds between two looks at what the first node has written down
@@ -53,7 +54,7 @@ def follow_chief(folder: Path, task: Task, place: Allocation, address: str, work
         loop.after(LOOK, lambda: look(loop))
 
     streams = Streams(lambda chunk: log.write(chunk, OUT), lambda chunk: log.write(chunk, ERR), live=live)
-    code = 125
+    code, work = 125, with_pyxis(training, folder, own, work)
     try:
         with work.store.lease((*prepared.keys, *(tree.parent.name for tree in prepared.workload.root.trees))), \
                 brought(prepared.workload, work) as load:

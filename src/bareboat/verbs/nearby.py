@@ -16,7 +16,8 @@ from bareboat.verbs.collaborators import Work
 from bareboat.workload import Workload
 
 AT_ONCE = 8  # trees that are copied at once: a network file system answers late, not slowly
-SETTING, SIZE = "cluster.cache", "cluster.cache-size"
+SETTING = "cluster.cache"
+FED = ("docker", "podman", "pyxis")  # engines that get an image, and have a place of their own for it
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def brought(load: Workload, work: Work) -> Iterator[Workload]:
     """The workload over this node's copies of its trees, which are this process's until the end; as it is where no
     place is named, and where that does not work. Jobs that begin at once copy a tree once, and wait for each other.
     """
-    if work.settings.cluster_cache is None:
+    if work.settings.cluster_cache is None or work.engine.name in FED:
         yield load
         return
     store = None
