@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bareboat.cli.life import labels, life_of, seconds, signal_number
+from bareboat.cli.life import each, labels, life_of, seconds, signal_number
 from bareboat.cli.run import LIFE
 from bareboat.errors import UsageError
+from bareboat.record.values import RunRecord
+from bareboat.store import Store
 from bareboat.supervisor.rules import Health, Rules, backoff, warnings_before
 
 
@@ -66,3 +69,15 @@ def test_an_end_is_announced_where_there_is_time_for_it() -> None:
     assert warnings_before(3600) == (300.0, 60.0)
     assert warnings_before(300) == (60.0,)
     assert warnings_before(60) == ()
+
+
+def test_last_is_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAREBOAT_HOME", str(tmp_path))
+    done: list[str] = []
+    assert each(["last", "other"], done.append) == 125 and done == ["other"]  # there is none yet
+    store = Store.open(tmp_path)
+    for id, created in (("a" * 12, "2026-01-02T00:00:00Z"), ("b" * 12, "2026-01-01T00:00:00Z")):
+        store.runs.create(id)
+        store.runs.write(id, RunRecord(id, created=created, state="failed", argv=("true",)).document())
+        store.runs.release(id)
+    assert each(["last"], done.append) == 0 and done == ["other", "a" * 12]

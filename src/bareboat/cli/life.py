@@ -107,8 +107,20 @@ def signal_number(text: str) -> int:
     return int(number)
 
 
+def _meant(name: str) -> str:
+    """The word; the id of the newest run for "last", as everywhere."""
+    if name != "last":
+        return name
+    from bareboat.verbs.lookup import run_of
+    from bareboat.wiring import store
+
+    return run_of(store(), name)
+
+
 def each(names: list[str], do: object) -> int:
-    """Do something with each name and print the name; the first failure's code at the end, the others are done."""
+    """Do something with each name ("last": the newest run) and print it; the first failure's code at the end, the
+    others are done.
+    """
     import sys
 
     from bareboat.cli.dispatch import report
@@ -117,7 +129,7 @@ def each(names: list[str], do: object) -> int:
     code = 0
     for name in names:
         try:
-            shown = do(name)  # type: ignore[operator]
+            shown = do(_meant(name))  # type: ignore[operator]
             print(shown if isinstance(shown, str) else name)
         except BareboatError as error:
             sys.stdout.flush()
