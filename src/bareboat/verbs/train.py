@@ -146,7 +146,7 @@ def prepared(request: TrainRequest, work: Work, queue: Queue) -> tuple[Template,
     asked = request.run
     if asked.name:
         _check_name(asked.name, work, queue)
-    training = replace(request.training, after=tuple(_before(word, work, queue) for word in request.training.after))
+    training = replace(request.training, after=_awaited(request.training, work, queue))
     wanted = _gpus(request, work)
     bare = replace(asked, tty=False, interactive=False, resources=replace(asked.resources, gpus="none"))
     made, environment = prepare_run(bare, work)
@@ -207,6 +207,17 @@ def _check_name(name: str, work: Work, queue: Queue) -> None:
     except BareboatError as error:
         if error.code not in ("queue.unknown", "queue.ambiguous"):
             raise
+
+
+def _awaited(training: Training, work: Work, queue: Queue) -> tuple[str, ...]:
+    """The runs that must succeed first. A cluster has no order between Jobs: what has succeeded needs none."""
+    if not training.after or training.scheduler != "kubernetes":
+        return tuple(_before(word, work, queue) for word in training.after)
+    from bareboat.verbs.polling import refresh
+
+    refresh(queue)
+    runs = (_before(word, work, queue) for word in training.after)
+    return tuple(run for run in runs if queue.ledger.find(run).state != "succeeded")
 
 
 def _before(word: str, work: Work, queue: Queue) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -375,3 +376,63 @@ def test_order_between_runs_is_refused_and_not_forgotten(yard: Yard) -> None:
     with pytest.raises(BareboatError) as raised:
         yard.submit(FOREVER, training=Training(after=("other",)))
     assert raised.value.code == "kubernetes.after" and yard.cluster.names() == []
+    assert "bareboat wait other" in raised.value.hint
+
+
+def test_a_pod_that_somebody_deleted_is_followed_by_another_and_uses_up_no_retry(yard: Yard) -> None:
+    job, = yard.submit(FOREVER)
+    yard.until(job, running)
+    yard.cluster.delete(("pods", "team", yard.pod(job)))
+    seen = yard.until(job, lambda seen: running(seen) and seen.attempt == 2)
+    assert seen.state == "running"  # with no retry allowed at all
+    yard.scheduler.stop([job])
+
+
+def test_a_server_that_is_away_for_minutes_changes_no_run(yard: Yard) -> None:
+    job, = yard.submit(FOREVER)
+    yard.until(job, running)
+    for _ in range(3):
+        yard.cluster.fail("*", "", None, times=1000)
+        before = yard.now
+        with pytest.raises(EngineError) as raised:
+            yard.scheduler.poll([job])
+        assert raised.value.code == "kubernetes.unreachable" and yard.now - before <= api.PATIENCE
+    yard.cluster.state.faults.clear()
+    assert yard.until(job, running).attempt == 1
+    yard.scheduler.stop([job])
+
+
+def test_a_token_in_a_file_is_read_anew_for_each_request(yard: Yard) -> None:
+    """As of a pod's own account, which is renewed in place."""
+    token = yard.folder / "token"
+    token.write_text("first")
+    config = json.loads(Path(yard.env["KUBECONFIG"]).read_text())
+    config["users"][0]["user"] = {"tokenFile": "token"}
+    Path(yard.env["KUBECONFIG"]).write_text(json.dumps(config))
+    yard.cluster.state.tokens = {"first"}
+    job, = yard.submit(FOREVER)
+    yard.until(job, running)
+    lines = yard.scheduler.logs(job, follow=True)
+    assert next(lines) == b"began\n"
+    yard.cluster.state.tokens = {"second"}
+    token.write_text("second\n")
+    yard.scheduler.stop([job])
+    assert list(lines) == []  # the same connection asks on, with the new one
+    assert yard.until(job, lambda seen: seen.state != "running").state == "cancelled"
+
+
+def test_a_watch_whose_version_is_forgotten_while_it_waits_is_begun_anew(yard: Yard) -> None:
+    """410 as an event of the watch, and not as its answer."""
+    yard.cluster.quota = 1  # the pod of the first attempt stays, so that there is none of a second
+    job, = yard.submit(Point("aa01", argv=("sh", "-c", "echo one; exit $((75 * (2 - BAREBOAT_ATTEMPT)))")))
+    found: list[bytes] = []
+    follower = threading.Thread(target=lambda: found.extend(yard.scheduler.logs(job, follow=True)))
+    follower.start()
+    end = time.monotonic() + 60
+    while not any("watch=1" in path for _, path in yard.cluster.state.asked):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    yard.cluster.compact()
+    yard.cluster.quota = 10
+    follower.join(60)
+    assert found == [b"one\n", b"one\n"]

@@ -54,6 +54,7 @@ TABLE = [
      ("pending", "waits for another attempt (preempted for a pod of higher priority (for x))", 1, None)),
     ("node away", job(), [pod("Running", {"running": {}}, reason="NodeLost")],
      ("running", "its node n1 does not answer", 1, None)),
+    ("node lost", job(), [pod("Unknown", {"running": {}})], ("running", "its node n1 does not answer", 1, None)),
     ("brings", job(), [pod("Pending")], ("pending", "its node brings the image", 0, None)),
     ("bad name", job(), [pod("Pending", {"waiting": {"reason": "InvalidImageName"}})],
      ("pending", "InvalidImageName", 0, None)),

@@ -57,8 +57,10 @@ class Kubernetes:
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """As Scheduler. Idempotent: what is there already of this submission is gone on with."""
         if submission.training.after:
-            raise UsageError("kubernetes.after", "a cluster has no order between Jobs", where="--after",
-                             hint="send the next when the first is over: bareboat wait RUN && bareboat train …")
+            first = submission.training.after[0]
+            raise UsageError("kubernetes.after", f"{first} is not over, and a cluster has no order between Jobs",
+                             where="--after",
+                             hint=f'wait for it: test "$(bareboat wait {first})" = 0 && bareboat train …')
         options = self._options(submission)
         with closing(self._api(options.context)) as api:
             options = manifest.for_namespace(options, api.access.namespace)

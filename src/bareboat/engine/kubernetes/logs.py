@@ -134,8 +134,7 @@ class Logs:
         folder = self._folder / f"{named.namespace}.{named.job}"
         found = {}
         for file in folder.iterdir() if folder.is_dir() else ():
-            stamp, _, rest = file.name.partition(".")
-            index, _, name = rest.partition(".")
+            stamp, index, name = file.name.rsplit(".", 2)
             if named.index < 0 or index == str(named.index):
                 found[name] = (stamp, file)
         return found
