@@ -85,6 +85,13 @@ def options(*, all: bool = False, json: bool = False, csv: bool = False, sort: s
     return argparse.Namespace(all=all, json=json, csv=csv, sort=sort)
 
 
+def test_what_was_read_in_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    points = tuple(Outcome(f"{n:012x}", f"m-{n}", n, "succeeded", "", 0, 1, 1.0, (), (), f"/r/m-{n}") for n in range(3))
+    found = Outcomes("5e", "m", 0.0, (("succeeded", 3),), (), (), points)
+    report(found, options(), lambda folder: Found((), ("large",) if folder.name != "m-0" else ()))  # type: ignore
+    assert capsys.readouterr().err.startswith("of 2 runs not all was read that they measured; which: ")
+
+
 def test_metrics_are_read_of_what_is_shown_and_all_are_sorted_by_one() -> None:
     asked = []
 

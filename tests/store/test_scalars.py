@@ -122,10 +122,13 @@ def test_no_link_is_followed_and_no_pipe_waited_for(tmp_path: Path) -> None:
     assert scalars.metrics_of(folder) == scalars.Found()
 
 
-def test_a_pipe_in_the_place_of_a_table_is_no_table(tmp_path: Path) -> None:
+def test_a_pipe_or_a_link_in_the_place_of_a_table_is_no_table(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(OSError):
-        pieces.opened(str(tmp_path / "pipe.csv"))
+    put(tmp_path / "table", "loss\n1\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "table")
+    for name in ("pipe.csv", "link.csv"):
+        with pytest.raises(OSError):
+            pieces.opened(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.json", "events.out.tfevents.1.h", "metrics/loss"])

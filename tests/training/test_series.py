@@ -51,6 +51,12 @@ def test_a_long_curve_keeps_its_shape_and_both_ends() -> None:
     assert max(gaps) < count / 200  # evenly thinned: no part of it is missing
 
 
+def test_the_last_value_stays_where_it_is_no_extreme() -> None:
+    for count in range(3 * POINTS, 3 * POINTS + 16):
+        made = track((step, float(step % 2) if step < count - 1 else 0.5) for step in range(count)).series("x")
+        assert (made.steps[-1], made.values[-1]) == (count - 1, 0.5), count
+
+
 @given(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 20), st.floats()), st.floats()), max_size=60),
        st.integers(1, 100))
 def test_any_points(points: list[tuple[float | None, float]], times: int) -> None:

@@ -12,6 +12,9 @@ from bareboat.errors import UsageError
 from bareboat.values import TYPE_CHECKING, Any, replace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bareboat.training.series import Found
     from bareboat.training.sweep import Sweep
     from bareboat.verbs.outcomes import Metrics, Outcome, Outcomes
     from bareboat.verbs.prepare import RunRequest
@@ -86,7 +89,20 @@ def report(found: Outcomes, options: argparse.Namespace, metrics: Metrics | None
     from bareboat.verbs.outcomes import measured, ranked
 
     def read(points: Sequence[Outcome]) -> Sequence[Outcome]:
-        return measured(points, metrics) if metrics else points
+        if metrics is None:
+            return points
+        partly: list[str] = []
+
+        def noted(folder: Path) -> Found:
+            found = metrics(folder)
+            partly.extend([folder.name] if found.notes else [])
+            return found
+
+        told = measured(points, noted)
+        if partly:
+            sys.stderr.write(f"of {len(partly):,} runs not all was read that they measured; which: bareboat show "
+                             f"{plain(partly[0])} --metrics\n")
+        return told
 
     points = read(found.points) if options.sort or options.json or options.csv else found.points
     if options.sort:
