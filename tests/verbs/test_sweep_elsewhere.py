@@ -12,11 +12,12 @@ from tests import sandbox_kit
 from tests.queue_kit import Yard
 
 from bareboat.engine.scheduler_memory import MemoryScheduler, Trainee
+from bareboat.engine.slurm import notes
 from bareboat.queue.base import Added
 from bareboat.queue.memory import MemoryLedger
 from bareboat.record.values import RunRecord
 from bareboat.training.sweep import grid
-from bareboat.training.values import Point, Training
+from bareboat.training.values import Observation, Point, Training
 from bareboat.values import replace
 from bareboat.verbs import queued
 from bareboat.verbs.launch import Kept
@@ -57,3 +58,34 @@ def test_a_sweep_is_polled_and_its_failed_runs_are_resumed_alone(yard: Yard, tmp
     assert [(p.state, p.attempt) for p in outcomes(id, ledger).points] == [
         ("succeeded", 1), ("succeeded", 2), ("succeeded", 1), ("succeeded", 2)]
     assert replace(fake.poll(jobs)[jobs[1]], reason="").state == "failed"  # the job of before stays what it was
+
+
+def test_slurm_is_asked_seldom_by_who_waits(yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of waiting on a clock of its own: the end is noticed by what the node wrote."""
+    ledger, now, asked = MemoryLedger(), [1000.0], []
+    over = 1000.0 + 3600.0
+
+    class Asked(MemoryScheduler):
+        def poll(self, jobs: object) -> dict[str, Observation]:
+            asked.append(now[0])
+            return {"7@abc/r": Observation("succeeded" if now[0] >= over else "running", "", 1, 0)}
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] >= over:
+            notes.write(folder, notes.Note("r", "succeeded", attempt=1, exit_code=0))
+
+    fake = Asked({})
+    queue = Queue(ledger, yard.queue.leases, lambda: None, lambda name: fake, tmp_path / "queue")
+    folder = queue.folder / "submissions/abc"
+    folder.mkdir(parents=True)
+    load = sandbox_kit.workload(yard.tree, "work")
+    template = Template(Kept(load, RunRecord("0" * 12, argv=load.argv, engine="memory"), None),
+                        Training(scheduler="slurm"))
+    ledger.add(Added("abc", packed(template), (Point("r", "x", argv=("work",)),), "slurm", created=0.0, name="x"))
+    ledger.jobs([("r", "7@abc/r")])
+    monkeypatch.setattr(queued.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(queued.time, "sleep", sleep)
+    ended = queued.until_over("r", queue)
+    assert ended is not None and ended.state == "succeeded" and now[0] - over < 2.0
+    assert 300 < len(asked) < 500

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bareboat.engine.scheduler import Scheduler
 
 
-PAUSE = 0.5  # seconds between two questions while something is waited for
+PAUSE = 0.5  # seconds between two looks while something is waited for
+SELDOM = 10.0  # seconds between two questions to Slurm's controller, which all users of a cluster ask, after a while
 
 
 def refresh(queue: Queue) -> tuple[str, ...]:
@@ -55,6 +56,21 @@ def refresh(queue: Queue) -> tuple[str, ...]:
         except BareboatError as error:
             problems.append(f"{error.code}: {error.what} {error.where}")
     return tuple(problems)
+
+
+def until_next(entry: Entry, waited: float) -> float:
+    """Seconds until the next question about a run that somebody has waited for."""
+    return min(waited / 20, SELDOM) if entry.scheduler == "slurm" else 0.0
+
+
+def news(entry: Entry, queue: Queue) -> bool:
+    """Whether the node of a run has written down that it is over or goes on elsewhere, which costs Slurm nothing."""
+    if entry.scheduler != "slurm":
+        return False
+    from bareboat.engine.slurm import notes
+
+    note = notes.read(queue.folder / "submissions" / entry.submission, entry.run)
+    return note is not None and note.state != "running"
 
 
 def _told(entry: Entry, queue: Queue) -> None:

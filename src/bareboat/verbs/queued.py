@@ -185,15 +185,17 @@ def _send_again(entries: list[Entry], queue: Queue) -> None:
 
 def until_over(run: str, queue: Queue) -> Entry | None:
     """Wait for the end of a run; None when it was taken off the list meanwhile. A worker that died is started again."""
-    began = woken = time.monotonic()
+    began = woken = due = time.monotonic()
     while True:
         entry = found(queue.ledger, run)
         if entry is None or final(entry.state):
             return entry
         if entry.scheduler != "local":
-            from bareboat.verbs.polling import PAUSE, refresh
+            from bareboat.verbs.polling import PAUSE, news, refresh, until_next
 
-            refresh(queue)
+            if time.monotonic() >= due or news(entry, queue):
+                refresh(queue)
+                due = time.monotonic() + until_next(entry, time.monotonic() - began)
             time.sleep(PAUSE)
             continue
         if time.monotonic() - woken > 5.0:
