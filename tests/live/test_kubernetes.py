@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_from_a_folder_to_the_log_of_a_run(project: Path, home: Path, cluster: C
         assert "hf_aaaa" not in json.dumps(job)
         bareboat(home, "train", *where, "--name", "many", "--sweep", "x=1,2,3", "--",
                  "sh", "-c", "echo {x}; while :; do sleep 0.1; done", cwd=project)
+        end = time.monotonic() + 60
+        while not any(pod["status"]["phase"] == "Running" for pod in cluster.all("pods")):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        pod = next(pod for pod in cluster.all("pods") if pod["status"]["phase"] == "Running")
+        index = int(pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"])
+        run = json.loads(bareboat(home, "queue", "many", "--json", cwd=project))["runs"][index]["id"]
+        assert bareboat(home, "exec", run, "sh", "-c", "echo inside", cwd=project) == "inside"
         bareboat(home, "stop", "many", cwd=project)
         rows = json.loads(bareboat(home, "queue", "--all", "--json", cwd=project))
         assert json.dumps(rows).count("cancelled") >= 3

@@ -26,13 +26,18 @@ def awaited(monkeypatch: pytest.MonkeyPatch, scheduler: str, *names: str) -> tup
 
 
 def test_what_has_succeeded_is_not_waited_for_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert awaited(monkeypatch, "kubernetes", "done", "going") == ("going",)
     assert awaited(monkeypatch, "kubernetes", "done") == ()
     assert awaited(monkeypatch, "kubernetes") == ()
 
 
 def test_elsewhere_the_scheduler_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert awaited(monkeypatch, "local", "done", "going") == ("done", "going")
+
+
+def test_what_has_not_is_refused_with_the_way_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError) as raised:
+        awaited(monkeypatch, "kubernetes", "done", "going")
+    assert raised.value.code == "train.after" and 'test "$(bareboat wait going)" = 0' in raised.value.hint
 
 
 def test_nothing_follows_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:

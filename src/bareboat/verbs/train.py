@@ -210,14 +210,21 @@ def _check_name(name: str, work: Work, queue: Queue) -> None:
 
 
 def _awaited(training: Training, work: Work, queue: Queue) -> tuple[str, ...]:
-    """The runs that must succeed first. A cluster has no order between Jobs: what has succeeded needs none."""
+    """The runs that must succeed first. A cluster has no order between Jobs: what has succeeded needs none, and what
+    has not is refused before anything is pushed. Raises UsageError "train.after".
+    """
     if not training.after or training.scheduler != "kubernetes":
         return tuple(_before(word, work, queue) for word in training.after)
     from bareboat.verbs.polling import refresh
 
     refresh(queue)
-    runs = (_before(word, work, queue) for word in training.after)
-    return tuple(run for run in runs if queue.ledger.find(run).state != "succeeded")
+    for word in training.after:
+        entry = queue.ledger.find(_before(word, work, queue))
+        if entry.state != "succeeded":
+            raise UsageError("train.after", f"{word} is {entry.state}, and a cluster has no order between Jobs",
+                             where="--after",
+                             hint=f'wait for it: test "$(bareboat wait {word})" = 0 && bareboat train …')
+    return ()
 
 
 def _before(word: str, work: Work, queue: Queue) -> str:
