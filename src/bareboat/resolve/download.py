@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +18,7 @@ from bareboat.resolve.download_errors import (
     where_of,
     wrong_digest,
 )
+from bareboat.resolve.partial import Partial
 
 if TYPE_CHECKING:
     from bareboat.store import Store
@@ -198,6 +196,12 @@ class _Work:
             )
         self.stop.wait(seconds)
 
+    def wait(self) -> None:
+        """Between two looks at what another process is at."""
+        self.pause(0.1)
+        if self.stop.is_set():
+            raise _Stopped
+
     def missing(self) -> list[Download]:
         return [i for i in self.items if self.store.blob(i.sha256) is None]
 
@@ -211,7 +215,9 @@ def _one(work: _Work, item: Download) -> None:
     if path is not None:
         _copy(work.store, item, path)
         return
-    with _Partial(work, item) as partial:
+    if work.stop.is_set():
+        raise _Stopped
+    with Partial(work.store, item.sha256, item.size, work.wait) as partial:
         if partial.fd < 0:
             return  # another process brought it
         resumed = partial.size() > 0
@@ -225,120 +231,7 @@ def _one(work: _Work, item: Download) -> None:
                 raise wrong_digest(item, partial.sha256())
 
 
-class _Partial:
-    """What has arrived of a file: tmp/partial-SHA256 in the store, locked while somebody writes it.
-
-    A plain locked file like every draft, so gc takes it when nobody has come back for it.
-    """
-
-    def __init__(self, work: _Work, item: Download) -> None:
-        self.work, self.item = work, item
-        self.path = work.store.home / "tmp" / f"partial-{item.sha256}"
-        self.fd = -1
-        self._state, self._hashed = hashlib.sha256(), 0  # of the first so many bytes: hashed as they go by
-
-    def __enter__(self) -> _Partial:
-        while not self.work.stop.is_set():
-            try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            except PermissionError:  # already made read-only, and about to be renamed: by a process, or by a dead one
-                self._drop_abandoned()
-                if self.work.store.blob(self.item.sha256) is not None:
-                    return self
-                self.work.pause(0.1)
-                continue
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
-                    self.fd = fd
-                    return self
-            except (BlockingIOError, FileNotFoundError):
-                pass  # another process is at it, or has just finished, or gc took it
-            os.close(fd)
-            if self.work.store.blob(self.item.sha256) is not None:
-                self._remove()
-                return self
-            self.work.pause(0.1)
-        raise _Stopped
-
-    def _drop_abandoned(self) -> None:
-        """Remove a read-only partial that nobody holds: its maker died between the last two steps."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            return
-        except PermissionError:
-            from bareboat.store.disk_errors import disk_error
-
-            raise disk_error(PermissionError(errno.EACCES, "Permission denied"), str(self.path)) from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_ino == os.stat(self.path).st_ino:
-                self._remove()
-        except (BlockingIOError, FileNotFoundError):
-            pass  # it is being finished
-        finally:
-            os.close(fd)
-
-    def __exit__(self, *_: object) -> None:
-        if self.fd >= 0:
-            if self.size() == 0:
-                self._remove()
-            os.close(self.fd)
-
-    def size(self) -> int:
-        return os.fstat(self.fd).st_size
-
-    def empty(self) -> None:
-        os.ftruncate(self.fd, 0)
-        self._state, self._hashed = hashlib.sha256(), 0
-
-    def append(self, data: bytes) -> None:
-        view = memoryview(data)
-        at = self.size()
-        if at == self._hashed:
-            self._state.update(data)
-            self._hashed += len(data)
-        while view:
-            try:
-                n = os.pwrite(self.fd, view, at)
-            except OSError as error:
-                from bareboat.store.disk_errors import disk_error
-
-                raise disk_error(error, str(self.path), self.item.size) from error
-            at, view = at + n, view[n:]
-
-    def publish(self) -> bool:
-        """Into the store, if it is the file that was asked for: its digest is of the very bytes that were written."""
-        size = self._hash_rest()
-        if self._state.hexdigest() != self.item.sha256 or (self.item.size and size != self.item.size):
-            return False
-        self.work.store.adopt_fresh(self.path, self.item.sha256)
-        self._remove()
-        return True
-
-    def sha256(self) -> str:
-        """The digest of what arrived, which is then dropped."""
-        self._hash_rest()
-        found = self._state.hexdigest()
-        self.empty()
-        return found
-
-    def _hash_rest(self) -> int:
-        """Bring the digest up to the end of the file, past what an earlier attempt left; returns the size."""
-        while data := os.pread(self.fd, 1 << 20, self._hashed):
-            self._state.update(data)
-            self._hashed += len(data)
-        return self._hashed
-
-    def _remove(self) -> None:
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass
-
-
-def _receive(work: _Work, item: Download, partial: _Partial) -> None:
+def _receive(work: _Work, item: Download, partial: Partial) -> None:
     """Append to the partial file until it is complete, through as many connections as that takes."""
     import random
 
@@ -372,7 +265,7 @@ def _receive(work: _Work, item: Download, partial: _Partial) -> None:
         work.pause(max(wait, work.policy.backoff * 2 ** (failures - 1) * random.uniform(0.5, 1.5)))
 
 
-def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str]:
+def _attempt(work: _Work, item: Download, partial: Partial) -> tuple[float, str]:
     """One connection. (0, "") when the file is complete, else seconds to wait at least and what happened."""
     from bareboat.transport import retry_after
 
@@ -412,7 +305,7 @@ def _attempt(work: _Work, item: Download, partial: _Partial) -> tuple[float, str
         response.close()
 
 
-def _given(work: _Work, item: Download, partial: _Partial, have: int) -> tuple[float, str]:
+def _given(work: _Work, item: Download, partial: Partial, have: int) -> tuple[float, str]:
     """As _attempt, from the item's own source."""
     assert item.source is not None
     try:
@@ -423,7 +316,7 @@ def _given(work: _Work, item: Download, partial: _Partial, have: int) -> tuple[f
         return 0.0, error.what
 
 
-def _take(work: _Work, item: Download, partial: _Partial, chunks: Iterator[bytes], whole: int) -> tuple[float, str]:
+def _take(work: _Work, item: Download, partial: Partial, chunks: Iterator[bytes], whole: int) -> tuple[float, str]:
     """Append what comes; as _attempt. whole: bytes in all, 0 where nobody said."""
     have = partial.size()
     for data in chunks:
