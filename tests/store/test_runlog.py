@@ -92,3 +92,27 @@ def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
     assert whole(tmp_path) == b""
     with pytest.raises(OSError, match="symbolic"):
         LogWriter(tmp_path)
+
+
+def test_where_attempts_begin_is_told_to_who_asks(tmp_path: Path) -> None:
+    for attempt in (1, 2, 300):
+        log = LogWriter(tmp_path, Bounds(size=5, keep=9))
+        if attempt > 1:
+            log.mark(attempt)
+        log.write(b"of %d\n" % attempt, OUT)
+        log.close()
+    assert whole(tmp_path) == b"of 1\nof 2\nof 300\n"
+    found = [(p.stream, p.data) for p in pieces(tmp_path, marks=True)]
+    assert found == [(OUT, b"of 1\n"), (runlog.MARK, b"2"), (OUT, b"of 2\n"), (runlog.MARK, b"300"), (OUT, b"of 300\n")]
+    assert [p.data for p in pieces(tmp_path, marks=True, tail=1)] == [b"of 300\n"]
+
+
+def test_an_attempt_that_begins_while_the_log_is_followed(tmp_path: Path) -> None:
+    log, going = LogWriter(tmp_path), True
+    log.write(b"one", OUT)
+    reading = follow(tmp_path, lambda: going, marks=True)
+    assert next(reading).data == b"one"
+    log.mark(2)
+    assert (next(reading).stream, log.write(b"two", OUT), next(reading).data) == (runlog.MARK, None, b"two")
+    going = False
+    assert list(reading) == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from bareboat.values import Protocol
 
 SUMMARY = "What a container or a run wrote: its output on standard output, its errors on standard error."
 EXAMPLES = """\
@@ -22,7 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help="10m, 1h30m, or 2026-05-01T12:00:00Z")
     parser.add_argument("-n", "--tail", metavar="N", default="all", help="only the last N lines")
     parser.add_argument("-t", "--timestamps", action="store_true", help="when each piece came, before its lines")
-    parser.add_argument("--raw", action="store_true", help="every byte, also what moves the cursor of a terminal")
+    parser.add_argument("--raw", action="store_true", help="every byte as the program wrote it: progress bars in "
+                        "each of their states, and what else moves the cursor of a terminal")
 
 
 def command(options: argparse.Namespace) -> int:
@@ -48,30 +51,141 @@ def show(store, text: str, *, follow: bool, since: float = 0.0,  # type: ignore[
     run = run_of(store, text)
     afar = _afar(store, run, follow)
     if afar is not None:
-        _show_afar(afar, None if follow else tail, raw)
+        _show_afar(afar, None if follow else tail, (_raw(False) if raw else _outlets(follow, False))[1])
         code = find(store, run).exit_code
         return 0 if code is None else code
     folder = store.runs.path(run)
-    pieces = (runlog.follow(folder, living(store, run), since=since, tail=tail) if follow
-              else runlog.pieces(folder, since=since, tail=tail))
-    careful = {stream: _careful(stream, raw) for stream in (1, 2)}
-    fresh = {1: True, 2: True}
-    for piece in pieces:
-        data = piece.data
-        if stamps:
-            data, fresh[piece.stream] = _stamped(data, piece.time, fresh[piece.stream])
-        _write(piece.stream, careful[piece.stream](data))
+    pieces = (runlog.follow(folder, living(store, run), since=since, tail=tail, marks=not raw) if follow
+              else runlog.pieces(folder, since=since, tail=tail, marks=not raw))
+    outlets = _raw(stamps) if raw else _outlets(follow, stamps)
+    try:
+        for piece in pieces:
+            if piece.stream == runlog.MARK:
+                if outlets[1] is not outlets[2]:
+                    outlets[1].line(b"", piece.time)
+                outlets[2].line(_between(store, run, int(piece.data), piece.time).encode(), piece.time)
+            else:
+                outlets[piece.stream].feed(piece.data, piece.time)
+    except KeyboardInterrupt:
+        _finish(outlets)
+        raise
+    _finish(outlets)
     code = find(store, run).exit_code
     return 0 if code is None else code
 
 
-def _careful(stream: int, raw: bool):  # type: ignore[no-untyped-def]
-    """On a terminal nothing but colours of it moves anything; elsewhere every byte."""
-    if raw or not os.isatty(stream):
-        return lambda data: data
-    from bareboat.cli.plain import replay
+def _between(store, run: str, number: int, when: float) -> str:  # type: ignore[no-untyped-def]  # Store, late
+    """The line before an attempt that follows others."""
+    import time
 
-    return lambda data: b"".join(replay([data]))
+    from bareboat.cli.plain import plain
+    from bareboat.verbs.runs import find
+
+    record = find(store, run)
+    resumed = {attempt.number: attempt.resumed for attempt in record.attempts} | {record.attempt: record.resumed}
+    ends = {attempt.number + 1: attempt.reason or f"exit {attempt.exit_code}" for attempt in record.attempts}
+    parts = [f"attempt {number}", f"after {ends[number]}" if number in ends else "", f"resumed from {resumed[number]}" if resumed.get(number) else
+             "from the beginning", time.strftime("%Y-%m-%d %H:%M", time.localtime(when))]
+    return plain(f"── {' · '.join(part for part in parts if part)} ──")
+
+
+class _Outlet(Protocol):
+    """Where a stream of the log goes."""
+
+    def feed(self, data: bytes, when: float) -> None: ...
+    def line(self, text: bytes, when: float) -> None: ...
+    def finish(self) -> None: ...
+
+
+class _Raw:
+    """Every byte."""
+
+    def __init__(self, stream: int, stamps: bool) -> None:
+        self._stream, self._stamps, self._fresh = stream, stamps, True
+
+    def feed(self, data: bytes, when: float) -> None:
+        if self._stamps:
+            data, self._fresh = _stamped(data, when, self._fresh)
+        _write(self._stream, data)
+
+    def line(self, text: bytes, when: float) -> None:
+        """Nothing: it is none of the bytes."""
+
+    def finish(self) -> None:
+        """It has come."""
+
+
+class _Lines:
+    """Progress bars as their last state; on a terminal nothing but colours of it moves anything."""
+
+    def __init__(self, stream: int, follow: bool, stamp: Callable[[float], bytes] | None) -> None:
+        from bareboat.cli.screen import ROWS, Screen
+
+        self._stream = stream
+        self._screen = Screen(0 if follow else ROWS, stamp=stamp)
+        self._fit = _fit() if os.isatty(stream) else lambda data: data
+
+    def feed(self, data: bytes, when: float) -> None:
+        _write(self._stream, self._screen.feed(self._fit(data), when))
+
+    def line(self, text: bytes, when: float) -> None:
+        self._screen.line(text, when)
+        _write(self._stream, self._screen.taken())
+
+    def finish(self) -> None:
+        _write(self._stream, self._screen.finish())
+
+
+class _Live:
+    """Progress bars as they move."""
+
+    def __init__(self, stream: int, stamp: Callable[[float], bytes] | None) -> None:
+        from bareboat.cli.redraw import Redraw
+
+        def size() -> tuple[int, int]:
+            try:
+                found = os.get_terminal_size(stream)
+            except OSError:
+                return 80, 24
+            return found.columns or 80, found.lines or 24
+
+        self._redraw = Redraw(lambda data: _write(stream, data), size, stamp)
+        self._fit = _fit()
+        self.line, self.finish = self._redraw.line, self._redraw.finish
+
+    def feed(self, data: bytes, when: float) -> None:
+        self._redraw.feed(self._fit(data), when)
+
+
+def _fit() -> Callable[[bytes], bytes]:
+    """A log made fit for a terminal, piece by piece."""
+    from bareboat.cli.plain import Replay
+
+    return Replay(moves=True).feed
+
+
+def _raw(stamps: bool) -> dict[int, _Outlet]:
+    return {stream: _Raw(stream, stamps) for stream in (1, 2)}
+
+
+def _outlets(follow: bool, stamps: bool) -> dict[int, _Outlet]:
+    """By stream; one for both where both are the same file, whose order is the program's then."""
+    def one(stream: int) -> _Outlet:
+        if follow and os.isatty(stream):
+            return _Live(stream, _stamp if stamps else None)
+        return _Lines(stream, follow, _stamp if stamps else None)
+
+    try:
+        same = os.path.samestat(os.fstat(1), os.fstat(2))
+    except OSError:
+        same = False
+    first = one(1)
+    return {1: first, 2: first if same else one(2)}
+
+
+def _finish(outlets: dict[int, _Outlet]) -> None:
+    for outlet in dict.fromkeys(outlets.values()):
+        outlet.finish()
 
 
 def _afar(store, run: str, follow: bool) -> Iterator[bytes] | None:  # type: ignore[no-untyped-def]  # Store, late
@@ -96,22 +210,25 @@ def _afar(store, run: str, follow: bool) -> Iterator[bytes] | None:  # type: ign
     return lines()
 
 
-def _show_afar(lines: Iterator[bytes], tail: int | None, raw: bool) -> None:
+def _show_afar(lines: Iterator[bytes], tail: int | None, outlet: _Outlet) -> None:
     """What came of a log is not parted into output and errors there: all of it is output."""
     from collections import deque
 
-    careful = _careful(1, raw)
     for line in lines if tail is None else deque(lines, tail):
-        _write(1, careful(line))
+        outlet.feed(line, 0.0)
+    outlet.finish()
 
 
 def _stamped(data: bytes, when: float, fresh: bool) -> tuple[bytes, bool]:
+    lines = data.splitlines(keepends=True)
+    out = b"".join((_stamp(when) if fresh or i else b"") + line for i, line in enumerate(lines))
+    return out, data.endswith(b"\n") if data else fresh
+
+
+def _stamp(when: float) -> bytes:
     import datetime
 
-    stamp = datetime.datetime.fromtimestamp(when, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ ").encode()
-    lines = data.splitlines(keepends=True)
-    out = b"".join((stamp if fresh or i else b"") + line for i, line in enumerate(lines))
-    return out, data.endswith(b"\n") if data else fresh
+    return datetime.datetime.fromtimestamp(when, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ ").encode()
 
 
 def _write(stream: int, data: bytes) -> None:

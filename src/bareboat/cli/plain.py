@@ -16,28 +16,44 @@ def plain(text: str) -> str:
     )
 
 
-def replay(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """A log for a terminal, its colours kept: every other control sequence is written as an escape.
+class Replay:
+    """A log for a terminal, its colours kept: every other control sequence is written as an escape. moves: those that
+    cli/screen.py carries out are kept, too.
 
     A log may be a stranger's: it must not set titles, fill the clipboard or move over what was said before.
     """
-    import re
 
-    # first what stays as it is, then the rest: other escapes and controls, C1 controls in UTF-8
-    control = re.compile(rb"(\x1b\[[0-9;:]*m)|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
-    unfinished = re.compile(rb"(?:\x1b(?:\[[0-9;:]{0,60})?|\xc2)\Z")
+    def __init__(self, moves: bool = False) -> None:
+        import re
 
-    def shown(match: re.Match[bytes]) -> bytes:
-        return match[1] or b"\\x%02x" % match[0][-1]
+        # first what stays as it is, then the rest: other escapes and controls, C1 controls in UTF-8
+        kept = rb"[0-9;:]*m|[0-9]{0,8}[A-GJKP]|\?(?:7|25|2026)[hl]" if moves else rb"[0-9;:]*m"
+        self._control = re.compile(rb"(\x1b\[(?:" + kept + rb"))|[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+        self._unfinished = re.compile(rb"(?:\x1b(?:\[\??[0-9;:]{0,60})?|\xc2)\Z")
+        self._rest = b""
 
-    rest = b""
-    for chunk in chunks:
-        data = rest + chunk
-        cut = unfinished.search(data)
+    def feed(self, chunk: bytes) -> bytes:
+        """A piece of it, but for a sequence that is not complete yet."""
+        data = self._rest + chunk
+        cut = self._unfinished.search(data)
         end = cut.start() if cut else len(data)
-        rest = data[end:]
-        yield control.sub(shown, data[:end])
-    yield control.sub(shown, rest)
+        self._rest = data[end:]
+        return self._shown(data[:end])
+
+    def end(self) -> bytes:
+        """What was not complete."""
+        return self._shown(self._rest)
+
+    def _shown(self, data: bytes) -> bytes:
+        return self._control.sub(lambda match: match[1] or b"\\x%02x" % match[0][-1], data)
+
+
+def replay(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Pieces of a log for a terminal."""
+    log = Replay()
+    for chunk in chunks:
+        yield log.feed(chunk)
+    yield log.end()
 
 
 def clip(text: str, width: int) -> str:

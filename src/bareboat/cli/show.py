@@ -29,6 +29,7 @@ EXAMPLES = """\
   bareboat show lr --metrics loss --png loss.png        the runs of a sweep
 """
 LISTED = 20  # results, variables
+TAIL = 10  # lines of the log that an account ends with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +145,7 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
         yield "lost", f"{_files(r.lost.count)}, {size(r.lost.bytes)}: {names}"
     if account.tail:
         yield "log", f"{size(account.log_bytes)}; its end (all of it: bareboat show {r.id[:6]} --log):"
-        for line in account.tail:
+        for line in _last(account.tail):
             yield "", f"| {plain(line)}"
     yield "repeat", account.repeat
 
@@ -155,6 +156,15 @@ def _before(r: RunRecord) -> Iterator[tuple[str, str]]:
         code = "" if a.exit_code is None else f", exit {a.exit_code}"
         began = f", began {moment(a.started)} UTC" if a.started else ""
         yield ("" if i else "before"), f"attempt {a.number}: {plain(a.reason) or 'ended'}{code}{began}"
+
+
+def _last(tail: bytes) -> list[str]:
+    """The last lines, progress bars as their last state."""
+    from bareboat.cli.screen import Screen
+
+    screen = Screen()
+    text = (screen.feed(tail) + screen.finish()).decode("utf-8", "replace")
+    return [line.rstrip("\r") for line in text.rstrip("\r\n").split("\n")[-TAIL:]]
 
 
 def _image(account: Account) -> Iterator[tuple[str, str]]:

@@ -96,10 +96,11 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a run that was started again since. Times: as RunRecord's."""
+    """One start of a run that was started again since. Times and resumed: as RunRecord's."""
 
     number: int
     started: str = ""
     ended: str = ""
     exit_code: int | None = None
     reason: str = ""
+    resumed: str = ""

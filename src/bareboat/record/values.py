@@ -89,8 +89,8 @@ class RunRecord:
     workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
     taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
     platform: "linux/arm64", when the run was emulated on a machine of another architecture. kind: "session" for what
-    people typed into; "" for a program that was run. attempt: which start this is; attempts: those before it. labels:
-    what --label said.
+    people typed into; "" for a program that was run. attempt: which start this is, and resumed the checkpoint that it
+    went on from, "" for none; attempts: those before it. labels: what --label said.
     """
 
     id: str
@@ -138,6 +138,7 @@ class RunRecord:
     platform: str = ""
     kind: str = ""
     attempt: int = 1
+    resumed: str = ""
     attempts: tuple[Attempt, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     format: int = RECORD_FORMAT

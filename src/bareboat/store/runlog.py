@@ -3,7 +3,9 @@
     log, log.1, log.2 …              the bytes, the newest in log
     log.index, log.1.index …         a row for each piece: end offset (u64), seconds since the epoch (f64), stream (u8)
 
-The rows are little endian. A log without an index (an older run's, a taken-in run's) is all standard output.
+The rows are little endian. A log without an index (an older run's, a taken-in run's) is all standard output. Where an
+attempt of a queued run begins behind others, two rows end at the same offset: the number of the attempt in place of the
+time with 4 as stream, then the time with 3.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from bareboat.store.atomic import write_all
 from bareboat.values import dataclass
 
 NAME = "log"
-OUT, ERR = 1, 2
+OUT, ERR, MARK, _NUMBER = 1, 2, 3, 4
 _ROW = struct.Struct("<QdB")
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _PIECE = 1 << 16
@@ -35,7 +37,9 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Piece:
-    """What came at once: when (seconds since the epoch), on which stream, and the bytes."""
+    """What came at once: when (seconds since the epoch), on which stream, and the bytes. stream MARK: nothing came, an
+    attempt begins, whose number is in data.
+    """
 
     time: float
     stream: int
@@ -65,6 +69,10 @@ class LogWriter:
         self._size += len(data)
         write_all(self._index, _ROW.pack(self._size, time.time(), stream))
 
+    def mark(self, attempt: int) -> None:
+        """What follows is another attempt's. The log's bytes stay what they are."""
+        write_all(self._index, _ROW.pack(self._size, attempt, _NUMBER) + _ROW.pack(self._size, time.time(), MARK))
+
     def _rotate(self) -> None:
         self.close()
         for number in range(self._bounds.keep, 0, -1):
@@ -93,18 +101,19 @@ def files(folder: Path) -> list[Path]:
     return [*reversed(older), *([newest] if newest.is_file() and not newest.is_symlink() else [])]
 
 
-def pieces(folder: Path, *, since: float = 0.0, tail: int | None = None) -> Iterator[Piece]:
+def pieces(folder: Path, *, since: float = 0.0, tail: int | None = None, marks: bool = False) -> Iterator[Piece]:
     """What the log holds, in order. since: not what came before, in seconds since the epoch; tail: only the last so
-    many lines.
+    many lines; marks: where attempts begin, too.
     """
-    reader = _Reader(folder)
+    reader = _Reader(folder, marks)
     yield from reader.read(since, tail)
     yield from reader.more(rest=True)
 
 
-def follow(folder: Path, alive: Callable[[], bool], *, since: float = 0.0, tail: int | None = None) -> Iterator[Piece]:
+def follow(folder: Path, alive: Callable[[], bool], *, since: float = 0.0, tail: int | None = None,
+           marks: bool = False) -> Iterator[Piece]:
     """As pieces, and then what comes, until the run is over and all of it was read."""
-    reader = _Reader(folder)
+    reader = _Reader(folder, marks)
     yield from reader.read(since, tail)
     while True:
         going = alive()
@@ -121,35 +130,42 @@ def follow(folder: Path, alive: Callable[[], bool], *, since: float = 0.0, tail:
 class _Reader:
     """Reads once to the end, and then what was added; a rotation meanwhile loses nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._inode, self._at = 0, 0
+    def __init__(self, folder: Path, marks: bool) -> None:
+        self._folder, self._marks = folder, marks
+        self._inode, self._at, self._row = 0, 0, 0
 
     def read(self, since: float, tail: int | None) -> Iterator[Piece]:
         paths = files(self._folder)
         first, offset = (0, 0) if tail is None else _last_lines(paths, tail)
         for number, path in enumerate(paths):
             if number >= first:
-                yield from self._file(path, offset if number == first else 0, since)
+                at = offset if number == first else 0
+                yield from self._file(path, at, _row_behind(path, at), since)
 
     def more(self, *, rest: bool = False) -> Iterator[Piece]:
         """rest: what has no row too, of a writer that was killed between the two."""
         paths = files(self._folder)
         inodes = [_inode(path) for path in paths]
         start = inodes.index(self._inode) if self._inode in inodes else 0
-        at = self._at if self._inode in inodes else 0
+        at, row = (self._at, self._row) if self._inode in inodes else (0, 0)
         for number, path in enumerate(paths[start:]):
-            yield from self._file(path, at if number == 0 else 0, 0.0, rest)
+            yield from self._file(path, at if number == 0 else 0, row if number == 0 else 0, 0.0, rest)
 
-    def _file(self, path: Path, offset: int, since: float, rest: bool = False) -> Iterator[Piece]:
+    def _file(self, path: Path, offset: int, row: int, since: float, rest: bool = False) -> Iterator[Piece]:
         try:
             log = open(path, "rb")  # noqa: SIM115  # closed below
         except FileNotFoundError:
             return
         with log:
-            self._inode, self._at = os.fstat(log.fileno()).st_ino, offset
+            self._inode, self._at, self._row = os.fstat(log.fileno()).st_ino, offset, row
             log.seek(offset)
-            for end, when, stream in _rows(path, offset):
+            attempt = 0
+            for end, when, stream in _rows(path, row):
+                if stream == _NUMBER:
+                    attempt = int(when)
+                elif stream == MARK and self._marks and when >= since:
+                    yield Piece(when, MARK, b"%d" % attempt)
+                self._row += 1
                 while self._at < end and (data := log.read(min(_PIECE, end - self._at))):
                     self._at += len(data)
                     if when >= since:
@@ -168,24 +184,34 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _rows(path: Path, offset: int) -> Iterator[tuple[int, float, int]]:
-    """The rows of pieces that end behind an offset. A half-written row, of a writer that was killed, is not read."""
+def _rows(path: Path, row: int) -> Iterator[tuple[int, float, int]]:
+    """The rows from one on. A half-written one, of a writer that was killed, is not read."""
     try:
         with open(path.with_name(f"{path.name}.index"), "rb") as index:
-            size = os.fstat(index.fileno()).st_size // _ROW.size
-            low, high = 0, size
-            while low < high:  # by bisection: a long log has many rows
+            index.seek(row * _ROW.size)
+            while len(data := index.read(_ROW.size)) == _ROW.size:
+                yield _ROW.unpack(data)
+    except FileNotFoundError:
+        return
+
+
+def _row_behind(path: Path, offset: int) -> int:
+    """The first row of a piece that ends behind an offset; by bisection, since a long log has many."""
+    if not offset:
+        return 0
+    try:
+        with open(path.with_name(f"{path.name}.index"), "rb") as index:
+            low, high = 0, os.fstat(index.fileno()).st_size // _ROW.size
+            while low < high:
                 middle = (low + high) // 2
                 index.seek(middle * _ROW.size)
                 if _ROW.unpack(index.read(_ROW.size))[0] <= offset:
                     low = middle + 1
                 else:
                     high = middle
-            index.seek(low * _ROW.size)
-            while len(row := index.read(_ROW.size)) == _ROW.size:
-                yield _ROW.unpack(row)
+            return low
     except FileNotFoundError:
-        return
+        return 0
 
 
 def _last_lines(paths: list[Path], lines: int) -> tuple[int, int]:

@@ -87,7 +87,7 @@ def ready(task: Task, work: Work) -> Prepared:
     own["CHECKPOINTS"], own["RESUME"] = inside, f"{inside}/{last}" if last else ""
     env = {**dict(load.env), **{f"BAREBOAT_{name}": value for name, value in own.items()}, **dict(point.env)}
     load = _with_gpus(replace(load, env=tuple(sorted(env.items()))), task, work)
-    record = replace(record, env=_recorded(record, point, own), gpus=load.driver.granted or record.gpus)
+    record = replace(record, env=_recorded(record, point, own), gpus=load.driver.granted or record.gpus, resumed=last)
     return replace(kept.prepared(), workload=load, record=record, results=results, keys=(*kept.keys, *code_keys),
                    shared=True)
 

@@ -85,6 +85,8 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
             record = move(replace(record, log=NAME), "running", at=timestamp(time.time()))
             # a power cut now leaves no run, as if it had come a moment earlier
             write_record(work, record, durable=False)
+            if prepared.shared and record.attempt > 1:
+                log.mark(record.attempt)
             try:
                 outcome, gathering = _start(prepared, log, work, keeper)
             except BareboatError as e:
@@ -189,6 +191,10 @@ class _Log:
                 self.open = False
                 self.work.tell.say(f"the log ends here, the program goes on: {e.strerror} in {self.work.store.home}; "
                                    "make room before it ends, or its record is lost: bareboat gc")
+
+    def mark(self, attempt: int) -> None:
+        with suppress(OSError):  # the first piece of output tells of it
+            self._writer.mark(attempt)
 
     def note(self, text: str) -> None:
         self.write(f"{text}\n".encode(), ERR)

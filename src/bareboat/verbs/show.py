@@ -15,20 +15,19 @@ from bareboat.store import Store
 from bareboat.store.newest import Written, newest
 from bareboat.verbs.runs import find
 
-TAIL = 10  # lines of the log that an account ends with
 _TAIL_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class Account:
-    """A run, readable: its record, the image's plan (None when it is gone), the log's last lines, how to
+    """A run, readable: its record, the image's plan (None when it is gone), the log's last bytes, how to
     repeat it; of one that is not over its results folder ("" where it has none) and what was written there last.
     """
 
     record: RunRecord
     plan: Plan | None
     log_bytes: int
-    tail: tuple[str, ...]
+    tail: bytes
     repeat: str
     folder: str = ""
     newest: tuple[Written, ...] = ()
@@ -38,7 +37,7 @@ def show(store: Store, text: str) -> Account:
     """The account of the run that text means. Raises RecordError record.missing, record.ambiguous."""
     record = find(store, text)
     log = log_path(store, record)
-    size, tail = _tail(log) if log else (0, ())
+    size, tail = _tail(log) if log else (0, b"")
     folder = None if final(record.state) else results_of(store, record.id)
     return Account(record, plan_of(store, record), size, tail, f"bareboat rerun {record.id[:6]}", str(folder or ""),
                    newest(folder) if folder else ())
@@ -128,14 +127,11 @@ def results_of(store: Store, text: str) -> Path | None:
     return Path(place) if place else None
 
 
-def _tail(path: Path) -> tuple[int, tuple[str, ...]]:
+def _tail(path: Path) -> tuple[int, bytes]:
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         file.seek(max(size - _TAIL_BYTES, 0))
-        text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
-    return size, tuple(
-        line.rpartition("\r")[2] for line in text.rstrip("\r\n").split("\n")[-TAIL:]
-    ) if text else ()
+        return size, file.read(_TAIL_BYTES)
 
 
 def command_line(record: RunRecord) -> str:
