@@ -83,7 +83,7 @@ def test_a_record_under_another_id_is_refused(lab):
 def test_the_account(lab):
     record = lab.run("(results / 'a.txt').write_text('x'); say('one\\ntwo\\n')", env=(("HF_TOKEN", "x"),))
     account = show(lab.store, record.id[:6])
-    assert account.plan.wheels[0].name == "numpy" and account.tail == ("one", "two")
+    assert account.plan.wheels[0].name == "numpy" and account.tail == b"one\ntwo\n"
     assert account.record.withheld == ("HF_TOKEN",) and account.repeat == f"bareboat rerun {record.id[:6]}"
     assert b"".join(log(lab.store, record.id)) == b"one\ntwo\n"
 

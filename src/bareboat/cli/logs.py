@@ -84,8 +84,9 @@ def _between(store, run: str, number: int, when: float) -> str:  # type: ignore[
     record = find(store, run)
     resumed = {attempt.number: attempt.resumed for attempt in record.attempts} | {record.attempt: record.resumed}
     ends = {attempt.number + 1: attempt.reason or f"exit {attempt.exit_code}" for attempt in record.attempts}
-    parts = [f"attempt {number}", f"after {ends[number]}" if number in ends else "", f"resumed from {resumed[number]}" if resumed.get(number) else
-             "from the beginning", time.strftime("%Y-%m-%d %H:%M", time.localtime(when))]
+    parts = [f"attempt {number}", f"after {ends[number]}" if number in ends else "",
+             f"resumed from {resumed[number]}" if resumed.get(number) else "from the beginning",
+             time.strftime("%Y-%m-%d %H:%M", time.localtime(when))]
     return plain(f"── {' · '.join(part for part in parts if part)} ──")
 
 
