@@ -137,7 +137,6 @@ class Outcome:
     reason: str = ""
     lost: Lost = Lost()
     seconds: float = 0.0
-    peak_memory: int | None = None  # bytes, of the largest process, where it is known
 
 
 @dataclass(frozen=True)

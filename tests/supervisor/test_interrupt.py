@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bareboat.errors import EngineError
 from bareboat.supervisor.keeper import Keeper
 from bareboat.supervisor.rules import Rules, warned_at
+from bareboat.workload import Usage
 
 TERM, USR1 = 15, 10
 
@@ -50,6 +51,9 @@ class Container:
 
     def _say(self, what: str) -> None:
         self.did.append((self.clock.now, what))
+
+    def usage(self) -> Usage:
+        return Usage(0.0, 0, 1)
 
     def warn(self, number: int) -> int:
         if number in self.caught:

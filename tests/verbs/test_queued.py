@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.life_kit import until
@@ -255,6 +257,25 @@ def test_doctor_looks_at_the_queues_file(yard: Yard) -> None:
     check, = _queue(yard.work)
     assert not check.ok and "--rebuild" in check.remedy
     file.unlink()
+
+
+def test_who_uses_a_gpu_is_not_silent(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bareboat.supervisor import client
+    from bareboat.verbs.attempts import LocalHands
+
+    said: dict[str, object] = {"cpu_seconds": 1.0, "gpu": 0.0}
+    monkeypatch.setattr(client, "ask", lambda *_, **__: SimpleNamespace(value=said))
+    run, = yard.submit("true")
+    entry = yard.entry(run)
+    hands = LocalHands(yard.work, yard.ledger, lambda _: None)  # type: ignore[arg-type,return-value]
+    assert hands.silent(entry) == 0.0
+    time.sleep(0.02)
+    assert hands.silent(entry) > 0.0
+    said["gpu"] = 3.0
+    assert hands.silent(entry) == 0.0
+    said["gpu"] = None  # not known
+    time.sleep(0.02)
+    assert hands.silent(entry) > 0.0
 
 
 def test_what_is_held_back_is_not_said_to_start(yard: Yard) -> None:

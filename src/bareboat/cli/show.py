@@ -139,6 +139,10 @@ def lines(account: Account) -> Iterator[tuple[str, str]]:
     yield from _data(r)
     yield from _env(r)
     yield from _host(r)
+    if r.used is not None:
+        from bareboat.cli.used import lines as used
+
+        yield from used(r.used)
     yield from _newest(account) if account.folder else _results(r)
     if r.lost.count:
         names = ", ".join(map(plain, r.lost.first[:3]))
@@ -244,8 +248,7 @@ def _host(r: RunRecord) -> Iterator[tuple[str, str]]:
     )
     if h.gpus:
         yield "", plain(f"{', '.join(h.gpus)}; {h.driver}")
-    peak = f", peak memory {size(r.peak_memory)}" if r.peak_memory else ""
-    yield "", plain(f"bareboat {r.version}, engine {r.engine}{peak}")
+    yield "", plain(f"bareboat {r.version}, engine {r.engine}")
 
 
 def _newest(account: Account) -> Iterator[tuple[str, str]]:

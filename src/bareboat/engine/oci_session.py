@@ -242,9 +242,9 @@ class Attached:
         first = self._first()
         if first:
             pids = self._members(first)
-            told = [t for t in map(processes.told, pids) if t]
-            storage = [processes.storage(pid) for pid in pids]
-            return Usage(sum(t[1] for t in told), sum(map(processes.proportional, pids)), len(pids),
+            every = [first, *pids]
+            storage = [processes.storage(pid) for pid in every]
+            return Usage(sum(map(processes.spent, every)), sum(map(processes.proportional, pids)), len(pids),
                          sum(s[0] for s in storage), sum(s[1] for s in storage))
         found = self.processes()
         return Usage(sum(p.seconds for p in found), sum(p.memory for p in found), len(found))

@@ -21,6 +21,20 @@ def start_child(argv: tuple[str, ...], env: Mapping[str, str]) -> int:
     return os.posix_spawn(argv[0], argv, env, file_actions=null, setsid=True)
 
 
+def start_heard(argv: tuple[str, ...], env: Mapping[str, str]) -> tuple[int, int]:
+    """As start_child, and a descriptor that gives what it writes, without waiting. Raises OSError."""
+    hear, say = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 2)]
+    try:
+        return os.posix_spawn(argv[0], argv, env, file_actions=[*null, (os.POSIX_SPAWN_DUP2, say, 1)],
+                              setsid=True), hear
+    except OSError:
+        os.close(hear)
+        raise
+    finally:
+        os.close(say)
+
+
 def reap() -> None:
     """Let go of children of this process that have ended."""
     try:

@@ -196,8 +196,20 @@ def told(pid: int) -> tuple[int, float, str] | None:
         return None
 
 
+def spent(pid: int) -> float:
+    """CPU seconds of a process and of those below it that it has waited for; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0.0
+
+
 def storage(pid: int) -> tuple[int, int]:
-    """Bytes that a process has read from and written to storage; zeros when that is not told."""
+    """Bytes that a process, and those below it that it has waited for, have read from storage and written to it; zeros
+    when that is not told.
+    """
     try:
         with open(f"/proc/{pid}/io", "rb") as file:
             found = dict(line.split(b": ") for line in file.read().splitlines())

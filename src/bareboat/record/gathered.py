@@ -95,8 +95,42 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How use went: a point each, at most supervisor.meter.POINTS. seconds: from the start to a point's end; cpu: CPUs
+    in use, its mean; memory, gpu_memory: bytes, its most; read, written: bytes in it; gpu: percent, its mean, () as
+    gpu_memory where it was not known all the time.
+    """
+
+    seconds: tuple[float, ...] = ()
+    cpu: tuple[float, ...] = ()
+    memory: tuple[int, ...] = ()
+    read: tuple[int, ...] = ()
+    written: tuple[int, ...] = ()
+    gpu: tuple[float, ...] = ()
+    gpu_memory: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Used:
+    """What an attempt used until the last look at it. cpus: that it could use; memory_peak, memory_mean: bytes of all
+    its processes, shared pages once, at the looks; read, written: bytes of storage; gpu: percent of its GPUs, the mean;
+    gpu_memory: bytes, the peak.
+    """
+
+    cpus: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_peak: int = 0
+    memory_mean: int = 0
+    read: int = 0
+    written: int = 0
+    gpu: float | None = None
+    gpu_memory: int | None = None
+    curve: Curve = Curve()
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """One start of a run that was started again since. Times and resumed: as RunRecord's."""
+    """One start of a run that was started again since. Times, resumed and used: as RunRecord's."""
 
     number: int
     started: str = ""
@@ -104,3 +138,4 @@ class Attempt:
     exit_code: int | None = None
     reason: str = ""
     resumed: str = ""
+    used: Used | None = None

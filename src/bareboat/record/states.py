@@ -63,6 +63,6 @@ def again(record: RunRecord, *, at: str, reason: str = "") -> RunRecord:
     if record.state == "pending":
         raise RecordError("record.move", "a run that is pending has not been started", where=record.id)
     past = Attempt(record.attempt, record.started, record.ended or at, record.exit_code, record.reason,
-                   record.resumed)
-    return replace(record, state="pending", reason=reason, started="", ended="", exit_code=None, resumed="",
+                   record.resumed, record.used)
+    return replace(record, state="pending", reason=reason, started="", ended="", exit_code=None, resumed="", used=None,
                    attempt=record.attempt + 1, attempts=(*record.attempts, past))

@@ -25,7 +25,7 @@ from bareboat.workload import Limits, Lost, Tmpfs
 
 TYPE_CHECKING = False  # typing itself costs 3 ms at every start
 if TYPE_CHECKING:
-    from bareboat.record.gathered import Attempt, DataSource, GitFacts, HostFacts, ResultFile
+    from bareboat.record.gathered import Attempt, DataSource, GitFacts, HostFacts, ResultFile, Used
 
 RECORD_FORMAT = 1
 SESSION = "session"  # the kind of a run that people typed into
@@ -85,9 +85,10 @@ class RunRecord:
     name: what --name gave. env: without secrets; withheld: names whose value was kept out or masked. plan:
     the plan digest; plan_blob: sha256 of the blob with the whole plan (record.codec), so that the image can
     be remade elsewhere. manifest: the manifest digest once known. locks: file name → sha256 of the blob
-    with its text. log: the log's path relative to the run's directory. seconds, lost, peak_memory: as
-    workload.Outcome. origin: where a run of somebody else's came from, written here by who took it in and never
-    taken from its sender; "" for this store's own. data_from: where its sender says that the data can be had.
+    with its text. log: the log's path relative to the run's directory. seconds, lost: as workload.Outcome; used:
+    None where nobody looked; peak_memory: its peak, in bytes. origin: where a run of somebody else's came from,
+    written here by who took it in and never taken from its sender; "" for this store's own. data_from: where its
+    sender says that the data can be had.
     platform: "linux/arm64", when the run was emulated on a machine of another architecture. kind: "session" for what
     people typed into; "" for a program that was run. attempt: which start this is, and resumed the checkpoint that it
     went on from, "" for none; attempts: those before it. labels: what --label said.
@@ -129,6 +130,7 @@ class RunRecord:
     seconds: float = 0.0
     lost: Lost = Lost()
     peak_memory: int | None = None
+    used: Used | None = None
     results: Results = Results()
     log: str = ""
     version: str = ""

@@ -87,11 +87,13 @@ class Inhabited:
         return [Process(pid, told[0], told[1], processes.resident(pid), told[2]) for pid, told in found if told]
 
     def usage(self) -> Usage:
-        """Sums over its processes; shared pages count once, where the kernel tells."""
+        """Sums over its processes; shared pages count once, where the kernel tells. Those that ended are in what the
+        ones that waited for them, or bwrap's first, have used.
+        """
         pids = self._members()
-        told = [t for t in map(processes.told, pids) if t]
-        storage = [processes.storage(pid) for pid in pids]
-        return Usage(sum(t[1] for t in told), sum(map(processes.proportional, pids)), len(pids),
+        every = [*processes.children(self._outer)[:1], *pids]
+        storage = [processes.storage(pid) for pid in every]
+        return Usage(sum(map(processes.spent, every)), sum(map(processes.proportional, pids)), len(pids),
                      sum(s[0] for s in storage), sum(s[1] for s in storage))
 
     def handle(self) -> Handle:

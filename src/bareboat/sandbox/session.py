@@ -67,8 +67,8 @@ class _Session:
             with relay.Signals() as signals, terminal.Raw(self.streams.terminal if self.box.tty else None):
                 self._start()
                 self.loop.add(signals.read, lambda: self._signals(signals.taken()))
-                code, peak = self._wait()
-            return self._outcome(code, peak, time.monotonic() - start)
+                code = self._wait()
+            return self._outcome(code, time.monotonic() - start)
         finally:
             self._end()
 
@@ -184,7 +184,7 @@ class _Session:
         except ProcessLookupError:
             pass
 
-    def _wait(self) -> tuple[int, int | None]:
+    def _wait(self) -> int:
         guard = self.pipes.own(os.pidfd_open(self.guard))
         ended = False
 
@@ -205,11 +205,11 @@ class _Session:
         self.pipes.drain()
         if b'"child-pid"' in self.status:
             self._look()  # it may have ended before it was seen
-        _, status, usage = os.wait4(self.guard, 0)
+        _, status = os.waitpid(self.guard, 0)
         self.guard = -1
-        return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
+        return os.waitstatus_to_exitcode(status)
 
-    def _outcome(self, code: int, peak: int | None, seconds: float) -> Outcome:
+    def _outcome(self, code: int, seconds: float) -> Outcome:
         if self.error is not None:
             raise self.error
         told = _number(self.status, b'"exit-code"')
@@ -226,7 +226,7 @@ class _Session:
         gone = Lost()
         if self.upper >= 0:
             gone = lost.walk(self.upper, self.made | self.streams.layer(self.upper), self.box.home)
-        return Outcome(code, self.reason, gone, seconds, peak)
+        return Outcome(code, self.reason, gone, seconds)
 
     def _end(self) -> None:
         if self.guard > 0:  # an exception: nothing may be left

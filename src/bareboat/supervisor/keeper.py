@@ -17,10 +17,12 @@ from bareboat.values import TYPE_CHECKING, Any
 from bareboat.workload import Port
 
 if TYPE_CHECKING:
+    from bareboat.supervisor.meter import Meter
     from bareboat.supervisor.ports import Forwards
     from bareboat.supervisor.watches import Checkup, Idle
 
 TYPED = 1 << 16  # bytes that were typed and wait for the program
+MEASURED = 1.0  # seconds after which use is measured: what is over sooner pays nothing for it
 STOPPED, KILLED, TIME, IDLE = "stopped", "killed", "time limit", "idle"
 
 
@@ -54,6 +56,7 @@ class Keeper:
         self._typed_all = False
         self._idle: Idle | None = None
         self._checkup: Checkup | None = None
+        self.meter: Meter | None = None  # of this start, from its first second on
         if rules.idle_stop or rules.health:
             from bareboat.supervisor.gpuwatch import GpuWatch
             from bareboat.supervisor.watches import Checkup, Idle
@@ -81,11 +84,20 @@ class Keeper:
                 self._announce(loop, before)
             at = warned_at(self.rules)
             loop.after(at, lambda: self.end(TIME, self.rules.max_time - at))
+        self.meter = None
+        loop.after(MEASURED, lambda: self._measure(loop, live))
         if self._idle is not None:
             self._idle.start(loop, live)
         if self._checkup is not None:
             self._checkup.start(loop)
         self._began()
+
+    def _measure(self, loop: Loop, live: Live) -> None:
+        if self.live is live:
+            from bareboat.supervisor.meter import Meter
+
+            self.meter = Meter(self.began, str(self.facts.get("gpus") or ""), str(self.facts.get("nvml") or ""))
+            self.meter.start(loop, live)
 
     def serve(self, loop: Loop | None) -> None:
         """Answer in this loop from now on."""
@@ -109,6 +121,8 @@ class Keeper:
             self.ports.stop()
         if self._checkup is not None:
             self._checkup.stop()
+        if self.meter is not None:
+            self.meter.stop()
 
     def over(self, code: int) -> None:
         """Nothing follows: tell all who wait, and stop listening."""
@@ -257,7 +271,8 @@ class Keeper:
     def _do_stats(self, peer: Peer, _request: dict[str, Any]) -> None:
         use = self._running().usage()
         peer.answer({"cpu_seconds": use.cpu_seconds, "memory": use.memory, "pids": use.pids, "read": use.read,
-                     "written": use.written, "at": time.monotonic()})
+                     "written": use.written, "at": time.monotonic(),
+                     "gpu": self.meter.gpu if self.meter else None})
 
     def _do_enter(self, peer: Peer, _request: dict[str, Any]) -> None:
         live = self._running()

@@ -145,11 +145,12 @@ class LocalHands:
 
         folder, now = self._work.store.runs.path(entry.run), time.monotonic()
         try:
-            used = float(ask(folder, 2.0, do="stats").value["cpu_seconds"])
+            told = ask(folder, 2.0, do="stats").value
+            used, gpu = float(told["cpu_seconds"]), float(told.get("gpu") or 0.0)
         except (EngineError, KeyError, TypeError, ValueError):
             return 0.0  # it begins or ends, or cannot be asked: nothing is known
         before, at = self._used.get(entry.run, (0.0, 0.0))
-        if not at or used - before > BUSY * (now - at):
+        if not at or gpu or used - before > BUSY * (now - at):
             self._used[entry.run] = used, now
             return 0.0
         try:

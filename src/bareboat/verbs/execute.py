@@ -104,6 +104,11 @@ def _execute(prepared: Prepared, work: Work, keeper: Keeper | None) -> RunRecord
             passing = keeper is not None and _preempted(keeper.ending)  # another attempt lists what there is
             record = _finish(replace(prepared, results=None) if passing else prepared, gathering.finish(record),
                              outcome, (before, place), work)
+            if keeper is not None and keeper.meter is not None:
+                from bareboat.verbs.used import used_of  # of what was not over at once
+
+                used = used_of(keeper.meter, prepared.workload.limits)
+                record = replace(record, used=used, peak_memory=used.memory_peak if used else None)
             if keeper is not None and keeper.ending:  # somebody ended it: neither its success nor its failure
                 record = replace(record, state="cancelled", reason=keeper.ending)
             write_record(work, record)
@@ -244,7 +249,7 @@ def _finish(prepared: Prepared, record: RunRecord, outcome: Outcome, begun: tupl
 
     before, place = begun
     record = ended(record, outcome.code, at=timestamp(time.time()), reason=outcome.reason)
-    record = replace(record, seconds=round(outcome.seconds, 3), lost=outcome.lost, peak_memory=outcome.peak_memory)
+    record = replace(record, seconds=round(outcome.seconds, 3), lost=outcome.lost)
     if prepared.results is None:
         return record
     if not _unchanged(prepared.results, place):
