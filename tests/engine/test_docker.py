@@ -179,7 +179,7 @@ def test_leavings_are_taken_away_by_the_next_run(docker: Scripted) -> None:
     ({"limits": Limits(scratch_size=1)}, "engine.limits"), ({"platform": "linux/arm64"}, "engine.platform"),
     ({"code_overlays": (("/app", Path("/")),)}, "engine.code-overlay"),
     ({"env": (("A", "\udcff"),)}, "engine.encoding"),
-    ({"mounts": (Mount(Path("/nonexistent"), "/x"),)}, "engine.source")])
+    ({"mounts": (Mount(Path("/nonexistent/none"), "/x"),)}, "engine.source")])
 def test_what_it_cannot_do_is_refused_before_docker_is_asked(
         docker: Scripted, more: dict[str, object], code: str) -> None:
     with pytest.raises(EngineError) as caught:

@@ -96,6 +96,41 @@ def test_what_the_administrator_cancels_says_so(place: Yard) -> None:
     assert place.over(other).state == "succeeded"
 
 
+def test_what_is_withheld_is_in_nothing_of_slurms(place: Yard) -> None:
+    """SECURITY row 22: state and spool of the cluster, its answers, the script, and every process but the program."""
+    word = b"canary-77e0d1"
+    run, = place.send("[ $API_KEY = canary''-77e0d1 ] && echo has it; while [ ! -e /results/go ]; do sleep 0.1; done",
+                      env=(("API_KEY", word.decode()),))
+    id = place.ledger.find(run).submission
+    place.runs(run)
+    assert place.said(run) == "has it\n"
+    cluster = Path(os.environ["SLURM_CONF"]).parent
+    own = {path for path in place.home.rglob("*") if path.is_file() and word in path.read_bytes()}
+    assert own == {place.queue.folder / "withheld" / id}
+    found = [path for path in cluster.rglob("*") if path.is_file() and path.stat().st_size < 1 << 24 and (
+        word in path.read_bytes())]
+    assert found == []
+    for words in (("show", "job", "--details", place.job(run)), ("write", "batch_script", place.job(run), "-")):
+        said = slurm("scontrol", *words)
+        assert run in said or id in said, said  # it was looked at the right one
+        assert word.decode() not in said
+    programs = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv, environ = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
+        except OSError:
+            continue
+        assert word not in argv
+        if argv.startswith((b"/bin/sh\0-c\0[", b"sleep\0")):
+            programs += word in environ
+        else:
+            assert word not in environ, argv
+    assert programs > 0
+    (place.folder(run) / "go").touch()
+    assert place.over(run).state == "succeeded"
+    assert not (place.queue.folder / "withheld" / id).exists()
+
+
 def test_a_node_that_is_cut_off_gives_way(place: Yard) -> None:
     """Its run is started elsewhere while the first attempt still runs: they are never at it at once."""
     script = """

@@ -54,7 +54,8 @@ def points_in(code: Mapping[str, str], mounts: Iterable[Mount], others: Iterable
     directories made for the run.
     """
     found = []
-    for target, directory in (*((m.target, not m.source.is_file()) for m in mounts), *((t, True) for t in others)):
+    folders = ((target, True) for target in others)
+    for target, directory in (*((m.target, not os.path.isfile(m.source)) for m in mounts), *folders):
         above = max((c for c in code if target.startswith(c.rstrip("/") + "/")), key=len, default=None)
         if above is not None and target not in code:
             inner = target[len(above.rstrip("/")) + 1:]

@@ -62,7 +62,9 @@ def _points(old: RunRecord, given: Mapping[str, Path]) -> tuple[tuple[str, bool]
     from bareboat.verbs.mounting import points_in
 
     within = {m.target: m.within for m in old.mounts if m.kind == "code" and _in_snapshot(m, old)}
-    others = (Mount(given.get(m.target, Path(m.source)), m.target) for m in old.mounts if m.kind != "startup")
+    here = made_here(old)  # what a stranger's record names is not even looked at: a directory, unless it is given
+    others = (Mount(given.get(m.target, Path(m.source if here else "/")), m.target) for m in old.mounts
+              if m.kind != "startup")
     return points_in(within, others, (memory.target for memory in old.tmpfs))
 
 

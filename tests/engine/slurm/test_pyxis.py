@@ -63,12 +63,13 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin/srun").symlink_to(STAND_IN)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("LC_WORDS", str(tmp_path / "words"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LC_REAL", raising=False)
     return tmp_path / "words"
 
 
 def load(script: str, *argv: str) -> Workload:
-    env = (("BAREBOAT_FENCE", f"r{os.getpid()}.1"), ("SAID", "it's"), ("HOME", "/nonexistent/home"))
+    env = (("BAREBOAT_FENCE", f"r{os.getpid()}.1"), ("SAID", "it's"), ("HOME", os.environ["HOME"]))
     return Workload(Rootfs(()), ("sh", "-c", script, "sh", *argv), env, "/", uid=os.getuid())
 
 
