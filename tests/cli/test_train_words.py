@@ -110,3 +110,9 @@ def test_how_many_are_ahead_is_said_once() -> None:
     waits = Row(0, "r", "name", "pending", "2 ahead", ahead=2, starts=700.0)
     assert why(waits, 100.0) == "2 ahead; starts in about 10 min"
     assert why(replace(waits, why="waits for 2 CPUs"), 100.0) == "waits for 2 CPUs; 2 ahead; starts in about 10 min"
+
+
+def test_a_webhook_is_an_http_url() -> None:
+    with pytest.raises(BareboatError) as error:
+        request_of(parse(["--webhook", "ftp://x/y", "--", "true"]))
+    assert error.value.code == "usage.webhook"

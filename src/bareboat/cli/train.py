@@ -156,6 +156,8 @@ def training_of(options: argparse.Namespace) -> Training:
     if scheduler == "local" and o.nodes > 1:
         raise UsageError("usage.nodes", "several nodes need a cluster", where="--nodes",
                          hint="--engine slurm or --engine kubernetes")
+    if o.webhook and not o.webhook.startswith(("http://", "https://")):
+        raise UsageError("usage.webhook", "it is no http or https URL", where="--webhook")
     interrupt, retry = Interrupt(), Retry()
     return Training(
         need=Need(seconds=seconds(o.max_time, "--max-time", 0.0), nodes=o.nodes),

@@ -280,9 +280,10 @@ class Worker:
                     self.say(f"{run} attempt {began.attempt} could not be started: {error}")
                     ending = Ending("lost", None, f"it could not be started: {error}")
                     step = follow(ending, self._training(entry).retry, entry.failures, entry.losses)
-                    self.ledger.move(run, ("running", began.attempt), state=step.state, reason=step.reason,
-                                     losses=step.losses, not_before=self.now() + step.wait,
-                                     ended=self.now() if final(step.state) else 0.0)
+                    if self.ledger.move(run, ("running", began.attempt), state=step.state, reason=step.reason,
+                                        losses=step.losses, not_before=self.now() + step.wait,
+                                        ended=self.now() if final(step.state) else 0.0):
+                        self.hands.settled(replace(began, state=step.state, reason=step.reason), step)
                     return
                 self.say(f"{run} attempt {began.attempt} started")
                 self.going[run] = Going(began, pidfd, began=self.clock())

@@ -43,6 +43,7 @@ class LocalHands:
         self._templates = Templates(ledger)
         self.training = self._templates.training
         self.forker: Forker | None = None
+        self._over: set[str] = set()  # submissions whose end was told, and none of whose runs began again
         self._used: dict[str, tuple[float, float]] = {}  # seconds of CPU of each run, and when it had last used some
 
     def own(self, run: str) -> bool:
@@ -65,6 +66,7 @@ class LocalHands:
         from bareboat.record.codec import encode
 
         data, _ = self._templates.body(entry.submission)
+        self._over.discard(entry.submission)
         store = self._work.store
         head = {"entry": encode(entry), "point": encode(self._ledger.point(entry.run)),
                 "holding": encode(lease.holding) if lease else None}
@@ -175,8 +177,11 @@ class LocalHands:
         from bareboat.verbs.over import tell
 
         store = self._work.store
+        if entry.submission in self._over:
+            return
         try:
-            tell(entry, self.training(entry.submission).watch, store.queue, environment(store))
+            if tell(entry, self.training(entry.submission).watch, self._ledger, store.queue, environment(store)):
+                self._over.add(entry.submission)
         except OSError as error:
             self._work.tell.say(f"{entry.run}: nobody could be told of its end: {error}")
 

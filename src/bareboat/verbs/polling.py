@@ -29,7 +29,7 @@ def refresh(queue: Queue) -> tuple[str, ...]:
         if entry.scheduler != "local":
             asked.setdefault(entry.scheduler, []).append(entry)
     problems: list[str] = []
-    ended: set[str] = set()
+    ended: dict[str, Entry] = {}  # by submission, the last
     for name, entries in asked.items():
         try:
             scheduler = queue.scheduler(name)
@@ -45,11 +45,12 @@ def refresh(queue: Queue) -> tuple[str, ...]:
                 continue
             again = ("resubmit", "1") in seen.details and not entry.wanted
             if entry.run in moved and final(seen.state) and not again:
-                ended.add(entry.submission)
-                _told(replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code), queue)
+                ended[entry.submission] = replace(entry, state=seen.state, reason=seen.reason, exit_code=seen.exit_code)
             if again:
                 what = sent_before(entry.submission, queue)
                 queue.ledger.jobs([(entry.run, scheduler.resume(what, queue.ledger.point(entry.run)))])
+    for last in ended.values():
+        _told(last, queue)
     if ended:
         try:
             let_go(queue.folder, queue.ledger, ended)
@@ -77,11 +78,12 @@ def _told(entry: Entry, queue: Queue) -> None:
     """As the local queue's worker does it; whoever asks first is who tells."""
     import os
 
+    from bareboat.record.secrets import without_secrets
     from bareboat.verbs.over import tell
 
     try:
         watch = unpacked(queue.ledger.template(entry.submission), f"submission {entry.submission}").training.watch
-        tell(entry, watch, queue.folder, os.environ)
+        tell(entry, watch, queue.ledger, queue.folder, without_secrets(os.environ))
     except (BareboatError, OSError):
         pass  # its end is written down; that nobody is told of it is not worth an error of whoever looked
 
