@@ -259,6 +259,14 @@ def test_doctor_looks_at_the_queues_file(yard: Yard) -> None:
     file.unlink()
 
 
+def test_what_bareboat_says_is_a_line_of_its_own_behind_a_progress_bar(yard: Yard) -> None:
+    run, = yard.submit("printf 10%%; sleep 600", name="bar")
+    yard.wake()
+    yard.until(run, lambda _: "10%" in yard.said(run))
+    queued.stop(run, yard.queue)
+    assert yard.said(run).startswith("10%\nbareboat: interrupted: ")
+
+
 def test_who_uses_a_gpu_is_not_silent(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     from bareboat.supervisor import client
     from bareboat.verbs.attempts import LocalHands

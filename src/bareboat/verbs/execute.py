@@ -186,9 +186,11 @@ class _Log:
 
     def __init__(self, folder: Path, work: Work, kept: bool) -> None:
         self.work, self.open = work, kept
+        self._within_line = False
         self._writer = LogWriter(folder, Bounds(work.settings.log_size, work.settings.log_files))
 
     def write(self, chunk: bytes, stream: int) -> None:
+        self._within_line = not chunk.endswith(b"\n")
         if self.open:
             try:
                 self._writer.write(chunk, stream)
@@ -202,7 +204,8 @@ class _Log:
             self._writer.mark(attempt)
 
     def note(self, text: str) -> None:
-        self.write(f"{text}\n".encode(), ERR)
+        """A line of ours; in one of its own, also where a progress bar stands."""
+        self.write(f"{chr(10) if self._within_line else ''}{text}\n".encode(), ERR)
 
     def close(self) -> None:
         self._writer.close()
