@@ -117,5 +117,6 @@ def test_the_last_whole_line_counts(said: bytes, told: tuple[float | None, int |
     made._hear = hear
     os.write(say, said)
     assert made._gpus() == told and made._gpus() == told  # it stays until there is another
-    for fd in (hear, say):
-        os.close(fd)
+    os.close(say)
+    assert made._gpus() == (None, None)  # who told it has died
+    os.close(hear)

@@ -17,7 +17,10 @@ def main(words: list[str]) -> int:
     """Does not end by itself."""
     granted, library = words
     while True:
-        os.write(1, line(granted, Path(library) if library else None).encode() + b"\n")
+        try:
+            os.write(1, line(granted, Path(library) if library else None).encode() + b"\n")
+        except BlockingIOError:
+            pass  # nobody has read for hours, as of a run of many days
         time.sleep(EVERY)
 
 

@@ -73,8 +73,8 @@ class Meter:
 
     @property
     def gpu(self) -> float | None:
-        """Percent of its GPUs in use at the last look; None where it is not known."""
-        return self._gpu[0]
+        """Percent of its GPUs in use, as told last, whenever the last look was; None where it is not known."""
+        return self._gpus()[0]
 
     def _look(self) -> None:
         loop, live = self._loop, self._live
@@ -114,6 +114,8 @@ class Meter:
         try:
             while data := os.read(self._hear, 1 << 16):
                 self._heard = (self._heard + data)[-200:]
+            self._gpu = None, None  # the reader has ended
+            return self._gpu
         except BlockingIOError:
             pass
         *_, line, rest = [b"", *self._heard.split(b"\n")]
