@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from bareboat.engine import init
@@ -181,7 +182,7 @@ class Attached:
         """Those that catch it, where this machine's /proc has them. Whom the caller may not signal the engine does, to
         which only the program can be named.
         """
-        first = self._first()
+        first = self._running()
         if not first:
             return 0
         return processes.warn(first, number) or int(
@@ -194,7 +195,7 @@ class Attached:
 
     def ask(self, number: int) -> bool:
         """The program, or those below it that catch the signal, which it does not."""
-        first = self._first()
+        first = self._running()
         if first and not processes.catches(self._program(first), number) and self.warn(number):
             return True
         return self.signal(number)
@@ -255,6 +256,14 @@ class Attached:
         """
         pid = int(self.look().get("Pid") or 0)
         return pid if pid and processes.innermost(pid) == 1 else 0
+
+    def _running(self) -> int:
+        """As _first; a program's first words may be there before podman has written down that it runs."""
+        for _ in range(5):
+            if (first := self._first()) or self.child is None or self.child.ended():
+                break
+            time.sleep(0.1)
+        return first
 
     def _program(self, first: int) -> int:
         """What the first process started; 0 where it is gone."""
