@@ -34,7 +34,8 @@ class Words:
 
     def __init__(self, engine: str, home: Path, project: Path, env: dict[str, str]) -> None:
         self.engine, self.project = engine, project
-        self.env = {**os.environ, "BAREBOAT_HOME": str(home), "BAREBOAT_ENGINE": engine, **env}
+        self.env = {**os.environ, "BAREBOAT_HOME": str(home), "BAREBOAT_ENGINE": engine,
+                    "BAREBOAT_LEASES_PATH": str(home.parent / "leases"), **env}  # of one user there is one queue
 
     def __call__(self, *words: str, code: int = 0, stdin: bytes | None = None) -> str:
         done = subprocess.run([sys.executable, "-m", "bareboat", "-q", *words], cwd=self.project, env=self.env,
