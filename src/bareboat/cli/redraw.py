@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bareboat.cli.screen import Row, Screen, changed, columns, rendered
+from bareboat.cli.cells import changed, rendered
+from bareboat.cli.screen import Row, Screen, columns
 
 
 class Redraw:

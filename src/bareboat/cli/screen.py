@@ -12,8 +12,9 @@ has no place in a line. CSI 2J finishes what was there; CSI H moves nothing.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+from bareboat.cli.cells import BLANK, SGR, Cell, Look, after, changed, combined, rendered, width
 
 ROWS = 64  # that can be moved up to
 COLUMNS, BYTES = 4096, 1 << 16  # of a row that is kept; a longer one is passed on as it comes
@@ -28,12 +29,6 @@ _UNFINISHED = re.compile(rb"(?:\x1b(?:\[[0-?]{0,64}[ -/]{0,4}|\][^\x07\x1b]{0,40
                          rb"|[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
 _CHARACTER = re.compile(rb"[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|.",
                         re.DOTALL)
-_SGR = re.compile(rb"\x1b\[([0-9;:]*)m")
-_OFF = {22: b"1", 23: b"3", 24: b"4", 25: b"5", 27: b"7", 28: b"8", 29: b"9", 39: b"fg", 49: b"bg"}
-
-Look = tuple[tuple[bytes, bytes], ...]  # what is set: kind, parameters of SGR
-Cell = tuple[Look, bytes]  # b"": the right half of a wide character
-BLANK: Cell = ((), b" ")
 
 
 class Row:
@@ -133,7 +128,7 @@ class Screen:
             return False
         many = len(lines) - 1 - self._held
         if many > 1:  # these go out at once
-            self._look = _after(last.raw, last.look)
+            self._look = after(last.raw, last.look)
             last.raw += lines[0] + b"\n"
             last.ended = True
             self._scroll(0, len(self.rows))
@@ -185,7 +180,7 @@ class Screen:
             if row.raw is not None:
                 row.raw += b"\r" * row.returns + b"\n"
                 row.returns = 0
-                self._look = _after(row.raw, row.look)
+                self._look = after(row.raw, row.look)
             row.when = row.when or self._now
             self.rows.append(Row(self._look))
         self.at += 1
@@ -219,8 +214,8 @@ class Screen:
         self._cells()
         if token == b"\t":
             self.column = min(self.column // 8 * 8 + 8, COLUMNS - 1)
-        elif _SGR.fullmatch(token):
-            self._look = _set(self._look, token)
+        elif SGR.fullmatch(token):
+            self._look = combined(self._look, token)
 
     def _sequence(self, token: bytes) -> None:
         kind, parameters = token[-1:], token[2:-1]
@@ -305,7 +300,7 @@ class Screen:
 
     def _put(self, character: bytes) -> None:
         cells = self.rows[self.at].cells
-        wide = 1 if len(character) == 1 else _width(character)
+        wide = 1 if len(character) == 1 else width(character)
         if wide == 0:
             place = min(self.column, len(cells)) - 1
             while place > 0 and not cells[place][1]:
@@ -342,7 +337,7 @@ class Screen:
         """A row longer than any bar: it goes out, and what follows of it as it comes."""
         here = self.at == len(self.rows) - 1
         if here and self.rows[self.at].raw is not None:
-            self._look = _after(self.rows[self.at].raw or b"", self.rows[self.at].look)
+            self._look = after(self.rows[self.at].raw or b"", self.rows[self.at].look)
         if not here:
             self.rows[-1].ended = True
             self.rows.append(Row(self._look))
@@ -364,26 +359,12 @@ class Screen:
         head = self._stamp(row.when) if self._stamp else b""
         if row.raw is not None:
             head += b"" if row.look == self._said else changed(row.look)
-            self._said = _after(row.raw, row.look)
+            self._said = after(row.raw, row.look)
             self.done.append((row, head + bytes(row.raw) + b"\r" * row.returns))
         else:
             head += b"" if not self._said else changed(())
             self._said = ()
             self.done.append((row, head + rendered(row.cells) + (b"\n" if row.ended else b"")))
-
-
-def rendered(cells: list[Cell]) -> bytes:
-    """A row with its colours, from none to none, without blanks at its end."""
-    last = len(cells)
-    while last and cells[last - 1] == BLANK:
-        last -= 1
-    out, look = [], ()  # type: tuple[list[bytes], Look]
-    for of, character in cells[:last]:
-        if of != look:
-            out.append(changed(of))
-            look = of
-        out.append(character)
-    return b"".join(out) + (changed(()) if look else b"")
 
 
 def columns(text: bytes, look: Look) -> tuple[int, Look]:
@@ -392,64 +373,3 @@ def columns(text: bytes, look: Look) -> tuple[int, Look]:
     screen.rows[0].raw, screen.rows[0].look = bytearray(text), look
     screen._cells()
     return screen.column, screen._look
-
-
-def changed(look: Look) -> bytes:
-    """The sequence that sets exactly this."""
-    return b"\x1b[0m" + b"".join(b"\x1b[%bm" % parameters for _, parameters in look)
-
-
-def _after(raw: bytes | bytearray, look: Look) -> Look:
-    """What is set after a text."""
-    if b"\x1b[" in raw:
-        for match in _SGR.finditer(raw):
-            look = _set(look, match[0])
-    return look
-
-
-def _set(look: Look, sequence: bytes) -> Look:
-    """What is set after a sequence of SGR."""
-    kinds = dict(look)
-    for kind, parameters in _parameters(sequence[2:-1]):
-        if not kind:
-            kinds = {}
-        elif parameters:
-            kinds[kind] = parameters
-        else:
-            kinds.pop(kind, None)
-    return tuple(sorted(kinds.items()))
-
-
-def _parameters(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, parameters); parameters b"": it is set no more; kind b"": nothing is."""
-    words = text.split(b";")
-    while words:
-        word = words.pop(0)
-        number = int(word) if word.isdigit() else 0 if not word else -1
-        if number == 0:
-            yield b"", b""
-        elif number in (38, 48):
-            many = 2 if words[:1] == [b"5"] else 4 if words[:1] == [b"2"] else 0
-            yield (b"fg" if number == 38 else b"bg"), b";".join([word, *words[:many]])
-            del words[:many]
-        elif word.startswith((b"38:", b"48:")):
-            yield (b"fg" if word.startswith(b"38") else b"bg"), word
-        elif 30 <= number <= 37 or 90 <= number <= 97:
-            yield b"fg", word
-        elif 40 <= number <= 47 or 100 <= number <= 107:
-            yield b"bg", word
-        elif 1 <= number <= 9:
-            yield (b"1" if number == 2 else b"5" if number == 6 else b"%d" % number), word
-        elif number in _OFF:
-            yield _OFF[number], b""
-
-
-def _width(character: bytes) -> int:
-    """Columns of a character that is not ASCII."""
-    try:
-        text = character.decode()
-    except UnicodeDecodeError:
-        return 1
-    if unicodedata.combining(text) or unicodedata.category(text) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(text) in "WF" else 1
