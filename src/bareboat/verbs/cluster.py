@@ -18,23 +18,11 @@ OPTION, SETTING = "repository", "cluster.repository"
 NOTE = "image"  # in the submission's folder: where its image was pushed
 
 
-class Carrying:
-    """A scheduler of a cluster that gets each submission with its image in a registry."""
+class Through:
+    """What stands before a cluster's scheduler when something is sent, and passes all else on."""
 
     def __init__(self, scheduler: Scheduler, work: Work) -> None:
         self.name, self._scheduler, self._work = scheduler.name, scheduler, work
-
-    def submit(self, submission: Submission) -> tuple[str, ...]:
-        """Push, then submit. Raises what both do; EngineError "NAME.image" where the registry could not be reached."""
-        return self._scheduler.submit(self._pushed(submission))
-
-    def resume(self, submission: Submission, point: Point) -> str:
-        """With the image of its submission."""
-        return self._scheduler.resume(self._pushed(submission), point)
-
-    def explain(self, submission: Submission) -> str:
-        """Without pushing: the reference is by digest where the image was made before, else by the tag it would get."""
-        return self._scheduler.explain(named(submission, self._work))
 
     def poll(self, jobs: Sequence[str]) -> dict[str, Observation]:
         """The scheduler's."""
@@ -47,6 +35,22 @@ class Carrying:
     def logs(self, job: str, follow: bool = False) -> Iterator[bytes]:
         """The scheduler's."""
         return self._scheduler.logs(job, follow)
+
+
+class Carrying(Through):
+    """A scheduler of a cluster that gets each submission with its image in a registry."""
+
+    def submit(self, submission: Submission) -> tuple[str, ...]:
+        """Push, then submit. Raises what both do; EngineError "NAME.image" where the registry could not be reached."""
+        return self._scheduler.submit(self._pushed(submission))
+
+    def resume(self, submission: Submission, point: Point) -> str:
+        """With the image of its submission."""
+        return self._scheduler.resume(self._pushed(submission), point)
+
+    def explain(self, submission: Submission) -> str:
+        """Without pushing: the reference is by digest where the image was made before, else by the tag it would get."""
+        return self._scheduler.explain(named(submission, self._work))
 
     def exec(self, job: str, call: Exec, streams: Streams) -> Outcome:
         """The scheduler's."""

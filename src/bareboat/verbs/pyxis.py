@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bareboat.engine.scheduler import Scheduler, Submission
+from bareboat.engine.scheduler import Submission
 from bareboat.engine.slurm.pyxis import OPTION, Pyxis, unfit, uri
 from bareboat.errors import BareboatError, EngineError, UsageError
 from bareboat.host.process import Command, ProcessError, run
-from bareboat.training.values import Observation, Point, Training
+from bareboat.training.values import Point, Training
 from bareboat.values import replace
+from bareboat.verbs.cluster import Through
 from bareboat.verbs.collaborators import Work
 
 IMAGE = "image"  # in the submission's folder: the image, as enroot takes it
 
 
-class ByPyxis:
+class ByPyxis(Through):
     """Slurm, where submissions that ask for Pyxis have their image pushed first."""
-
-    def __init__(self, scheduler: Scheduler, work: Work) -> None:
-        self.name, self._scheduler, self._work = scheduler.name, scheduler, work
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Push, then submit. Raises EngineError "slurm.pyxis" where there is no Pyxis or it cannot do this, and what
@@ -49,18 +46,6 @@ class ByPyxis:
     def explain(self, submission: Submission) -> str:
         """The scheduler's."""
         return self._scheduler.explain(submission)
-
-    def poll(self, jobs: Sequence[str]) -> dict[str, Observation]:
-        """The scheduler's."""
-        return self._scheduler.poll(jobs)
-
-    def stop(self, jobs: Sequence[str]) -> None:
-        """The scheduler's."""
-        self._scheduler.stop(jobs)
-
-    def logs(self, job: str, follow: bool = False) -> Iterator[bytes]:
-        """The scheduler's."""
-        return self._scheduler.logs(job, follow)
 
 
 def missing() -> str:

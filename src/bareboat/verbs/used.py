@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from bareboat.host.files import processors
 from bareboat.record.gathered import Curve, Used
 from bareboat.values import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ def used_of(meter: Meter, limits: Limits) -> Used | None:
     gpus = [(look.gpu, length) for look, length in zip(looks, lengths, strict=True) if look.gpu is not None]
     always = all(look.gpu is not None for look in looks)
     return Used(
-        cpus=limits.cpus or _cpus(),
+        cpus=limits.cpus or float(processors()),
         cpu_seconds=round(sum(look.cpu_seconds for look in looks), 3),
         memory_peak=max(look.memory for look in looks),
         memory_mean=int(_mean([(look.memory, length) for look, length in zip(looks, lengths, strict=True)])),
@@ -43,7 +42,3 @@ def used_of(meter: Meter, limits: Limits) -> Used | None:
 def _mean(weighted: list[tuple[float, float]]) -> float:
     whole = sum(length for _, length in weighted)
     return sum(value * length for value, length in weighted) / whole if whole else 0.0
-
-
-def _cpus() -> float:
-    return float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
