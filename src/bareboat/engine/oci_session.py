@@ -243,10 +243,8 @@ class Attached:
         first = self._first()
         if first:
             pids = self._members(first)
-            every = [first, *pids]
-            storage = [processes.storage(pid) for pid in every]
-            return Usage(sum(map(processes.spent, every)), sum(map(processes.proportional, pids)), len(pids),
-                         sum(s[0] for s in storage), sum(s[1] for s in storage))
+            seconds, memory, read, written = processes.sums(pids, first)
+            return Usage(seconds, memory, len(pids), read, written)
         found = self.processes()
         return Usage(sum(p.seconds for p in found), sum(p.memory for p in found), len(found))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 
 
 def children(pid: int) -> list[int]:
@@ -204,6 +205,16 @@ def spent(pid: int) -> float:
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
     except OSError:
         return 0.0
+
+
+def sums(pids: Sequence[int], first: int = 0) -> tuple[float, int, int, int]:
+    """CPU seconds, bytes of memory (shared pages once, where the kernel tells), bytes read from storage and written to
+    it. first: their first process, which has waited for some that ended, and whose memory is not theirs.
+    """
+    every = [*((first,) if first else ()), *pids]
+    moved = [storage(pid) for pid in every]
+    return (sum(map(spent, every)), sum(map(proportional, pids)), sum(read for read, _ in moved),
+            sum(written for _, written in moved))
 
 
 def storage(pid: int) -> tuple[int, int]:

@@ -91,10 +91,9 @@ class Inhabited:
         ones that waited for them, or bwrap's first, have used.
         """
         pids = self._members()
-        every = [*processes.children(self._outer)[:1], *pids]
-        storage = [processes.storage(pid) for pid in every]
-        return Usage(sum(map(processes.spent, every)), sum(map(processes.proportional, pids)), len(pids),
-                     sum(s[0] for s in storage), sum(s[1] for s in storage))
+        first = next(iter(processes.children(self._outer)), 0)
+        seconds, memory, read, written = processes.sums(pids, first)
+        return Usage(seconds, memory, len(pids), read, written)
 
     def handle(self) -> Handle:
         """A pidfd of its first process; -1 when it is gone. From now on others may have joined."""

@@ -179,9 +179,8 @@ class Step(Attached):
     def usage(self) -> Usage:
         """Sums over its processes."""
         pids = self._members(0)
-        storage = [processes.storage(pid) for pid in pids]
-        return Usage(sum(t[1] for t in map(processes.told, pids) if t), sum(map(processes.proportional, pids)),
-                     len(pids), sum(s[0] for s in storage), sum(s[1] for s in storage))
+        seconds, memory, read, written = processes.sums(pids)
+        return Usage(seconds, memory, len(pids), read, written)
 
     def handle(self) -> Handle:
         """None. Raises EngineError."""
